@@ -1,0 +1,60 @@
+# Everything runs in a virtual environment that these targets make and keep up to date: only Python 3.11+ is needed.
+#
+#   make test ARGS="-k claim -x"                                      pass arguments to pytest
+#   make test PYTHON=python3.13 VENV=.venv-3.13 DJANGO='Django~=6.1.0'  another Python, another Django
+
+PYTHON ?= python3
+VENV   ?= .venv
+DJANGO ?=
+ARGS   ?=
+
+bin     := $(VENV)/bin
+pip     := $(bin)/python -m pip -qq --disable-pip-version-check
+django  := $(VENV)/.django
+runtime := $(VENV)/.runtime
+dev     := $(VENV)/.dev
+
+.PHONY: help demo test lint clean FORCE
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(runtime)  ## run the example project: a queue, a worker and some jobs
+	@$(bin)/python -m example_project.demo
+
+test: $(dev)  ## run the whole suite, on SQLite and on PostgreSQL
+	JOBQUEUE_TEST_DATABASE=sqlite $(bin)/python -m pytest --cov --cov-report= $(ARGS)
+	JOBQUEUE_TEST_DATABASE=postgresql $(bin)/python -m pytest --cov --cov-append --cov-report=term:skip-covered $(ARGS)
+
+lint: $(dev)  ## check style, types and layers
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	DJANGO_SETTINGS_MODULE=tests.settings $(bin)/mypy
+	DJANGO_SETTINGS_MODULE=example_project.config.settings $(bin)/mypy example_project
+	$(bin)/lint-imports
+
+clean:  ## remove everything that these targets made
+	rm -rf $(sort $(VENV) .venv) .venv-* .nox .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment grows in two steps: what the package needs to run, then what its development needs.
+# Each step is repeated when pyproject.toml or the wanted Django changes.
+
+$(bin)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(django): $(bin)/python FORCE
+	@echo '$(DJANGO)' | cmp -s - $@ || echo '$(DJANGO)' > $@
+
+$(runtime): pyproject.toml $(django)
+	@echo "Installing django-jobqueue $(DJANGO)"
+	@$(pip) install --upgrade 'pip>=25.1'  # older ones know no dependency groups
+	@$(pip) install --editable . $(if $(DJANGO),'$(DJANGO)')
+	@touch $@
+
+$(dev): $(runtime)
+	@echo "Installing what its development needs"
+	@$(pip) install --group dev $(if $(DJANGO),'$(DJANGO)')
+	@touch $@

@@ -1,0 +1,37 @@
+"""The matrix: ``nox -s tests`` is every Python and Django on every database, ``nox -s lint types`` the checks."""
+
+from __future__ import annotations
+
+import nox
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PAIRS = [("3.11", "5.2"), ("3.13", "6.1")]
+DATABASES = ["sqlite", "postgresql"]
+
+nox.options.default_venv_backend = "uv|virtualenv"
+
+
+def install(session: nox.Session, group: str, *packages: str) -> None:
+    session.install("--editable", ".", *nox.project.dependency_groups(PROJECT, group), *packages)
+
+
+@nox.session
+@nox.parametrize("database", DATABASES)
+@nox.parametrize(("python", "django"), PAIRS)
+def tests(session: nox.Session, django: str, database: str) -> None:
+    install(session, "test", f"Django~={django}.0")
+    session.run("python", "-m", "pytest", *session.posargs, env={"JOBQUEUE_TEST_DATABASE": database})
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    install(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+
+
+@nox.session(python="3.11")
+def types(session: nox.Session) -> None:
+    install(session, "types", "Django~=5.2.0")
+    session.run("mypy")

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from django.db import connection
+
+hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that is marked for other databases only."""
+    vendors = {mark.name for mark in item.iter_markers() if mark.name in {"postgresql", "sqlite"}}
+    if vendors and connection.vendor not in vendors:
+        pytest.skip(f"only on {' and '.join(sorted(vendors))}")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Tell the programs that tests start which database the test database is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JOBQUEUE_TEST_DATABASE_NAME", str(connection.settings_dict["NAME"]))
+        yield

@@ -1,0 +1,49 @@
+"""The project that the suite tests in.
+
+``tests.plugin`` sets the environment that is read here. Programs that a test starts inherit it, and so
+work in the same test database.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+SECRET_KEY = "tests"
+USE_TZ = True
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django_jobqueue",
+    "tests.shop",
+]
+
+VENDOR = os.environ.get("JOBQUEUE_TEST_DATABASE", "sqlite")
+FOLDER = Path(os.environ.get("JOBQUEUE_TEST_FOLDER", tempfile.gettempdir()))
+TEST_NAME = os.environ.get("JOBQUEUE_TEST_DATABASE_NAME")
+
+DATABASES = {
+    "default": {
+        "sqlite": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": TEST_NAME or FOLDER / "jobqueue.sqlite3",
+            "OPTIONS": {
+                "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
+                "timeout": 20,
+                "transaction_mode": "IMMEDIATE",
+            },
+            # A file, because threads and other processes work in it too.
+            "TEST": {"NAME": FOLDER / "test_jobqueue.sqlite3"},
+        },
+        "postgresql": {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": TEST_NAME or "jobqueue",
+            "HOST": os.environ.get("JOBQUEUE_TEST_POSTGRESQL_HOST", ""),
+            "PORT": os.environ.get("JOBQUEUE_TEST_POSTGRESQL_PORT", ""),
+            "USER": "postgres",
+        },
+    }[VENDOR]
+}
+
+# JOBQUEUE = {...}: none yet, so that the suite starts from the defaults. A test that needs queues overrides it.
