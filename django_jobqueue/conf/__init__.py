@@ -1,0 +1,18 @@
+"""``settings.JOBQUEUE`` as frozen dataclasses, read once, on first use.
+
+All that is wrong in the settings is told together, in one ConfigError. An option that nothing reads is refused.
+"""
+
+from __future__ import annotations
+
+from django_jobqueue.conf.config import (
+    Config,
+    JobConfig,
+    JobOptions,
+    QueueConfig,
+    WorkerConfig,
+    get_config,
+    parse_job_options,
+)
+
+__all__ = ["Config", "JobConfig", "JobOptions", "QueueConfig", "WorkerConfig", "get_config", "parse_job_options"]

@@ -1,0 +1,198 @@
+"""The configuration: what each option means and what it is by default, and how settings become it.
+
+Every option is one field of a dataclass. Its parser is in the metadata of the field, its meaning in the docstring below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
+from django_jobqueue.conf import options
+from django_jobqueue.conf.options import Parser
+from django_jobqueue.retry import Backoff
+from django_jobqueue.states import Delivery
+
+DAY_SECONDS = 86400.0
+
+
+def parsed_by(parse: Parser[Any]) -> dict[str, Parser[Any]]:
+    """Return the metadata of a field that is an option, parsed by *parse*."""
+    return {"parse": parse}
+
+
+def parsers_of(kind: type[Any]) -> dict[str, Parser[Any]]:
+    """Return the parsers of all options of the dataclass *kind*, by name."""
+    return {item.name: item.metadata["parse"] for item in fields(kind) if "parse" in item.metadata}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """How the runs of one job are worked: all options, resolved."""
+
+    title: str = field(default="", metadata=parsed_by(options.text))
+    """What people call the job; empty for its name."""
+
+    description: str = field(default="", metadata=parsed_by(options.text))
+    """What the job does, for people."""
+
+    priority: int = field(default=0, metadata=parsed_by(options.whole(-100, 100)))
+    """Priority of runs that are added without one, from -100 to 100: higher runs first."""
+
+    max_attempts: int = field(default=3, metadata=parsed_by(options.whole(1, 1000)))
+    """Failed attempts after which a run is dead-lettered, from 1 to 1000."""
+
+    max_crashes: int = field(default=3, metadata=parsed_by(options.whole(1, 1000)))
+    """Attempts lost with their worker after which a run is dead-lettered, from 1 to 1000."""
+
+    backoff: Backoff = field(default=Backoff(), metadata=parsed_by(options.backoff))
+    """The delays between failed attempts: a mapping, which replaces that of the queue as a whole."""
+
+    delivery: Delivery = field(default=Delivery.AT_LEAST_ONCE, metadata=parsed_by(options.member(Delivery)))
+    """What happens to a run whose attempt was cut off: ``at_least_once`` starts it again, ``at_most_once`` never does."""
+
+    @classmethod
+    def merged(cls, *partials: Mapping[str, Any]) -> Self:
+        """Return the options of all *partials*, each of them parsed, where later ones win over earlier ones."""
+        together: dict[str, Any] = {}
+        for partial in partials:
+            together.update(partial)
+        return cls(**together)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobConfig:
+    """A job as the settings declare it: a dotted path, or a mapping of any job options and ``run``."""
+
+    name: str
+    """The key of the job in ``jobs`` of its queue."""
+
+    run: str | None = field(default=None, metadata=parsed_by(options.dotted_path))
+    """Dotted path of the function; None where code declares the job, and the settings only change its options."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The job options that are given here, parsed."""
+
+
+def _parse_job(path: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {"run": options.dotted_path(path, value)}
+    parsed = options.section(path, value, parsers_of(JobOptions) | parsers_of(JobConfig))
+    return {"run": parsed.pop("run", None), "options": parsed}
+
+
+def _parse_jobs(path: str, value: object) -> dict[str, JobConfig]:
+    given = options.named(path, value, options.name(200), _parse_job)
+    return {name: JobConfig(name=name, **job) for name, job in given.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueConfig:
+    """How one queue is worked. Job options that stand among its own are the defaults of its jobs."""
+
+    name: str
+    """The key of the queue in ``queues``."""
+
+    jobs: Mapping[str, JobConfig] = field(default_factory=dict, metadata=parsed_by(_parse_jobs))
+    """The jobs of the queue by name: dotted paths, or mappings of options with ``run``. Code may declare more."""
+
+    job_defaults: Mapping[str, Any] = field(default_factory=dict)
+    """The job options that are given at the queue, parsed."""
+
+    concurrent_jobs: int | None = field(default=None, metadata=parsed_by(options.optional(options.whole(1))))
+    """Attempts that may run at once, across all workers; None for no limit but the workers' slots."""
+
+    batch_size: int = field(default=100, metadata=parsed_by(options.whole(1, 1000)))
+    """Most runs that a worker claims at once, from 1 to 1000."""
+
+    lease_seconds: float = field(metadata=parsed_by(options.number(1, DAY_SECONDS)))
+    """Seconds for which a claimed run stays its worker's without a heartbeat, from 1 to 86400. By default that of
+    ``worker``."""
+
+    run_on_startup: bool = field(default=True, metadata=parsed_by(options.boolean))
+    """Whether a ``runjobs`` that names no queue works this one."""
+
+
+def _parse_queue(path: str, value: object) -> dict[str, Any]:
+    own, of_jobs = parsers_of(QueueConfig), parsers_of(JobOptions)
+    parsed = options.section(path, value, of_jobs | own)
+    defaults = {option: parsed.pop(option) for option in of_jobs if option in parsed and option not in own}
+    return {**parsed, "job_defaults": defaults}
+
+
+def _parse_queues(path: str, value: object) -> dict[str, dict[str, Any]]:
+    """Return what each queue is given. Its lease may depend on another section, so it is not built yet."""
+    return options.named(path, value, options.name(100), _parse_queue)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """How a worker works, where neither the queue nor the command line says otherwise."""
+
+    lease_seconds: float = field(default=30.0, metadata=parsed_by(options.number(1, DAY_SECONDS)))
+    """Seconds for which a claimed run stays its worker's without a heartbeat, from 1 to 86400."""
+
+    concurrency: int = field(default=8, metadata=parsed_by(options.whole(1, 1000)))
+    """Attempts that one process runs at once, from 1 to 1000."""
+
+    grace_seconds: float = field(default=25.0, metadata=parsed_by(options.number(0, DAY_SECONDS)))
+    """Seconds that a worker which is asked to stop gives its attempts to end, from 0 to 86400."""
+
+    poll_seconds: float = field(default=1.0, metadata=parsed_by(options.number(0.01, 60)))
+    """Seconds between two looks for work where nothing wakes the worker earlier, from 0.01 to 60."""
+
+
+def _parse_worker(path: str, value: object) -> WorkerConfig:
+    return WorkerConfig(**options.section(path, value, parsers_of(WorkerConfig)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All of ``settings.JOBQUEUE``."""
+
+    queues: Mapping[str, QueueConfig] = field(metadata=parsed_by(_parse_queues))
+    """The queues by name. There is always one named ``default``."""
+
+    database: str = field(default="default", metadata=parsed_by(options.database_alias))
+    """Alias in ``DATABASES`` of the database that holds all our tables."""
+
+    namespace: str = field(default="default", metadata=parsed_by(options.name(64)))
+    """Deployments that share a database, each in a namespace of its own, never see each other's runs."""
+
+    worker: WorkerConfig = field(default=WorkerConfig(), metadata=parsed_by(_parse_worker))
+    """How a worker works."""
+
+    payload_max_bytes: int = field(default=256 * 1024, metadata=parsed_by(options.whole(1, 64 * 1024 * 1024)))
+    """Most bytes that a payload may take as JSON in UTF-8, up to 64 MiB."""
+
+
+@cache
+def get_config() -> Config:
+    """Return the configuration of the project, read on the first call. Raises ConfigError with all that is wrong."""
+    given = options.mapping("JOBQUEUE", getattr(settings, "JOBQUEUE", {}))
+    # Its default is parsed too: a project need not have a database of that alias.
+    parsed = options.section("JOBQUEUE", {"database": "default", **given}, parsers_of(Config))
+    worker = parsed.get("worker", WorkerConfig())
+    queues = {"default": {}, **parsed.pop("queues", {})}
+    built = {
+        name: QueueConfig(name=name, **{"lease_seconds": worker.lease_seconds, **queue})
+        for name, queue in queues.items()
+    }
+    return Config(queues=built, **parsed)
+
+
+def parse_job_options(where: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the job options that are *given* in code, parsed. *where* begins each problem of the ConfigError."""
+    return options.section(where, given, parsers_of(JobOptions))
+
+
+@receiver(setting_changed)
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting in {"JOBQUEUE", "DATABASES"}:
+        get_config.cache_clear()

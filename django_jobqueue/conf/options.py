@@ -1,0 +1,236 @@
+"""Parsers of option values: each takes the path of an option and its value, and returns the value as the code wants it.
+
+A value that is refused raises a ConfigError, with the path, what is wanted, and the value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from keyword import iskeyword
+from typing import Any, TypeVar, get_args
+
+from django.conf import settings
+
+from django_jobqueue.errors import ConfigError, nearest, shown
+from django_jobqueue.retry import Backoff, Mode
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+Parser = Callable[[str, Any], T]
+
+WEEK_SECONDS = 7 * 86400.0
+
+
+class Problems:
+    """Gathers the problems of many parsers, to raise them together."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Keep the problems of the ConfigError that the body raises, and go on."""
+        try:
+            yield
+        except ConfigError as error:
+            self.found.extend(error.problems)
+
+    def raise_found(self) -> None:
+        """Raise one ConfigError with all that was gathered, if anything was."""
+        if self.found:
+            raise ConfigError(self.found)
+
+
+def whole(least: int, most: int | None = None) -> Parser[int]:
+    """Parse a whole number from *least* to *most*."""
+    wanted = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
+
+    def parse(path: str, value: object) -> int:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or value < least
+            or (most is not None and value > most)
+        ):
+            raise _refused(path, wanted, value)
+        return int(value)
+
+    return parse
+
+
+def number(least: float, most: float) -> Parser[float]:
+    """Parse a number from *least* to *most*; not NaN."""
+
+    def parse(path: str, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise _refused(path, f"a number from {least:.12g} to {most:.12g}", value)
+        return float(value)
+
+    return parse
+
+
+def boolean(path: str, value: object) -> bool:
+    """Parse True or False."""
+    if not isinstance(value, bool):
+        raise _refused(path, "True or False", value)
+    return value
+
+
+def text(path: str, value: object) -> str:
+    """Parse text of any length."""
+    if not isinstance(value, str):
+        raise _refused(path, "text", value)
+    return str(value)
+
+
+def one_of(*words: str) -> Parser[str]:
+    """Parse one of the *words*."""
+
+    def parse(path: str, value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise _refused(path, f"one of {', '.join(map(repr, words))}", value)
+        return str(value)
+
+    return parse
+
+
+def member(kind: type[E]) -> Parser[E]:
+    """Parse a member of the enumeration *kind*, or its word."""
+    word = one_of(*(str(item) for item in kind))
+    return lambda path, value: kind(word(path, value))
+
+
+def optional(parse: Parser[T]) -> Parser[T | None]:
+    """Parse None, or what *parse* parses."""
+    return lambda path, value: None if value is None else parse(path, value)
+
+
+def name(longest: int) -> Parser[str]:
+    """Parse a name of at most *longest* characters."""
+    pattern = re.compile(rf"[A-Za-z_][\w.:-]{{0,{longest - 1}}}", re.ASCII)
+
+    def parse(path: str, value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ConfigError(
+                [
+                    f"{path}: {shown(value)} is not a valid name. Use 1 to {longest} ASCII letters, digits, '_', '.', ':' "
+                    f"and '-', beginning with a letter or '_'."
+                ]
+            )
+        return str(value)
+
+    return parse
+
+
+def dotted_path(path: str, value: object) -> str:
+    """Parse the dotted path of a function. It is not imported."""
+    parts = value.split(".") if isinstance(value, str) else []
+    if len(parts) < 2 or not all(part.isidentifier() and not iskeyword(part) for part in parts):
+        raise _refused(path, "a dotted path such as 'shop.jobs.send_mail'", value)
+    return str(value)
+
+
+def database_alias(path: str, value: object) -> str:
+    """Parse an alias of ``settings.DATABASES``."""
+    aliases = settings.DATABASES
+    if not isinstance(value, str) or value not in aliases:
+        raise ConfigError([f"{path}: {shown(value)} is not an alias of DATABASES. {_nearest(value, aliases)}"])
+    return value
+
+
+def mapping(path: str, value: object) -> Mapping[Any, Any]:
+    """Parse a mapping; its keys and values are left as they are."""
+    if not isinstance(value, Mapping):
+        raise _refused(path, "a mapping", value)
+    return value
+
+
+def section(path: str, value: object, parsers: Mapping[str, Parser[Any]]) -> dict[str, Any]:
+    """Parse a mapping of options, each by its parser; only the options that are given are returned."""
+    problems, parsed = Problems(), {}
+    for option, given in mapping(path, value).items():
+        with problems.gathered():
+            if option not in parsers:
+                raise ConfigError([f"{path}: unknown option {shown(option)}. {_nearest(option, parsers)}"])
+            parsed[option] = parsers[option](at(path, option), given)
+    problems.raise_found()
+    return parsed
+
+
+def named(path: str, value: object, parse_name: Parser[str], parse: Parser[T]) -> dict[str, T]:
+    """Parse a mapping of names to values that *parse* parses."""
+    problems, parsed = Problems(), {}
+    for key, given in mapping(path, value).items():
+        with problems.gathered():
+            parse_name(path, key)
+        with problems.gathered():
+            parsed[key] = parse(at(path, key), given)
+    problems.raise_found()
+    return parsed
+
+
+def numbers(least: float, most: float) -> Parser[tuple[float, ...]]:
+    """Parse a list of at least one number, each from *least* to *most*."""
+    parse_number = number(least, most)
+
+    def parse(path: str, value: object) -> tuple[float, ...]:
+        if not isinstance(value, list | tuple) or not value:
+            raise _refused(path, "a list of at least one number", value)
+        problems, parsed = Problems(), []
+        for index, item in enumerate(value):
+            with problems.gathered():
+                parsed.append(parse_number(f"{path}[{index}]", item))
+        problems.raise_found()
+        return tuple(parsed)
+
+    return parse
+
+
+def backoff(path: str, value: object) -> Backoff:
+    """Parse the mapping of a backoff's options. One that its mode does not read is refused."""
+    given = section(path, value, BACKOFF_PARSERS)
+    parsed = Backoff(**given)
+    unread = given.keys() - {"mode", *_READ_BY_MODE[parsed.mode]}
+    problems = [f"{at(path, option)}: not read in mode {parsed.mode!r}" for option in given if option in unread]
+    if parsed.mode == "custom" and not parsed.delays_seconds:
+        problems.append(f"{path}: mode 'custom' needs delays_seconds")
+    if parsed.mode == "exponential" and parsed.initial_seconds > parsed.max_seconds:
+        problems.append(
+            f"{path}: initial_seconds ({parsed.initial_seconds:g}) is more than max_seconds ({parsed.max_seconds:g})"
+        )
+    if problems:
+        raise ConfigError(problems)
+    return parsed
+
+
+def at(path: str, key: object) -> str:
+    """Return the path of what stands under *key* in the mapping at *path*."""
+    return f"{path}[{json.dumps(key) if isinstance(key, str) and len(key) <= 200 else shown(key)}]"
+
+
+def _refused(path: str, wanted: str, value: object) -> ConfigError:
+    return ConfigError([f"{path}: must be {wanted}, got {shown(value)}"])
+
+
+def _nearest(name: object, known: Iterable[str]) -> str:
+    return nearest(name if isinstance(name, str) else shown(name), known)
+
+
+BACKOFF_PARSERS: Mapping[str, Parser[Any]] = {
+    "mode": one_of(*get_args(Mode)),
+    "initial_seconds": number(0, WEEK_SECONDS),
+    "max_seconds": number(0, WEEK_SECONDS),
+    "multiplier": number(1, 1000),
+    "jitter": number(0, 1),
+    "delays_seconds": numbers(0, WEEK_SECONDS),
+}
+
+_READ_BY_MODE = {
+    "fixed": {"initial_seconds", "jitter"},
+    "exponential": {"initial_seconds", "max_seconds", "multiplier", "jitter"},
+    "custom": {"delays_seconds", "jitter"},
+}

@@ -1,0 +1,91 @@
+"""Every error of the project.
+
+    JobQueueError
+    ├── ConfigError              settings.JOBQUEUE, or a @job, asks for something that cannot work
+    ├── UnknownQueue             no such queue            (also an AttributeError)
+    ├── UnknownJob               no such job in the queue (also a LookupError)
+    ├── InvalidRun               the arguments of an add() are refused (also a ValueError)
+    │   └── PayloadError         ... because of the payload
+    └── RunNotFound              no such run              (also a LookupError)
+
+Each carries a ``code``, the stable word by which other programs may tell it apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which of the *known* names comes nearest to *name*, or what the known names are."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    return f"Known: {', '.join(names)}." if names else "There are none."
+
+
+def shown(value: object) -> str:
+    """Return *value* as a message may show it: its repr, cut to 80 characters; its type, where it has no repr."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of 5,000 digits, or anybody's broken __repr__
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class JobQueueError(Exception):
+    """Base of everything that django-jobqueue raises on purpose."""
+
+    code: ClassVar[str] = "error"
+
+
+class ConfigError(JobQueueError):
+    """The configuration asks for something that cannot work. ``problems`` lists all of it."""
+
+    code = "config"
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class UnknownQueue(JobQueueError, AttributeError):
+    """No queue has this name. An AttributeError, because ``queues.<name>`` looks it up."""
+
+    code = "unknown_queue"
+
+    def __init__(self, queue: str, known: Iterable[str]) -> None:
+        super().__init__(f"{queue!r} is not a queue. {nearest(queue, known)}")
+
+
+class UnknownJob(JobQueueError, LookupError):
+    """The queue exists, but has no job of this name."""
+
+    code = "unknown_job"
+
+    def __init__(self, queue: str, job: str, known: Iterable[str]) -> None:
+        super().__init__(f"{job!r} is not a job of queue {queue!r}. {nearest(job, known)}")
+
+
+class InvalidRun(JobQueueError, ValueError):
+    """An argument of ``add()`` is refused; nothing was written."""
+
+    code = "invalid_run"
+
+
+class PayloadError(InvalidRun):
+    """The payload does not fit its job, or cannot be stored. The message names the place."""
+
+    code = "invalid_payload"
+
+
+class RunNotFound(JobQueueError, LookupError):
+    """No run has this id."""
+
+    code = "run_not_found"
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(f"There is no run {run_id!r}.")

@@ -1,0 +1,69 @@
+"""The states of a run, and the words for how it got there."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a run stands. It is stored; nothing else about its progress is.
+
+    A run that waits for a later ``run_at``, or for its next try, is simply pending.
+    """
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DEAD_LETTERED = "dead_lettered"
+    CANCELLED = "cancelled"
+
+
+FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.DEAD_LETTERED, State.CANCELLED})
+"""A row in one of these never changes again."""
+
+
+class Outcome(StrEnum):
+    """What one attempt came to."""
+
+    COMPLETED = "completed"
+    RETRIED = "retried"
+    SNOOZED = "snoozed"
+    FAILED = "failed"
+    DEAD_LETTERED = "dead_lettered"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
+    RELEASED = "released"
+
+
+class Reason(StrEnum):
+    """Why a run is in its final state."""
+
+    RETURNED = "returned"
+    """The job returned."""
+    JOB_FAILED = "job_failed"
+    """The job raised ``Fail``: it said itself that trying again is useless."""
+    INVALID_PAYLOAD = "invalid_payload"
+    """The stored payload does not fit the job as it is now."""
+    INVALID_RESULT = "invalid_result"
+    """The job returned something that JSON cannot hold; a retry would repeat its effects for nothing."""
+    UNKNOWN_JOB = "unknown_job"
+    """No release that worked the queue for an hour knew the job."""
+    MAX_ATTEMPTS = "max_attempts"
+    """As many attempts failed as the job may have."""
+    MAX_CRASHES = "max_crashes"
+    """As many workers vanished while working it as the job may have."""
+    LOST = "lost"
+    """Its worker vanished or was stopped, and an at-most-once run is never started again."""
+    CANCELLED = "cancelled"
+    """Somebody, or the job itself, cancelled it."""
+    EXPIRED = "expired"
+    """It was not started in time."""
+
+
+class Delivery(StrEnum):
+    """What happens to a run whose attempt was cut off."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
