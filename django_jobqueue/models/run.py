@@ -1,0 +1,169 @@
+"""Runs: requests to run a job to its end, live and ended alike, one row each."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from django_jobqueue.models.fields import NameField, PartialIndex
+from django_jobqueue.states import FINAL_STATES, Delivery, State
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Questions about runs, in the words of the glossary."""
+
+    def in_state(self, state: State | str) -> Self:
+        return self.filter(state=State(state))
+
+    def scheduled(self) -> Self:
+        """Pending, for a time to come."""
+        return self.filter(state=State.PENDING, run_at__gt=Now())
+
+    def due(self) -> Self:
+        """Pending, and its time has come."""
+        return self.filter(state=State.PENDING, run_at__lte=Now())
+
+    def retrying(self) -> Self:
+        """Pending after at least one failure."""
+        return self.filter(state=State.PENDING, failures__gt=0)
+
+    def live(self) -> Self:
+        """Not ended yet."""
+        return self.filter(state__in=[State.PENDING, State.RUNNING])
+
+    def ended(self) -> Self:
+        """In a final state."""
+        return self.filter(state__in=FINAL_STATES)
+
+
+class Run(models.Model):
+    """One request to run a job to its end. Only operations and engines write it; a final row never changes."""
+
+    namespace = NameField(max_length=64, default="default")
+    queue = NameField(max_length=100)
+    job = NameField(max_length=200)
+    version = models.IntegerField(default=1)
+    payload = models.JSONField(default=dict)
+
+    state = NameField(max_length=16, default=State.PENDING.value)
+    reason = models.CharField(max_length=32, null=True, blank=True)
+    priority = models.SmallIntegerField(default=0)
+    run_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    attempt = models.IntegerField(default=0)
+    """The number of the latest attempt. It only grows, at each claim, and so fences every write of a worker."""
+    failures = models.IntegerField(default=0)
+    crashes = models.IntegerField(default=0)
+    snoozes = models.IntegerField(default=0)
+    releases = models.IntegerField(default=0)
+    max_attempts = models.SmallIntegerField(null=True, blank=True)
+    timeout_seconds = models.FloatField(null=True, blank=True)
+    delivery = models.CharField(max_length=16, default=Delivery.AT_LEAST_ONCE.value)
+
+    lease_until = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=255, null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    blocked_on = NameField(max_length=320, null=True, blank=True)
+
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    result = models.JSONField(null=True, blank=True)
+    error = models.TextField(null=True, blank=True)
+    progress = models.JSONField(null=True, blank=True)
+
+    concurrency_key = NameField(max_length=255, null=True, blank=True)
+    rate_key = NameField(max_length=255, null=True, blank=True)
+    unique_key = NameField(max_length=255, null=True, blank=True)
+    unique_lock = NameField(max_length=64, null=True, blank=True)
+    tags = models.JSONField(null=True, blank=True)
+    tenant = models.CharField(max_length=255, null=True, blank=True)
+    user = models.TextField(null=True, blank=True, db_column="user_id")
+    trace_id = models.CharField(max_length=64, null=True, blank=True)
+    metadata = models.JSONField(null=True, blank=True)
+    replay_of = models.ForeignKey(
+        "self", models.DO_NOTHING, null=True, blank=True, db_constraint=False, db_index=False, related_name="replays"
+    )
+    schedule = models.ForeignKey(
+        "Schedule", models.DO_NOTHING, null=True, blank=True, db_constraint=False, db_index=False, related_name="runs"
+    )
+    fires_at = models.DateTimeField(null=True, blank=True)
+    missed = models.IntegerField(null=True, blank=True)
+    published_at = models.DateTimeField(null=True, blank=True)
+
+    added: bool = True
+    """False where ``add()`` gave back a run that was there already."""
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        db_table = "jobqueue_run"
+        indexes = [
+            # What a claim walks: the order of its columns is the order of claiming.
+            PartialIndex(
+                fields=["namespace", "queue", "-priority", "run_at", "id"],
+                full_fields=["namespace", "queue", "state", "blocked_on", "-priority", "run_at", "id"],
+                condition=Q(state=State.PENDING.value, blocked_on=None),
+                name="jobqueue_run_claim",
+            ),
+            PartialIndex(
+                fields=["namespace", "lease_until"],
+                condition=Q(state=State.RUNNING.value),
+                name="jobqueue_run_running",
+            ),
+            PartialIndex(
+                fields=["namespace", "unique_lock"],
+                condition=Q(unique_lock__isnull=False),
+                name="jobqueue_run_unique",
+                unique=True,
+            ),
+            PartialIndex(
+                fields=["schedule", "fires_at"],
+                condition=Q(schedule__isnull=False),
+                name="jobqueue_run_fired",
+                unique=True,
+            ),
+            PartialIndex(
+                fields=["namespace", "queue", "id"],
+                full_fields=["namespace", "queue", "state", "id"],
+                condition=Q(state__in=[State.FAILED.value, State.DEAD_LETTERED.value]),
+                name="jobqueue_run_failed",
+            ),
+            PartialIndex(
+                fields=["namespace", "expires_at"],
+                full_fields=["namespace", "state", "expires_at"],
+                condition=Q(state=State.PENDING.value, expires_at__isnull=False),
+                name="jobqueue_run_expiring",
+            ),
+        ]
+        constraints = [
+            # Kept as a CHECK, the fence may ask for lease_until alone: asking for the state would tempt the planner
+            # into the index of running rows, where it would wade through dead entries.
+            models.CheckConstraint(
+                condition=Q(state=State.RUNNING.value, lease_until__isnull=False)
+                | Q(~Q(state=State.RUNNING.value), lease_until__isnull=True),
+                name="jobqueue_run_leased_while_running",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    state__in=[state.value for state in sorted(FINAL_STATES)],
+                    finished_at__isnull=False,
+                    reason__isnull=False,
+                )
+                | Q(
+                    state__in=[State.PENDING.value, State.RUNNING.value], finished_at__isnull=True, reason__isnull=True
+                ),
+                name="jobqueue_run_finished_when_final",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.queue}.{self.job} #{self.pk}"
+
+    def __repr__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"<Run {self.pk}: {self.queue}.{self.job} {self.state}{reason}, attempt {self.attempt}>"

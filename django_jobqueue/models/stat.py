@@ -1,0 +1,26 @@
+"""Stats: how many attempts came to what, minute by minute."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from django_jobqueue.models.fields import NameField
+
+
+class Stat(models.Model):
+    """What one worker finished in one minute. Only ever inserted, so that workers never wait for each other."""
+
+    namespace = NameField(max_length=64, default="default")
+    minute = models.DateTimeField()
+    queue = NameField(max_length=100)
+    job = NameField(max_length=200)
+    outcome = models.CharField(max_length=16)
+    count = models.BigIntegerField()
+    total_seconds = models.FloatField(default=0)
+
+    class Meta:
+        db_table = "jobqueue_stat"
+        indexes = [models.Index(fields=["namespace", "minute"], name="jobqueue_stat_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.queue}.{self.job} {self.outcome}"

@@ -1,0 +1,26 @@
+"""Workers: the processes that claim runs, as they last reported themselves."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from django_jobqueue.models.fields import NameField
+
+
+class Worker(models.Model):
+    """One worker process. For people to look at: no run depends on this row, its lease is on the run itself."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    """``host:pid:random``, new at every start."""
+    namespace = NameField(max_length=64, default="default")
+    queues = models.JSONField(default=list)
+    concurrency = models.IntegerField()
+    running = models.IntegerField(default=0)
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "jobqueue_worker"
+
+    def __str__(self) -> str:
+        return self.name
