@@ -1,0 +1,210 @@
+"""The engine: what every database must do in its own SQL, and the values that go in and come out.
+
+An engine works on many runs at once, on the connection and in the transaction of its caller, by the database's clock.
+What plain ORM does equally well everywhere is not here: it is a QuerySet method.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from django.db import connections
+
+from django_jobqueue.states import Delivery, Outcome, Reason, State
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class Ref(NamedTuple):
+    """One attempt of one run: together the fence of every write."""
+
+    id: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run that is about to be inserted."""
+
+    queue: str
+    job: str
+    payload: str = "{}"
+    """JSON text."""
+    version: int = 1
+    priority: int = 0
+    run_at: datetime | None = None
+    """None: now, by the database's clock."""
+    delay_seconds: float = 0.0
+    """Added to ``run_at``."""
+    max_attempts: int | None = None
+    delivery: Delivery = Delivery.AT_LEAST_ONCE
+
+
+class Inserted(NamedTuple):
+    """What the database decided about a new run."""
+
+    id: int
+    run_at: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that is ours until its lease ends."""
+
+    id: int
+    attempt: int
+    queue: str
+    job: str
+    version: int
+    payload: str
+    priority: int
+    run_at: datetime
+    failures: int
+    crashes: int
+    releases: int
+    max_attempts: int | None
+    delivery: str
+    metadata: str | None
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.id, self.attempt)
+
+
+Counter = Literal["failures", "crashes", "snoozes", "releases"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended, and what becomes of its run."""
+
+    id: int
+    attempt: int
+    _: KW_ONLY
+    outcome: Outcome
+    state: State
+    reason: Reason | None = None
+    """Given if, and only if, *state* is final."""
+    counter: Counter | None = None
+    """Which count of the run this attempt adds to."""
+    run_at: datetime | None = None
+    delay_seconds: float = 0.0
+    """When a run that goes back to pending is due: *run_at*, or now, plus the delay."""
+    result: str | None = None
+    """JSON text."""
+    error: str | None = None
+    traceback: str | None = None
+    started_ago: float | None = None
+    """Seconds since the job was started; None: since it was claimed."""
+    finished_ago: float = 0.0
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.id, self.attempt)
+
+
+class LostRun(NamedTuple):
+    """A running run whose lease is over, as a reaper found it."""
+
+    id: int
+    attempt: int
+    queue: str
+    job: str
+    worker: str
+    crashes: int
+    delivery: str
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.id, self.attempt)
+
+
+class Engine(ABC):
+    """The SQL of one database vendor, for the tables of one database alias."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        """Django's connection of the calling thread."""
+        return connections[self.alias]
+
+    @abstractmethod
+    def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
+        """Insert *runs* as pending, and answer in their order."""
+
+    @abstractmethod
+    def claim(
+        self,
+        namespace: str,
+        queue: str,
+        *,
+        worker: str,
+        limit: int,
+        lease_seconds: float,
+        concurrent_jobs: int | None = None,
+    ) -> list[Claim]:
+        """Lease up to *limit* due runs of *queue* to *worker*: highest priority first, then longest due.
+
+        With *concurrent_jobs*, no more than that many of the queue's runs are running afterwards, whoever claims at
+        the same time; the caller must then be in a transaction.
+        """
+
+    @abstractmethod
+    def renew(self, leases: Sequence[tuple[Ref, float]]) -> dict[Ref, bool]:
+        """Let the leases end so many seconds from now; for those still ours, say whether a cancel is requested."""
+
+    @abstractmethod
+    def settle(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
+        """Write how attempts ended; answer with the state of each run that was still ours.
+
+        A run that would go back to pending, but is asked to cancel, is cancelled. A missing ref means that the lease
+        was lost, and nothing was written.
+        """
+
+    @abstractmethod
+    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0) -> dict[Ref, State]:
+        """Hand runs back of which no user code ran; no Attempt is written. Cancels and answers as ``settle`` does."""
+
+    @abstractmethod
+    def reap(
+        self, namespace: str, decide: Callable[[LostRun], Settlement], *, limit: int = 100
+    ) -> list[tuple[LostRun, State]]:
+        """Settle up to *limit* runs whose lease is over as *decide* says, unless they were renewed or taken since."""
+
+    @abstractmethod
+    def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
+        """Seconds until a run of *queues* can be claimed: 0 or less if one is due, None if none is pending."""
+
+    @abstractmethod
+    def timestamp(self, moment: datetime) -> str:
+        """*moment* as this database compares it with its columns."""
+
+    def document(self, rows: Iterable[object]) -> str:
+        """A batch as JSON text, in which a datetime is a ``timestamp``."""
+        return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"), default=self.timestamp)
+
+    def fetch(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Run one statement and answer with its rows."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def columns(item: NewRun | Settlement) -> dict[str, Any]:
+    """The fields of *item* by name; ``dataclasses.asdict`` would copy every value."""
+    return {name: getattr(item, name) for name in item.__slots__}
+
+
+def in_claim_order(claims: Iterable[Claim]) -> list[Claim]:
+    """RETURNING keeps no order; the order of claiming is the order of starting."""
+    return sorted(claims, key=lambda claim: (-claim.priority, claim.run_at, claim.id))

@@ -1,0 +1,342 @@
+"""SQLite, from version 3.35.
+
+Writers take turns, so a single statement is exact by itself, limits included. A transaction that reads before it writes
+fails as soon as another writer was faster, whatever the timeout; hence every transaction here begins with a write. The
+clock is the host's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from django_jobqueue.engines.base import (
+    Claim,
+    Engine,
+    Inserted,
+    LostRun,
+    NewRun,
+    Ref,
+    Settlement,
+    columns,
+    in_claim_order,
+)
+from django_jobqueue.states import State
+
+
+class SQLiteEngine(Engine):
+    """Claims, counts and fences in single statements."""
+
+    INSERT = """
+        INSERT INTO jobqueue_run (
+               namespace, queue, job, version, payload, state, priority, run_at, created_at,
+               attempt, failures, crashes, snoozes, releases, max_attempts, delivery)
+        SELECT %(namespace)s, json_extract(value, '$.queue'), json_extract(value, '$.job'),
+               json_extract(value, '$.version'), json_extract(value, '$.payload'), 'pending',
+               json_extract(value, '$.priority'), json_extract(value, '$.run_at'), %(now)s,
+               0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.delivery')
+          FROM json_each(%(runs)s)
+      ORDER BY key
+     RETURNING id, run_at, created_at
+    """
+
+    def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
+        now = timezone.now()
+        document = self.document(
+            columns(run) | {"run_at": (run.run_at or now) + timedelta(seconds=run.delay_seconds)} for run in runs
+        )
+        rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": document, "now": self.timestamp(now)})
+        return sorted(
+            Inserted(run_id, self._aware(run_at), self._aware(created_at)) for run_id, run_at, created_at in rows
+        )
+
+    # A level is a priority that has a pending run. Levels are found one by one, highest first, and only as far as the
+    # batch needs; the due runs of a level travel as one JSON array, because a plain join would look through all runs.
+    CLAIM = """
+        WITH RECURSIVE level (priority) AS (
+            SELECT (SELECT priority
+                      FROM jobqueue_run
+                     WHERE namespace = %(namespace)s
+                       AND queue = %(queue)s
+                       AND state = 'pending'
+                       AND blocked_on IS NULL
+                  ORDER BY priority DESC
+                     LIMIT 1)
+         UNION ALL
+            SELECT (SELECT lower.priority
+                      FROM jobqueue_run AS lower
+                     WHERE lower.namespace = %(namespace)s
+                       AND lower.queue = %(queue)s
+                       AND lower.state = 'pending'
+                       AND lower.blocked_on IS NULL
+                       AND lower.priority < level.priority
+                  ORDER BY lower.priority DESC
+                     LIMIT 1)
+              FROM level
+             WHERE level.priority IS NOT NULL
+        )
+           UPDATE jobqueue_run
+              SET state = 'running',
+                  attempt = attempt + 1,
+                  worker = %(worker)s,
+                  started_at = %(now)s,
+                  lease_until = %(lease_until)s
+            WHERE id IN (
+                   SELECT due.value
+                     FROM level
+               CROSS JOIN json_each((
+                          SELECT json_group_array(id)
+                            FROM (SELECT id
+                                    FROM jobqueue_run
+                                   WHERE namespace = %(namespace)s
+                                     AND queue = %(queue)s
+                                     AND state = 'pending'
+                                     AND blocked_on IS NULL
+                                     AND priority = level.priority
+                                     AND run_at <= %(now)s
+                                     AND (expires_at IS NULL OR expires_at > %(now)s)
+                                ORDER BY run_at, id
+                                   LIMIT %(limit)s))) AS due
+                    WHERE level.priority IS NOT NULL
+                    LIMIT CASE WHEN %(concurrent_jobs)s IS NULL THEN %(limit)s
+                               ELSE max(0, min(%(limit)s, %(concurrent_jobs)s - (
+                                   SELECT count(*)
+                                     FROM jobqueue_run
+                                    WHERE namespace = %(namespace)s
+                                      AND queue = %(queue)s
+                                      AND state = 'running'))) END)
+        RETURNING id, attempt, queue, job, version, payload, priority, run_at,
+                  failures, crashes, releases, max_attempts, delivery, metadata
+    """
+
+    def claim(
+        self,
+        namespace: str,
+        queue: str,
+        *,
+        worker: str,
+        limit: int,
+        lease_seconds: float,
+        concurrent_jobs: int | None = None,
+    ) -> list[Claim]:
+        now = timezone.now()
+        rows = self.fetch(
+            self.CLAIM,
+            {
+                "namespace": namespace,
+                "queue": queue,
+                "worker": worker,
+                "limit": limit,
+                "now": self.timestamp(now),
+                "lease_until": self.timestamp(now + timedelta(seconds=lease_seconds)),
+                "concurrent_jobs": concurrent_jobs,
+            },
+        )
+        return in_claim_order(self._as_claim(*row) for row in rows)
+
+    def _as_claim(self, *row: Any) -> Claim:
+        claim = Claim(*row)
+        return replace(claim, run_at=self._aware(claim.run_at))
+
+    # RETURNING gives the column itself: SQLite 3.40 takes an IS NOT NULL there for true.
+    RENEW = """
+           UPDATE jobqueue_run
+              SET lease_until = lease.lease_until
+             FROM (SELECT json_extract(value, '$.id') AS id,
+                          json_extract(value, '$.attempt') AS attempt,
+                          json_extract(value, '$.lease_until') AS lease_until
+                     FROM json_each(%(leases)s)) AS lease
+            WHERE jobqueue_run.id = lease.id
+              AND jobqueue_run.attempt = lease.attempt
+              AND jobqueue_run.lease_until IS NOT NULL
+        RETURNING id, attempt, cancel_requested_at
+    """
+
+    def renew(self, leases: Sequence[tuple[Ref, float]]) -> dict[Ref, bool]:
+        now = timezone.now()
+        document = self.document(
+            ref._asdict() | {"lease_until": now + timedelta(seconds=seconds)} for ref, seconds in leases
+        )
+        rows = self.fetch(self.RENEW, {"leases": document})
+        return {Ref(run_id, attempt): requested_at is not None for run_id, attempt, requested_at in rows}
+
+    # A run that is asked to cancel does not go back to pending; one whose lease is over takes no other end either.
+    SETTLE = """
+           UPDATE jobqueue_run
+              SET state = CASE WHEN cancel_requested_at IS NOT NULL AND (ending.state = 'pending' OR %(expired)s)
+                               THEN 'cancelled' ELSE ending.state END,
+                  reason = CASE WHEN cancel_requested_at IS NOT NULL AND (ending.state = 'pending' OR %(expired)s)
+                                THEN 'cancelled' ELSE ending.reason END,
+                  finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR ending.state <> 'pending'
+                                     THEN %(now)s END,
+                  run_at = CASE WHEN ending.state = 'pending' THEN ending.run_at ELSE jobqueue_run.run_at END,
+                  lease_until = NULL,
+                  failures = failures + (ending.counter IS 'failures'),
+                  crashes = crashes + (ending.counter IS 'crashes'),
+                  snoozes = snoozes + (ending.counter IS 'snoozes'),
+                  releases = releases + (ending.counter IS 'releases'),
+                  result = ending.result,
+                  error = ending.error
+             FROM (SELECT json_extract(value, '$.id') AS id,
+                          json_extract(value, '$.attempt') AS attempt,
+                          json_extract(value, '$.state') AS state,
+                          json_extract(value, '$.reason') AS reason,
+                          json_extract(value, '$.counter') AS counter,
+                          json_extract(value, '$.run_at') AS run_at,
+                          json_extract(value, '$.result') AS result,
+                          json_extract(value, '$.error') AS error
+                     FROM json_each(%(settlements)s)) AS ending
+            WHERE jobqueue_run.id = ending.id
+              AND jobqueue_run.attempt = ending.attempt
+              AND jobqueue_run.lease_until IS NOT NULL
+              AND (jobqueue_run.lease_until < %(now)s OR NOT %(expired)s)
+        RETURNING id, attempt, state
+    """
+
+    RECORD = """
+        INSERT INTO jobqueue_attempt (run_id, number, worker, started_at, finished_at, outcome, error, traceback)
+        SELECT run.id, run.attempt, run.worker,
+               COALESCE(json_extract(value, '$.started_at'), run.started_at), json_extract(value, '$.finished_at'),
+               CASE run.state WHEN 'cancelled' THEN 'cancelled' ELSE json_extract(value, '$.outcome') END,
+               json_extract(value, '$.error'), json_extract(value, '$.traceback')
+          FROM json_each(%(settlements)s)
+    CROSS JOIN jobqueue_run AS run
+         WHERE run.id = json_extract(value, '$.id')
+     RETURNING number
+    """
+
+    def settle(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
+        return self._settle(settlements, expired=False)
+
+    def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
+        now = timezone.now()
+        rows = {settlement.ref: _ending(settlement, now) for settlement in settlements}
+        with transaction.atomic(using=self.alias, savepoint=False):
+            settled = self._states(
+                self.fetch(
+                    self.SETTLE,
+                    {
+                        "settlements": self.document(rows.values()),
+                        "now": self.timestamp(now),
+                        "expired": expired,
+                    },
+                )
+            )
+            self.fetch(self.RECORD, {"settlements": self.document(rows[ref] for ref in settled)})
+        return settled
+
+    RELEASE = """
+           UPDATE jobqueue_run
+              SET state = CASE WHEN cancel_requested_at IS NULL THEN 'pending' ELSE 'cancelled' END,
+                  reason = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' END,
+                  finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN %(now)s END,
+                  run_at = %(run_at)s,
+                  lease_until = NULL,
+                  releases = releases + 1
+             FROM (SELECT json_extract(value, '$.id') AS id,
+                          json_extract(value, '$.attempt') AS attempt
+                     FROM json_each(%(refs)s)) AS ref
+            WHERE jobqueue_run.id = ref.id
+              AND jobqueue_run.attempt = ref.attempt
+              AND jobqueue_run.lease_until IS NOT NULL
+        RETURNING id, attempt, state
+    """
+
+    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0) -> dict[Ref, State]:
+        now = timezone.now()
+        parameters = {
+            "refs": self.document(ref._asdict() for ref in refs),
+            "now": self.timestamp(now),
+            "run_at": self.timestamp(now + timedelta(seconds=delay_seconds)),
+        }
+        return self._states(self.fetch(self.RELEASE, parameters))
+
+    EXPIRED = """
+          SELECT id, attempt, queue, job, worker, crashes, delivery
+            FROM jobqueue_run
+           WHERE namespace = %(namespace)s
+             AND state = 'running'
+             AND lease_until < %(now)s
+        ORDER BY lease_until
+           LIMIT %(limit)s
+    """
+
+    def reap(
+        self, namespace: str, decide: Callable[[LostRun], Settlement], *, limit: int = 100
+    ) -> list[tuple[LostRun, State]]:
+        now = self.timestamp(timezone.now())
+        lost = [LostRun(*row) for row in self.fetch(self.EXPIRED, {"namespace": namespace, "now": now, "limit": limit})]
+        if not lost:
+            return []
+        settled = self._settle([decide(run) for run in lost], expired=True)
+        return [(run, settled[run.ref]) for run in lost if run.ref in settled]
+
+    NEXT_DUE = """
+        WITH RECURSIVE level (queue, priority) AS (
+            SELECT wanted.value,
+                   (SELECT first.priority
+                      FROM jobqueue_run AS first
+                     WHERE first.namespace = %(namespace)s
+                       AND first.queue = wanted.value
+                       AND first.state = 'pending'
+                       AND first.blocked_on IS NULL
+                  ORDER BY first.priority DESC
+                     LIMIT 1)
+              FROM json_each(%(queues)s) AS wanted
+         UNION ALL
+            SELECT level.queue,
+                   (SELECT lower.priority
+                      FROM jobqueue_run AS lower
+                     WHERE lower.namespace = %(namespace)s
+                       AND lower.queue = level.queue
+                       AND lower.state = 'pending'
+                       AND lower.blocked_on IS NULL
+                       AND lower.priority < level.priority
+                  ORDER BY lower.priority DESC
+                     LIMIT 1)
+              FROM level
+             WHERE level.priority IS NOT NULL
+        )
+        SELECT min((SELECT run.run_at
+                      FROM jobqueue_run AS run
+                     WHERE run.namespace = %(namespace)s
+                       AND run.queue = level.queue
+                       AND run.state = 'pending'
+                       AND run.blocked_on IS NULL
+                       AND run.priority = level.priority
+                  ORDER BY run.run_at
+                     LIMIT 1))
+          FROM level
+         WHERE level.priority IS NOT NULL
+    """
+
+    def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
+        [[run_at]] = self.fetch(self.NEXT_DUE, {"namespace": namespace, "queues": self.document(queues)})
+        return (
+            None if run_at is None else (self._aware(datetime.fromisoformat(run_at)) - timezone.now()).total_seconds()
+        )
+
+    def timestamp(self, moment: datetime) -> str:
+        return str(self.connection.ops.adapt_datetimefield_value(moment))
+
+    def _aware(self, moment: datetime) -> datetime:
+        """A moment out of a column, which says nothing of its zone, as Django would have it."""
+        return moment if self.connection.timezone is None else moment.replace(tzinfo=self.connection.timezone)
+
+    @staticmethod
+    def _states(rows: Iterable[tuple[int, int, str]]) -> dict[Ref, State]:
+        return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
+
+
+def _ending(settlement: Settlement, now: datetime) -> dict[str, Any]:
+    started_ago = settlement.started_ago
+    return columns(settlement) | {
+        "run_at": (settlement.run_at or now) + timedelta(seconds=settlement.delay_seconds),
+        "started_at": None if started_ago is None else now - timedelta(seconds=started_ago),
+        "finished_at": now - timedelta(seconds=settlement.finished_ago),
+    }
