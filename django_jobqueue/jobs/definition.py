@@ -1,0 +1,48 @@
+"""Job definitions: what is declared of a job, and what comes of all declarations together."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django_jobqueue.conf import JobOptions
+from django_jobqueue.payloads import Parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """A job as ``@job`` declares it: the function, and the options that are given there."""
+
+    queue: str
+    name: str
+    function: Callable[..., Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    """What is wrong with the options; told by the system checks."""
+
+    @property
+    def place(self) -> str:
+        return place_of(self.function)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDefinition:
+    """A job of a queue, ready to be added and worked: every declaration and default is resolved."""
+
+    queue: str
+    name: str
+    function: Callable[..., Any]
+    options: JobOptions
+    parameters: Parameters
+
+    @property
+    def is_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.function)
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """The dotted path of *function*, for messages."""
+    module = getattr(function, "__module__", "?")
+    return f"{module}.{getattr(function, '__qualname__', repr(function))}"

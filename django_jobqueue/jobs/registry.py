@@ -1,0 +1,150 @@
+"""The registry of jobs: what settings and code declare, looked up by queue and name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from django.core.signals import setting_changed
+from django.dispatch import receiver
+
+from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, get_config
+from django_jobqueue.errors import ConfigError, UnknownJob, UnknownQueue, nearest
+from django_jobqueue.jobs.definition import Declaration, JobDefinition
+from django_jobqueue.payloads import Parameters
+
+
+class JobRegistry:
+    """All jobs of the project. Declaring reads no settings, and nothing is imported or resolved before it is asked for."""
+
+    def __init__(self) -> None:
+        self._declared: dict[tuple[str, str], Declaration] = {}
+        self._conflicts: list[str] = []
+        self._resolved: dict[tuple[str, str], JobDefinition] = {}
+
+    def declare(self, declaration: Declaration) -> None:
+        """Add a job that code declares. A module that is imported again replaces its own declarations."""
+        key = declaration.queue, declaration.name
+        before = self._declared.setdefault(key, declaration)
+        if before.place != declaration.place:
+            self._conflicts.append(_conflict(declaration.queue, declaration.name, before.place, declaration.place))
+            return
+        self._declared[key] = declaration
+        self._resolved.pop(key, None)
+
+    def names(self, queue: str) -> list[str]:
+        """The names of the jobs of *queue*, sorted."""
+        declared = {name for of_queue, name in self._declared if of_queue == queue}
+        return sorted(declared.union(_queue_config(queue).jobs))
+
+    def find(self, queue: str, name: str) -> JobDefinition | None:
+        """The job *name* of *queue*, or None if nobody declares it. Raises ConfigError if it cannot work."""
+        key = queue, name
+        if key not in self._resolved:
+            definition = self._resolve(_queue_config(queue), name)
+            if definition is None:
+                return None
+            self._resolved[key] = definition
+        return self._resolved[key]
+
+    def get(self, queue: str, name: str) -> JobDefinition:
+        """The job *name* of *queue*. Raises UnknownQueue, UnknownJob with the nearest name, or ConfigError."""
+        definition = self.find(queue, name)
+        if definition is None:
+            raise UnknownJob(queue, name, self.names(queue))
+        return definition
+
+    def problems(self) -> Iterator[str]:
+        """Everything that is wrong with any job, in sentences."""
+        yield from self._conflicts
+        queues = get_config().queues
+        for declaration in self._declared.values():
+            if declaration.queue not in queues:
+                yield (
+                    f"Job {declaration.name!r} ({declaration.place}) is declared for {declaration.queue!r}, "
+                    f"which is not a queue. {nearest(declaration.queue, queues)}"
+                )
+        for queue in queues:
+            for name in self.names(queue):
+                try:
+                    self.get(queue, name)
+                except ConfigError as error:
+                    yield from error.problems
+
+    def forget_resolved(self) -> None:
+        """Resolve anew, because the settings have changed."""
+        self._resolved.clear()
+
+    def _resolve(self, queue: QueueConfig, name: str) -> JobDefinition | None:
+        in_settings = queue.jobs.get(name)
+        in_code = self._declared.get((queue.name, name))
+        if in_settings is not None and in_settings.run is not None:
+            imported = _imported(queue.name, in_settings)
+            if in_code is not None and in_code.place != imported.place:
+                raise ConfigError([_conflict(queue.name, name, in_code.place, imported.place)])
+            in_code = in_code or imported
+        if in_code is None:
+            if in_settings is None:
+                return None
+            raise ConfigError([f'{_path(queue.name, name)}: has no "run", and no @job declares it.'])
+        given_in_settings = in_settings.options if in_settings is not None else {}
+        return _defined(queue, name, in_code, given_in_settings)
+
+
+def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_settings: Any) -> JobDefinition:
+    parameters = Parameters.of(declaration.function)
+    problems = [f"Job {name!r} of queue {queue.name!r} ({declaration.place}): {flaw}" for flaw in parameters.problems()]
+    if problems or declaration.problems:
+        raise ConfigError([*declaration.problems, *problems])
+    return JobDefinition(
+        queue=queue.name,
+        name=name,
+        function=declaration.function,
+        options=JobOptions.merged(queue.job_defaults, declaration.options, in_settings),
+        parameters=parameters,
+    )
+
+
+def _imported(queue: str, job: JobConfig) -> Declaration:
+    """The function, or the ``Job``, that the dotted path of a job in the settings names."""
+    path = f'{_path(queue, job.name)}["run"]'
+    module_name, _, attribute = str(job.run).rpartition(".")
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise ConfigError([f"{path}: {module_name!r} cannot be imported: {error}."]) from error
+    if not hasattr(module, attribute):
+        raise ConfigError([f"{path}: {module_name!r} has no {attribute!r}. {nearest(attribute, vars(module))}"])
+    target = getattr(module, attribute)
+    if not callable(target):
+        raise ConfigError([f"{path}: {job.run!r} is not a function, but {type(target).__name__}."])
+    declaration = getattr(target, "declaration", None)
+    if isinstance(declaration, Declaration):
+        return declaration
+    return Declaration(queue=queue, name=job.name, function=target)
+
+
+def _queue_config(queue: str) -> QueueConfig:
+    queues = get_config().queues
+    if queue not in queues:
+        raise UnknownQueue(queue, queues)
+    return queues[queue]
+
+
+def _path(queue: str, job: str) -> str:
+    return f'JOBQUEUE["queues"]["{queue}"]["jobs"]["{job}"]'
+
+
+def _conflict(queue: str, name: str, first: str, second: str) -> str:
+    return f"Job {name!r} of queue {queue!r} is bound to two functions: {first} and {second}. Rename one."
+
+
+registry = JobRegistry()
+"""The registry of this process."""
+
+
+@receiver(setting_changed)
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "JOBQUEUE":
+        registry.forget_resolved()

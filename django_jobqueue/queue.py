@@ -1,0 +1,187 @@
+"""The front door: ``queues.<name>.add(...)`` for those who have work, ``@job`` for those who do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
+
+from asgiref.sync import sync_to_async
+
+from django_jobqueue.conf import QueueConfig, get_config, parse_job_options
+from django_jobqueue.errors import ConfigError, UnknownQueue
+from django_jobqueue.jobs import Declaration, JobDefinition, registry
+from django_jobqueue.jobs.definition import place_of
+from django_jobqueue.states import State
+
+if TYPE_CHECKING:
+    from django_jobqueue.models import Run, RunQuerySet
+    from django_jobqueue.operations.runs import AddOptions
+
+# Jobs are declared before Django's app registry is ready, so what needs models is imported where it is called.
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Queue:
+    """One queue of the project. A value without state: what it is lies in the settings, what it holds in the tables."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name}>"
+
+    @property
+    def config(self) -> QueueConfig:
+        """What the settings say of this queue."""
+        return get_config().queues[self.name]
+
+    @property
+    def jobs(self) -> dict[str, JobDefinition]:
+        """The jobs of this queue, by name."""
+        return {name: registry.get(self.name, name) for name in registry.names(self.name)}
+
+    def add(
+        self,
+        job: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        next_run_at: datetime | str | None = None,
+        delay_seconds: float | None = None,
+        priority: int | None = None,
+        max_attempts: int | None = None,
+    ) -> Run:
+        """Add a run of *job* and return it; it commits and rolls back with the caller's transaction.
+
+        *payload* holds the arguments of the job by name. The run starts at *next_run_at* (a datetime, ISO-8601 text or
+        "now"), or *delay_seconds* from now; by default at once. Raises UnknownJob, PayloadError or InvalidRun, and
+        then has written nothing.
+        """
+        from django_jobqueue.operations import runs
+
+        return runs.enqueue(
+            self.name,
+            job,
+            payload,
+            next_run_at=next_run_at,
+            delay_seconds=delay_seconds,
+            priority=priority,
+            max_attempts=max_attempts,
+        )
+
+    async def aadd(self, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run:
+        """``add``, from async code."""
+        return await sync_to_async(self.add)(job, payload, **options)
+
+    def bulk_add(self, items: Iterable[Mapping[str, Any]]) -> list[int]:
+        """Add a run for each of *items*, mappings of the arguments of ``add``; return their ids in the same order.
+
+        All or none: one transaction, in chunks, so *items* may be a generator of any length. A refused item refuses
+        all; the error names its index.
+        """
+        from django_jobqueue.operations import runs
+
+        return runs.enqueue_many(self.name, items)
+
+    async def abulk_add(self, items: Iterable[Mapping[str, Any]]) -> list[int]:
+        """``bulk_add``, from async code."""
+        return await sync_to_async(self.bulk_add)(items)
+
+    def runs(self, state: State | str | None = None) -> RunQuerySet:
+        """The runs of this queue, of one state if asked."""
+        from django_jobqueue.models import Run
+
+        config = get_config()
+        found = Run.objects.using(config.database).filter(namespace=config.namespace, queue=self.name)
+        return found if state is None else found.in_state(state)
+
+
+class Queues:
+    """All queues of the project: ``queues.mail``, ``queues["mail"]``, or one after the other."""
+
+    def __getattr__(self, name: str) -> Queue:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: str) -> Queue:
+        known = get_config().queues
+        if name not in known:
+            raise UnknownQueue(name, known)
+        return Queue(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in get_config().queues
+
+    def __iter__(self) -> Iterator[Queue]:
+        return (Queue(name) for name in get_config().queues)
+
+    def __len__(self) -> int:
+        return len(get_config().queues)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *get_config().queues]
+
+
+queues = Queues()
+"""The queues of this project."""
+
+
+class Job(Generic[P, R]):
+    """A function that is also a job: called, it is the function; added, it becomes a run."""
+
+    def __init__(self, declaration: Declaration, function: Callable[P, R]) -> None:
+        self.declaration = declaration
+        self.function = function
+        update_wrapper(self, function)
+
+    def __repr__(self) -> str:
+        return f"<Job {self.declaration.queue}.{self.declaration.name}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def add(self, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run:
+        """``Queue.add`` for this job."""
+        return queues[self.declaration.queue].add(self.declaration.name, payload, **options)
+
+    async def aadd(self, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run:
+        """``add``, from async code."""
+        return await sync_to_async(self.add)(payload, **options)
+
+
+@overload
+def job(function: Callable[P, R], /) -> Job[P, R]: ...
+
+
+@overload
+def job(*, queue: str = ..., name: str | None = ..., **options: Any) -> Callable[[Callable[P, R]], Job[P, R]]: ...
+
+
+def job(
+    function: Callable[..., Any] | None = None, /, *, queue: str = "default", name: str | None = None, **options: Any
+) -> Any:
+    """Declare a function to be a job of *queue*, under its own name or *name*. *options* are the job options.
+
+    The settings may declare the same job again, and then win option by option.
+    """
+    if function is not None:
+        return _declared(function, queue, name, options)
+    return lambda function: _declared(function, queue, name, options)
+
+
+def _declared(function: Callable[P, R], queue: str, name: str | None, options: Mapping[str, Any]) -> Job[P, R]:
+    parsed: Mapping[str, Any] = {}
+    problems: tuple[str, ...] = ()
+    try:
+        parsed = parse_job_options(f"@job {place_of(function)}", options)
+    except ConfigError as error:  # for the system checks to tell, with all others
+        problems = error.problems
+    declaration = Declaration(
+        queue=queue, name=name or function.__name__, function=function, options=parsed, problems=problems
+    )
+    registry.declare(declaration)
+    return Job(declaration, function)
