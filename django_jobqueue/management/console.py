@@ -1,0 +1,93 @@
+"""What ``runjobs`` prints: a banner, and one line for each attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.management.base import OutputWrapper
+from django.core.management.color import Style
+from django.db import connections
+from django.utils import timezone
+
+from django_jobqueue import __version__
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines.base import Claim, LostRun, Settlement
+from django_jobqueue.states import Outcome, State
+from django_jobqueue.worker.observer import Observer
+from django_jobqueue.worker.runner import Ended
+
+MARKS = {
+    Outcome.COMPLETED: "✓",
+    Outcome.RETRIED: "✗",
+    Outcome.SNOOZED: "…",
+    Outcome.RELEASED: "↩",
+    Outcome.CANCELLED: "⊘",
+    Outcome.CRASHED: "✗",
+}
+DEAD = "☠"
+
+
+class Console(Observer):
+    """Lines for people. Verbosity 0 prints nothing, 1 a line per attempt, 2 tracebacks too."""
+
+    def __init__(self, out: OutputWrapper, style: Style, *, verbosity: int) -> None:
+        self._out = out
+        self._style = style
+        self._verbosity = verbosity
+
+    def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+        alias = get_config().database
+        database = f"{connections[alias].display_name} {alias!r}"
+        slots = "1 slot" if concurrency == 1 else f"{concurrency} slots"
+        self._write(f"django-jobqueue {__version__} · {database} · {slots} for {', '.join(queues)}")
+        self._write(f"Worker {name}. Ctrl-C once: finish; twice: hand back.")
+
+    def stopping(self, running: int, grace_seconds: float) -> None:
+        runs = "1 run" if running == 1 else f"{running} runs"
+        if running:
+            self._write(f"Stopping: finishing {runs}, for up to {grace_seconds:g} s. Again to hand them back.")
+
+    def ended(self, ended: Ended, state: State) -> None:
+        settlement = ended.settlement
+        line = self._line(ended.claim, settlement, state, _duration(ended.seconds))
+        self._write(line, self._style_of(state, settlement))
+        if settlement.traceback and self._verbosity >= 2:
+            self._write(settlement.traceback.rstrip())
+
+    def reaped(self, lost: LostRun, settlement: Settlement, state: State) -> None:
+        self._write(self._line(lost, settlement, state, "-"), self._style_of(state, settlement))
+
+    def _line(self, run: Claim | LostRun, settlement: Settlement, state: State, duration: str) -> str:
+        now = timezone.localtime().strftime("%H:%M:%S") if timezone.is_aware(timezone.now()) else ""
+        name = f"{run.queue}.{run.job}"
+        mark = DEAD if state in (State.FAILED, State.DEAD_LETTERED) else MARKS.get(settlement.outcome, "✗")
+        told = [part for part in (settlement.error, _consequence(settlement, state)) if part]
+        return f"{now} {mark} {name:<30} #{run.id:<8} {duration:>8}  {'; '.join(told)}".rstrip()
+
+    def _style_of(self, state: State, settlement: Settlement) -> str:
+        if state == State.COMPLETED:
+            return "SUCCESS"
+        if state in (State.FAILED, State.DEAD_LETTERED):
+            return "ERROR"
+        return "WARNING" if settlement.error else "NOTICE"
+
+    def _write(self, line: str, style: str = "") -> None:
+        if self._verbosity == 0:
+            return
+        try:
+            self._out.write(getattr(self._style, style)(line) if style else line)
+            self._out.flush()
+        except (OSError, ValueError):  # nobody reads any more; the work goes on
+            self._verbosity = 0
+
+
+def _consequence(settlement: Settlement, state: State) -> str:
+    if state == State.PENDING:
+        return f"again in {settlement.delay_seconds:.3g} s" if settlement.delay_seconds else "again at once"
+    if state in (State.FAILED, State.DEAD_LETTERED):
+        return f"{state.value.replace('_', '-')}: {settlement.reason}"
+    return "cancelled" if state == State.CANCELLED else ""
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -1,0 +1,1 @@
+"""The worker: processes that claim runs and work them."""

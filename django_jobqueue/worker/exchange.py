@@ -1,0 +1,163 @@
+"""What a worker trades with the database: how its attempts ended, for new claims."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from django.db import DatabaseError, transaction
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.engines.base import Claim, Ref, Settlement
+from django_jobqueue.models import Attempt
+from django_jobqueue.states import Delivery, Outcome, Reason, State
+from django_jobqueue.worker.connections import DATABASE_AWAY
+from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.runner import Ended
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What came of one transaction."""
+
+    settled: list[tuple[Ended, State]]
+    claims: list[Claim]
+    more: bool
+    """Whether a queue had as many due runs as were asked of it, and so may have more."""
+
+
+class Exchange:
+    """The database as one worker uses it. Every method leaves *leases* as the database has it, or raises."""
+
+    def __init__(self, worker: str, queues: Sequence[str], leases: Leases) -> None:
+        self._worker = worker
+        self._queues = deque(queues)
+        self._leases = leases
+        self._config = get_config()
+        self._engine = engine_for(self._config.database)
+
+    def trade(self, ended: Sequence[Ended], wanted: int) -> Trade:
+        """Settle what has *ended* and claim up to *wanted* runs, in one transaction."""
+        try:
+            with transaction.atomic(using=self._config.database):
+                states = self._engine.settle(_as_of_now(ended)) if ended else {}
+                claims, more = self._claim(wanted)
+        except DATABASE_AWAY:
+            raise
+        except DatabaseError:
+            if not ended:
+                raise
+            logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended))
+            states, claims, more = self._settle_each(ended), [], True
+        for claim in claims:
+            self._leases.add([claim], self._config.queues[claim.queue].lease_seconds)
+        return Trade(self._settled(ended, states), claims, more)
+
+    def release(self, claims: Sequence[Claim], delay_seconds: float) -> None:
+        """Hand back claims of which no user code ran."""
+        self._engine.release([claim.ref for claim in claims], delay_seconds=delay_seconds)
+        self._leases.drop(claim.ref for claim in claims)
+
+    def abandon(self, claims: Sequence[Claim]) -> None:
+        """Settle attempts that are still running, because this process is about to end."""
+        self._engine.settle([_abandoned(claim) for claim in claims])
+        self._leases.drop(claim.ref for claim in claims)
+
+    def seconds_until_due(self) -> float | None:
+        """Seconds until a run can be claimed; 0 or less where one is due, but not to be had now."""
+        return self._engine.next_due(self._config.namespace, list(self._queues))
+
+    def _claim(self, wanted: int) -> tuple[list[Claim], bool]:
+        """Claim from one queue after the other, beginning with another one each time."""
+        self._queues.rotate(-1)
+        claims: list[Claim] = []
+        more = False
+        for name in self._queues:
+            queue = self._config.queues[name]
+            limit = min(wanted - len(claims), queue.batch_size)
+            if limit <= 0:
+                break
+            claimed = self._engine.claim(
+                self._config.namespace,
+                name,
+                worker=self._worker,
+                limit=limit,
+                lease_seconds=queue.lease_seconds,
+                concurrent_jobs=queue.concurrent_jobs,
+            )
+            claims += claimed
+            more = more or len(claimed) == limit
+        return claims, more
+
+    def _settled(self, ended: Sequence[Ended], states: dict[Ref, State]) -> list[tuple[Ended, State]]:
+        """Pair what was settled with the state of its run, and let go of the leases."""
+        receipts = self._receipts([attempt for attempt in ended if attempt.claim.ref not in states])
+        settled = []
+        for attempt in ended:
+            ref = attempt.claim.ref
+            if ref in states:
+                settled.append((attempt, states[ref]))
+            elif ref in receipts:
+                settled.append((attempt, attempt.settlement.state))
+            else:
+                logger.warning(
+                    "Lease lost, result dropped: run %d (%s.%s) was taken over during attempt %d, which ended %s.",
+                    *(ref.id, attempt.claim.queue, attempt.claim.job, ref.attempt, attempt.settlement.outcome),
+                )
+        self._leases.drop(attempt.claim.ref for attempt in ended)
+        return settled
+
+    def _receipts(self, unsettled: Sequence[Ended]) -> set[Ref]:
+        """Of attempts that were not ours to settle, those we settled before: only the database's reply was lost."""
+        if not unsettled:
+            return set()
+        rows = Attempt.objects.using(self._config.database).filter(
+            worker=self._worker, run_id__in=[attempt.claim.id for attempt in unsettled]
+        )
+        return {Ref(run_id, number) for run_id, number in rows.values_list("run_id", "number")}
+
+    def _settle_each(self, ended: Sequence[Ended]) -> dict[Ref, State]:
+        """Settle one by one; what the database refuses is written without the job's own words."""
+        states: dict[Ref, State] = {}
+        for settlement in _as_of_now(ended):
+            try:
+                states |= self._settle_one(settlement)
+            except DATABASE_AWAY:
+                raise
+            except DatabaseError as error:
+                plain = f"What came of this attempt could not be stored: {type(error).__name__}."
+                states |= self._settle_one(replace(settlement, result=None, error=plain, traceback=None))
+        return states
+
+    def _settle_one(self, settlement: Settlement) -> dict[Ref, State]:
+        with transaction.atomic(using=self._config.database):
+            return self._engine.settle([settlement])
+
+
+def _as_of_now(ended: Sequence[Ended]) -> list[Settlement]:
+    now = monotonic()
+    return [
+        replace(attempt.settlement, started_ago=now - attempt.started, finished_ago=now - attempt.finished)
+        for attempt in ended
+    ]
+
+
+def _abandoned(claim: Claim) -> Settlement:
+    """A run that may be started again goes back to pending at once; one that may not is lost."""
+    error = "The worker was stopped before the job had ended."
+    if claim.delivery == Delivery.AT_MOST_ONCE:
+        return Settlement(
+            *claim.ref,
+            outcome=Outcome.RELEASED,
+            state=State.DEAD_LETTERED,
+            reason=Reason.LOST,
+            counter="releases",
+            error=error,
+        )
+    return Settlement(*claim.ref, outcome=Outcome.RELEASED, state=State.PENDING, counter="releases", error=error)

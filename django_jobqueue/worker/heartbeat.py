@@ -1,0 +1,91 @@
+"""The heartbeat: a worker says that it lives, and so keeps its leases."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.models import Worker
+from django_jobqueue.worker import connections
+from django_jobqueue.worker.connections import DATABASE_AWAY
+from django_jobqueue.worker.leases import Leases
+
+logger = logging.getLogger(__name__)
+
+BEATS_PER_LEASE = 3
+"""Two heartbeats may fail or be late before a lease is lost."""
+
+
+class Heartbeat:
+    """Renews the leases from a thread of its own, whatever the jobs and the main thread do, from start to end of a block.
+
+    Beside them it keeps the worker's row, which is there for people to look at.
+    """
+
+    def __init__(self, name: str, leases: Leases, *, queues: Sequence[str], concurrency: int) -> None:
+        self._name = name
+        self._leases = leases
+        self._config = get_config()
+        self._queues = list(queues)
+        self._concurrency = concurrency
+        self._started_at = timezone.now()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="jobqueue-heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two heartbeats."""
+        return min(self._config.queues[queue].lease_seconds for queue in self._queues) / BEATS_PER_LEASE
+
+    def _work(self) -> None:
+        beating = True
+        while beating:
+            self._attempt(self._beat)
+            beating = not self._stop.wait(self.interval)
+        self._attempt(self._sign_off)
+        connections.close_all()
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except DATABASE_AWAY as error:
+            logger.warning("Heartbeat failed, the next follows in %.1f s: %s", self.interval, error)
+            connections.close_all()
+
+    def _beat(self) -> None:
+        if leases := self._leases.renewals():
+            engine_for(self._config.database).renew(leases)
+        seen = {"heartbeat_at": timezone.now(), "running": len(leases)}
+        if not self._row().update(**seen):
+            self._row().create(
+                name=self._name,
+                namespace=self._config.namespace,
+                queues=self._queues,
+                concurrency=self._concurrency,
+                started_at=self._started_at,
+                **seen,
+            )
+
+    def _sign_off(self) -> None:
+        self._row().delete()
+
+    def _row(self) -> QuerySet[Worker]:
+        return Worker.objects.using(self._config.database).filter(name=self._name)

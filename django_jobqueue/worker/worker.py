@@ -1,0 +1,262 @@
+"""The worker: one process that claims runs, works them side by side, and settles how they ended.
+
+Its main thread is a loop of turns. A turn writes what has ended and claims what fits into the free slots, in one
+transaction; while it waits for the database more attempts end, and so the next turn finds a batch. Jobs never run in
+this thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Protocol
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines.base import Claim, Settlement
+from django_jobqueue.errors import JobQueueError
+from django_jobqueue.jobs import JobDefinition, registry
+from django_jobqueue.states import Outcome, Reason, State
+from django_jobqueue.worker import connections
+from django_jobqueue.worker.connections import DATABASE_AWAY
+from django_jobqueue.worker.exchange import Exchange
+from django_jobqueue.worker.executors import Executors
+from django_jobqueue.worker.heartbeat import Heartbeat
+from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.observer import Observer
+from django_jobqueue.worker.pace import Pace
+from django_jobqueue.worker.runner import Ended
+
+logger = logging.getLogger(__name__)
+
+EXIT_DRAINED = 0
+EXIT_FORCED = 3
+
+UNKNOWN_JOB_DELAY_SECONDS = 30.0
+"""How long a run whose job this release does not know is left to workers of another release."""
+UNKNOWN_JOB_RELEASES = 120
+"""How often it is put back, an hour in all, before it ends as failed."""
+
+BUSY_LOOK_SECONDS = 0.05
+"""How soon a worker looks again after a turn that did something, but found its queues empty."""
+
+
+class Chores(Protocol):
+    """What the worker does in turn for all workers; see ``Maintenance``."""
+
+    due_at: float
+
+    def turn(self) -> bool:
+        """Do what is due; answer whether runs went back to pending."""
+
+
+class Worker:
+    """Works *queues* until it is stopped, or, if told to *drain*, until nothing can be claimed."""
+
+    def __init__(
+        self,
+        queues: Sequence[str],
+        *,
+        chores: Chores,
+        observer: Observer,
+        concurrency: int | None = None,
+        grace_seconds: float | None = None,
+        drain: bool = False,
+    ) -> None:
+        self._config = get_config()
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.queues = list(queues)
+        self.concurrency = concurrency or self._config.worker.concurrency
+        self._grace_seconds = self._config.worker.grace_seconds if grace_seconds is None else grace_seconds
+        self._drain = drain
+        self._chores = chores
+        self._observer = observer
+
+        self._leases = Leases()
+        self._exchange = Exchange(self.name, queues, self._leases)
+        self._inbox: SimpleQueue[Ended | None] = SimpleQueue()
+        self._executors = Executors(self.concurrency, self._inbox.put)
+        self._pace = Pace(self.concurrency)
+
+        self._ended: list[Ended] = []
+        """What is to be settled."""
+        self._refused: list[tuple[list[Claim], float]] = []
+        """What is to be released, and for how many seconds."""
+        self._look_at = 0.0
+        """When to look for work again."""
+        self._database_at = 0.0
+        """When to turn to a database again that did not answer, and how often it has not."""
+        self._database_failures = 0
+        self._idle = False
+        self._stops = 0
+        self._deadline: float | None = None
+
+    def run(self) -> int:
+        """Work; return the exit code of the process. Call it once."""
+        self._observer.started(self.name, self.queues, self.concurrency)
+        with Heartbeat(self.name, self._leases, queues=self.queues, concurrency=self.concurrency):
+            while not self._is_over():
+                self._turn()
+            return self._leave()
+
+    def stop(self) -> None:
+        """Ask the worker to stop: within its grace at the first call, at once at the second. Safe in signal handlers."""
+        self._stops += 1
+        self._inbox.put(None)
+
+    def _turn(self) -> None:
+        self._collect()
+        if self._stops and self._deadline is None:
+            self._begin_to_stop()
+        if monotonic() < self._database_at:
+            return
+        try:
+            if self._chores.turn():
+                self._look_at = monotonic()
+            self._hand_back()
+            self._trade(self._wanted())
+        except DATABASE_AWAY as error:
+            self._wait_for_database(error)
+        else:
+            self._database_failures = 0
+
+    def _collect(self) -> None:
+        """Wait until an attempt ends, something is due, or somebody calls; then take in all that has ended."""
+        with suppress(Empty):
+            self._take_in(self._inbox.get(timeout=max(0.0, self._wake_at() - monotonic())))
+        self._take_in_all()
+
+    def _wake_at(self) -> float:
+        wake_at = self._chores.due_at
+        if self._free_slots() > 0:
+            wake_at = min(wake_at, self._look_at)
+        wake_at = max(wake_at, self._database_at)
+        return wake_at if self._deadline is None else min(wake_at, self._deadline)
+
+    def _take_in_all(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._take_in(self._inbox.get_nowait())
+
+    def _take_in(self, ended: Ended | None) -> None:
+        if ended is not None:
+            self._ended.append(ended)
+            self._pace.add(ended)
+
+    def _free_slots(self) -> int:
+        """How many runs to claim: for the free slots, and a few ahead while attempts are short."""
+        return 0 if self._stops else self.concurrency + self._pace.ahead() - len(self._leases)
+
+    def _wanted(self) -> int:
+        """How many runs to claim in this turn: none before it is time to look, unless there is a trade anyway."""
+        return self._free_slots() if self._ended or monotonic() >= self._look_at else 0
+
+    def _trade(self, wanted: int) -> None:
+        if not self._ended and wanted <= 0:
+            return
+        trade = self._exchange.trade(self._ended, wanted)
+        self._ended = []
+        for ended, state in trade.settled:
+            self._observer.ended(ended, state)
+        self._start(trade.claims)
+        self._idle = wanted > 0 and not trade.claims
+        self._look_at = monotonic() + (0.0 if trade.more else self._pause(busy=bool(trade.settled or trade.claims)))
+
+    def _pause(self, *, busy: bool) -> float:
+        """Seconds until the next look for work, when the last one found all there was."""
+        if busy:
+            return BUSY_LOOK_SECONDS
+        poll = self._config.worker.poll_seconds * random.uniform(0.9, 1.1)
+        due = self._exchange.seconds_until_due()
+        return min(due, poll) if due is not None and due > 0 else poll
+
+    def _start(self, claims: Sequence[Claim]) -> None:
+        unknown = []
+        for claim in claims:
+            job = _definition(claim)
+            if job is not None:
+                self._executors.submit(claim, job)
+            elif claim.releases < UNKNOWN_JOB_RELEASES:
+                unknown.append(claim)
+            else:
+                self._take_in(_never_known(claim))
+        if unknown:
+            names = sorted({f"{claim.queue}.{claim.job}" for claim in unknown})
+            logger.warning("Not known here, and left to workers of another release: %s.", ", ".join(names))
+            self._refused.append((unknown, UNKNOWN_JOB_DELAY_SECONDS))
+
+    def _hand_back(self) -> None:
+        """Release what this worker will not start, or not soon: others may be idle."""
+        if self._pace.is_stalled() and (waiting := self._executors.take_back()):
+            self._pace.reset()
+            self._refused.append((waiting, 0.0))
+        while self._refused:
+            self._exchange.release(*self._refused[0])
+            del self._refused[0]
+
+    def _wait_for_database(self, error: Exception) -> None:
+        connections.close_all()
+        self._database_failures += 1
+        seconds = min(5.0, 0.1 * 2 ** min(self._database_failures, 10)) * random.uniform(0.5, 1.0)
+        self._database_at = monotonic() + seconds
+        logger.warning(
+            "The database does not answer. %d results are kept; next try in %.1f s: %s",
+            *(len(self._ended), seconds, error),
+        )
+
+    def _begin_to_stop(self) -> None:
+        self._deadline = monotonic() + self._grace_seconds
+        if waiting := self._executors.take_back():
+            self._refused.append((waiting, 0.0))
+        self._observer.stopping(len(self._leases) - len(waiting), self._grace_seconds)
+
+    def _is_over(self) -> bool:
+        if self._stops == 0:
+            return self._drain and self._idle and not self._leases
+        return self._stops > 1 or not self._leases or (self._deadline is not None and monotonic() >= self._deadline)
+
+    def _leave(self) -> int:
+        """Settle what has ended, and hand back what has not."""
+        code = EXIT_FORCED if self._stops > 1 else EXIT_DRAINED
+        try:
+            if waiting := self._executors.take_back():
+                self._refused.append((waiting, 0.0))
+            self._hand_back()
+            self._take_in_all()
+            self._trade(0)
+            if running := self._leases.claims():
+                self._exchange.abandon(running)
+        except DATABASE_AWAY:
+            logger.exception("The database does not answer. %d runs are left to the reapers.", len(self._leases))
+            code = EXIT_FORCED
+        self._executors.close()
+        connections.close_all()
+        return code
+
+
+def _definition(claim: Claim) -> JobDefinition | None:
+    """The job of *claim*, if this release has it and it can work."""
+    try:
+        return registry.find(claim.queue, claim.job)
+    except JobQueueError:
+        logger.exception("Job %s.%s cannot work.", claim.queue, claim.job)
+        return None
+
+
+def _never_known(claim: Claim) -> Ended:
+    settlement = Settlement(
+        *claim.ref,
+        outcome=Outcome.FAILED,
+        state=State.FAILED,
+        reason=Reason.UNKNOWN_JOB,
+        counter="failures",
+        error=f"No release knew a job {claim.job!r} of queue {claim.queue!r} for an hour.",
+    )
+    now = monotonic()
+    return Ended(claim, settlement, now, now)
