@@ -1,0 +1,1 @@
+"""The shop: customers, their orders, and what they are told about them."""
