@@ -6,7 +6,8 @@
     ├── UnknownJob               no such job in the queue (also a LookupError)
     ├── InvalidRun               the arguments of an add() are refused (also a ValueError)
     │   └── PayloadError         ... because of the payload
-    └── RunNotFound              no such run              (also a LookupError)
+    ├── RunNotFound              no such run              (also a LookupError)
+    └── RunNotEnded              only a run that has ended can be replayed
 
 Each carries a ``code``, the stable word by which other programs may tell it apart.
 """
@@ -89,3 +90,12 @@ class RunNotFound(JobQueueError, LookupError):
 
     def __init__(self, run_id: object) -> None:
         super().__init__(f"There is no run {run_id!r}.")
+
+
+class RunNotEnded(JobQueueError):
+    """Only a run that has ended can be replayed."""
+
+    code = "run_not_ended"
+
+    def __init__(self, run_id: int, state: str) -> None:
+        super().__init__(f"Run {run_id} is {state}. Only a run that has ended can be replayed.")

@@ -17,7 +17,7 @@ from django_jobqueue.states import State
 
 if TYPE_CHECKING:
     from django_jobqueue.models import Run, RunQuerySet
-    from django_jobqueue.operations.runs import AddOptions
+    from django_jobqueue.operations.new_runs import AddOptions
 
 # Jobs are declared before Django's app registry is ready, so what needs models is imported where it is called.
 

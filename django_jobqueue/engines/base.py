@@ -44,6 +44,8 @@ class NewRun:
     """Added to ``run_at``."""
     max_attempts: int | None = None
     delivery: Delivery = Delivery.AT_LEAST_ONCE
+    replay_of: int | None = None
+    """The id of the run whose payload is run again."""
 
 
 class Inserted(NamedTuple):
@@ -154,6 +156,7 @@ class Engine(ABC):
     ) -> list[Claim]:
         """Lease up to *limit* due runs of *queue* to *worker*: highest priority first, then longest due.
 
+        None, if the queue is paused when the claim starts.
         With *concurrent_jobs*, no more than that many of the queue's runs are running afterwards, whoever claims at
         the same time; the caller must then be in a transaction.
         """

@@ -30,13 +30,13 @@ class PostgreSQLEngine(Engine):
     INSERT = """
         INSERT INTO jobqueue_run (
                namespace, queue, job, version, payload, state, priority, run_at, created_at,
-               attempt, failures, crashes, snoozes, releases, max_attempts, delivery)
+               attempt, failures, crashes, snoozes, releases, max_attempts, delivery, replay_of_id)
         SELECT %(namespace)s, new.queue, new.job, new.version, new.payload::jsonb, 'pending', new.priority,
                COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds),
-               statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.delivery
+               statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.delivery, new.replay_of
           FROM json_to_recordset(%(runs)s::json) AS new(
                queue text, job text, version int, payload text, priority smallint, run_at timestamptz,
-               delay_seconds double precision, max_attempts smallint, delivery text)
+               delay_seconds double precision, max_attempts smallint, delivery text, replay_of bigint)
      RETURNING id, run_at, created_at
     """
 
@@ -56,6 +56,14 @@ class PostgreSQLEngine(Engine):
                 AND queue = %(queue)s
                 AND state = 'pending'
                 AND blocked_on IS NULL
+                AND NOT EXISTS (
+                    SELECT
+                      FROM jobqueue_queue_state
+                     WHERE namespace = %(namespace)s
+                       AND queue = %(queue)s
+                       AND job = ''
+                       AND paused_at IS NOT NULL
+                       AND (paused_until IS NULL OR paused_until > statement_timestamp()))
            ORDER BY priority DESC, run_at, id
               LIMIT 1)
           UNION ALL

@@ -35,11 +35,12 @@ class SQLiteEngine(Engine):
     INSERT = """
         INSERT INTO jobqueue_run (
                namespace, queue, job, version, payload, state, priority, run_at, created_at,
-               attempt, failures, crashes, snoozes, releases, max_attempts, delivery)
+               attempt, failures, crashes, snoozes, releases, max_attempts, delivery, replay_of_id)
         SELECT %(namespace)s, json_extract(value, '$.queue'), json_extract(value, '$.job'),
                json_extract(value, '$.version'), json_extract(value, '$.payload'), 'pending',
                json_extract(value, '$.priority'), json_extract(value, '$.run_at'), %(now)s,
-               0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.delivery')
+               0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.delivery'),
+               json_extract(value, '$.replay_of')
           FROM json_each(%(runs)s)
       ORDER BY key
      RETURNING id, run_at, created_at
@@ -65,6 +66,14 @@ class SQLiteEngine(Engine):
                        AND queue = %(queue)s
                        AND state = 'pending'
                        AND blocked_on IS NULL
+                       AND NOT EXISTS (
+                           SELECT 1
+                             FROM jobqueue_queue_state
+                            WHERE namespace = %(namespace)s
+                              AND queue = %(queue)s
+                              AND job = ''
+                              AND paused_at IS NOT NULL
+                              AND (paused_until IS NULL OR paused_until > %(now)s))
                   ORDER BY priority DESC
                      LIMIT 1)
          UNION ALL

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from django_jobqueue.models.fields import NameField, PartialIndex
-from django_jobqueue.states import FINAL_STATES, Delivery, State
+from django_jobqueue.states import FINAL_STATES, Delivery, Reason, State
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -37,6 +37,16 @@ class RunQuerySet(models.QuerySet["Run"]):
     def ended(self) -> Self:
         """In a final state."""
         return self.filter(state__in=FINAL_STATES)
+
+    def cancel_pending(self) -> int:
+        """Cancel those that are pending; answer how many."""
+        return self.filter(state=State.PENDING).update(
+            state=State.CANCELLED, reason=Reason.CANCELLED, cancel_requested_at=Now(), finished_at=Now()
+        )
+
+    def request_cancel(self) -> int:
+        """Ask those that are running to end as cancelled; answer how many were not asked before."""
+        return self.filter(state=State.RUNNING, cancel_requested_at=None).update(cancel_requested_at=Now())
 
 
 class Run(models.Model):
