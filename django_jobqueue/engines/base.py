@@ -208,6 +208,11 @@ def columns(item: NewRun | Settlement) -> dict[str, Any]:
     return {name: getattr(item, name) for name in item.__slots__}
 
 
+def in_lock_order(refs: Iterable[Ref]) -> list[Ref]:
+    """Each ref once, by id: two statements that write the same rows lock them in the same order, and never deadlock."""
+    return sorted(set(refs))
+
+
 def in_claim_order(claims: Iterable[Claim]) -> list[Claim]:
     """RETURNING keeps no order; the order of claiming is the order of starting."""
     return sorted(claims, key=lambda claim: (-claim.priority, claim.run_at, claim.id))

@@ -20,6 +20,7 @@ from django_jobqueue.engines.base import (
     Settlement,
     columns,
     in_claim_order,
+    in_lock_order,
 )
 from django_jobqueue.states import State
 
@@ -169,7 +170,8 @@ class PostgreSQLEngine(Engine):
     """
 
     def renew(self, leases: Sequence[tuple[Ref, float]]) -> dict[Ref, bool]:
-        document = self.document(ref._asdict() | {"seconds": seconds} for ref, seconds in leases)
+        seconds = dict(leases)
+        document = self.document(ref._asdict() | {"seconds": seconds[ref]} for ref in in_lock_order(seconds))
         rows = self.fetch(self.RENEW, {"leases": document})
         return {Ref(run_id, attempt): cancel_requested for run_id, attempt, cancel_requested in rows}
 
@@ -225,7 +227,8 @@ class PostgreSQLEngine(Engine):
         return self._settle(settlements, expired=False)
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
-        document = self.document(columns(settlement) for settlement in settlements)
+        by_ref = {settlement.ref: settlement for settlement in settlements}
+        document = self.document(columns(by_ref[ref]) for ref in in_lock_order(by_ref))
         rows = self.fetch(self.SETTLE, {"settlements": document, "expired": expired})
         return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
 
@@ -245,7 +248,7 @@ class PostgreSQLEngine(Engine):
     """
 
     def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0) -> dict[Ref, State]:
-        document = self.document(ref._asdict() for ref in refs)
+        document = self.document(ref._asdict() for ref in in_lock_order(refs))
         rows = self.fetch(self.RELEASE, {"refs": document, "delay_seconds": delay_seconds})
         return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
 
