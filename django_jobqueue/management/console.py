@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sysconfig
 from collections.abc import Sequence
 
 from django.core.management.base import OutputWrapper
@@ -26,21 +29,28 @@ MARKS = {
 }
 DEAD = "☠"
 
+FRAME = re.compile(r'^ +File "(.+)", line (\d+)', re.MULTILINE)
+FOREIGN = (sysconfig.get_paths()["stdlib"], os.path.dirname(os.path.dirname(__file__)), "<")
+"""Where frames that are not the project's own come from."""
+
 
 class Console(Observer):
     """Lines for people. Verbosity 0 prints nothing, 1 a line per attempt, 2 tracebacks too."""
 
-    def __init__(self, out: OutputWrapper, style: Style, *, verbosity: int) -> None:
+    def __init__(self, out: OutputWrapper, style: Style, *, verbosity: int, banner: bool = True) -> None:
         self._out = out
         self._style = style
         self._verbosity = verbosity
+        self._banner = banner
 
     def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+        if not self._banner:
+            return
         alias = get_config().database
         database = f"{connections[alias].display_name} {alias!r}"
         slots = "1 slot" if concurrency == 1 else f"{concurrency} slots"
         self._write(f"django-jobqueue {__version__} · {database} · {slots} for {', '.join(queues)}")
-        self._write(f"Worker {name}. Ctrl-C once: finish; twice: hand back.")
+        self._write(f"Started as {name}. Ctrl-C once: finish; twice: hand back.")
 
     def stopping(self, running: int, grace_seconds: float) -> None:
         runs = "1 run" if running == 1 else f"{running} runs"
@@ -61,7 +71,9 @@ class Console(Observer):
         now = timezone.localtime().strftime("%H:%M:%S") if timezone.is_aware(timezone.now()) else ""
         name = f"{run.queue}.{run.job}"
         mark = DEAD if state in (State.FAILED, State.DEAD_LETTERED) else MARKS.get(settlement.outcome, "✗")
-        told = [part for part in (settlement.error, _consequence(settlement, state)) if part]
+        told = [
+            part for part in (settlement.error, _place(settlement.traceback), _consequence(settlement, state)) if part
+        ]
         return f"{now} {mark} {name:<30} #{run.id:<8} {duration:>8}  {'; '.join(told)}".rstrip()
 
     def _style_of(self, state: State, settlement: Settlement) -> str:
@@ -79,6 +91,16 @@ class Console(Observer):
             self._out.flush()
         except (OSError, ValueError):  # nobody reads any more; the work goes on
             self._verbosity = 0
+
+
+def _place(traceback: str | None) -> str:
+    """Where the project's own code was last, as ``path:line``; empty where it was not involved."""
+    frames = FRAME.findall(traceback or "")
+    own = [(path, line) for path, line in frames if not path.startswith(FOREIGN) and "site-packages" not in path]
+    if not own:
+        return ""
+    path, line = own[-1]
+    return f"{os.path.relpath(path) if path.startswith(os.getcwd()) else path}:{line}"
 
 
 def _consequence(settlement: Settlement, state: State) -> str:

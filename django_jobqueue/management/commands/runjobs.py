@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptionalAction
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.core.management.color import no_style
+from django.db import connections
+from django.utils.autoreload import get_child_arguments
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.errors import nearest
+from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
+from django_jobqueue.management.json_lines import JSONLines
+from django_jobqueue.management.reloading import work_until_code_changes
+from django_jobqueue.management.startup import require_tables
 from django_jobqueue.worker.maintenance import Maintenance
+from django_jobqueue.worker.observer import Observer
+from django_jobqueue.worker.supervisor import Program, Supervisor
 from django_jobqueue.worker.worker import Worker
 
 
@@ -23,35 +34,86 @@ class Command(BaseCommand):
     help = "Works queues: claims their runs, calls their jobs, records how they ended. Stops on SIGTERM or Ctrl-C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "queues", nargs="*", metavar="queue", help="Work these queues. Default: all with run_on_startup."
+        add = parser.add_argument
+        add("queues", nargs="*", metavar="queue", help="Work these queues. Default: all with run_on_startup.")
+        add(
+            "--concurrency",
+            type=_number(int, 1),
+            metavar="N",
+            help="Work N runs at once in each process. Default: worker.concurrency.",
         )
-        parser.add_argument(
-            "--concurrency", type=_number(int, 1), metavar="N", help="Work N runs at once. Default: worker.concurrency."
-        )
-        parser.add_argument(
+        add("--processes", type=_number(int, 1), metavar="N", default=1, help="Start N worker processes. Default: 1.")
+        add(
             "--grace",
             type=_number(float, 0),
             metavar="SECONDS",
             help="When told to stop, let running jobs go on for so long. Default: worker.grace_seconds.",
         )
-        parser.add_argument("--drain", action="store_true", help="Exit when no run can be claimed any more.")
+        add("--drain", action="store_true", help="Exit when no run can be claimed any more.")
+        add(
+            "--reload",
+            action=BooleanOptionalAction,
+            default=settings.DEBUG,
+            help="Start anew when code changes, after running jobs have ended. Default: as DEBUG.",
+        )
+        add("--with-runserver", nargs="?", const="", metavar="ADDRESS", help="Run the development server beside it.")
+        add("--log-format", choices=["text", "json"], default="text", help="Lines for people, or for programs.")
+        add("--supervised", action="store_true", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        console = Console(self.stdout, self.style, verbosity=options["verbosity"])
+        queues = _known(options["queues"])
+        require_tables(get_config().database)
+        alone = options["processes"] == 1 and not options["reload"] and options["with_runserver"] is None
+        code = self._work(queues, options) if alone or options["supervised"] else self._supervise(queues, options)
+        if code:
+            sys.exit(code)
+
+    def _work(self, queues: list[str], options: dict[str, Any]) -> int:
+        observer = self._observer(options)
         worker = Worker(
-            _known(options["queues"]),
-            chores=Maintenance(console),
-            observer=console,
+            queues,
+            chores=Maintenance(observer),
+            observer=observer,
             concurrency=options["concurrency"],
             grace_seconds=options["grace"],
             drain=options["drain"],
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: worker.stop())
-        code = worker.run()
-        if code:
-            sys.exit(code)
+        if options["supervised"]:
+            obey_supervisor(worker.stop)
+        else:
+            obey_signals(worker.stop)
+        return work_until_code_changes(worker.run, worker.stop) if options["reload"] else worker.run()
+
+    def _supervise(self, queues: list[str], options: dict[str, Any]) -> int:
+        config = get_config()
+        slots = (options["concurrency"] or config.worker.concurrency) * options["processes"]
+        self._observer(options).started(f"supervisor {os.getpid()}", queues, slots)
+        connections.close_all()
+        grace = config.worker.grace_seconds if options["grace"] is None else options["grace"]
+        supervisor = Supervisor(_programs(options), grace_seconds=grace)
+        obey_signals(supervisor.stop)
+        signal.signal(signal.SIGCHLD, lambda *_: supervisor.wake())
+        return supervisor.run()
+
+    def _observer(self, options: dict[str, Any]) -> Observer:
+        if options["log_format"] == "json":
+            return JSONLines(self.stdout, verbosity=options["verbosity"])
+        style = no_style() if os.environ.get("NO_COLOR") else self.style
+        return Console(self.stdout, style, verbosity=options["verbosity"], banner=not options["supervised"])
+
+
+def _programs(options: dict[str, Any]) -> list[Program]:
+    """This very command, once for each process, made a worker by its last argument; and the development server."""
+    command = get_child_arguments()
+    programs = [
+        Program(name=f"Worker {number}", arguments=[*command, "--supervised"], ends=options["drain"])
+        for number in range(1, options["processes"] + 1)
+    ]
+    if options["with_runserver"] is not None:
+        manage = command[: len(command) - len(sys.argv[1:])]
+        address = [options["with_runserver"]] if options["with_runserver"] else []
+        programs.append(Program(name="runserver", arguments=[*manage, "runserver", *address], listens=False))
+    return programs
 
 
 def _known(names: list[str]) -> list[str]:

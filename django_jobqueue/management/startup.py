@@ -1,0 +1,26 @@
+"""What must be true before a worker starts."""
+
+from __future__ import annotations
+
+from django.core.management.base import CommandError
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+
+from django_jobqueue.worker.connections import DATABASE_AWAY
+
+APP = "django_jobqueue"
+
+
+def require_tables(alias: str) -> None:
+    """Raise CommandError where the database *alias* does not answer, or lacks tables that this release needs."""
+    connection = connections[alias]
+    try:
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan([node for node in executor.loader.graph.leaf_nodes() if node[0] == APP])
+    except DATABASE_AWAY as error:
+        raise CommandError(f"Database {alias!r} does not answer: {error}") from error
+    if missing:
+        option = "" if alias == "default" else f" --database {alias}"
+        raise CommandError(
+            f"The tables in database {alias!r} are not those of this release. Run: manage.py migrate {APP}{option}"
+        )
