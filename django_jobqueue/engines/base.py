@@ -209,7 +209,7 @@ def columns(item: NewRun | Settlement) -> dict[str, Any]:
 
 
 def in_lock_order(refs: Iterable[Ref]) -> list[Ref]:
-    """Each ref once, by id: two statements that write the same rows lock them in the same order, and never deadlock."""
+    """Each ref once, by id: two statements that write the same rows mostly lock them in the same order."""
     return sorted(set(refs))
 
 

@@ -2,7 +2,9 @@
 
 Two rules hold throughout. The clock is ``statement_timestamp()``: unlike ``now()`` it moves on after a wait for a lock,
 and unlike ``clock_timestamp()`` it may bound an index scan. Batches travel as one JSON document: psycopg binds a text
-much faster than an array, and the plan does not depend on the size of the batch.
+much faster than an array, and the plan does not depend on the size of the batch. A batch is joined by the document,
+but found by ``id = ANY(ARRAY(...))``: that leads the planner to the primary key, whatever it believes of the size of the
+table, which after a purge may be far off.
 """
 
 from __future__ import annotations
@@ -159,13 +161,25 @@ class PostgreSQLEngine(Engine):
         [[running]] = self.fetch(self.COUNT_RUNNING, parameters)
         return int(running)
 
+    # It passes over rows that are locked: they are being settled or reaped, and whoever waits for nobody takes part in no
+    # deadlock. If that comes to nothing, the next heartbeat renews them.
     RENEW = """
+        WITH lease AS (
+            SELECT *
+              FROM json_to_recordset(%(leases)s::json) AS lease(id bigint, attempt int, seconds double precision)
+        ), held AS (
+            SELECT run.id, lease.seconds
+              FROM jobqueue_run AS run
+              JOIN lease USING (id, attempt)
+             WHERE run.id = ANY(ARRAY(SELECT id FROM lease))
+               AND run.lease_until IS NOT NULL
+               FOR NO KEY UPDATE OF run SKIP LOCKED
+        )
            UPDATE jobqueue_run AS run
-              SET lease_until = statement_timestamp() + make_interval(secs => lease.seconds)
-             FROM json_to_recordset(%(leases)s::json) AS lease(id bigint, attempt int, seconds double precision)
-            WHERE run.id = lease.id
-              AND run.attempt = lease.attempt
-              AND run.lease_until IS NOT NULL
+              SET lease_until = statement_timestamp() + make_interval(secs => held.seconds)
+             FROM held
+            WHERE run.id = ANY(ARRAY(SELECT id FROM held))
+              AND run.id = held.id
         RETURNING run.id, run.attempt, run.cancel_requested_at IS NOT NULL
     """
 
@@ -193,7 +207,7 @@ class PostgreSQLEngine(Engine):
                                  THEN 'cancelled' ELSE ending.reason END,
                    finished_at = CASE WHEN run.cancel_requested_at IS NOT NULL OR ending.state <> 'pending'
                                       THEN statement_timestamp() END,
-                   run_at = CASE WHEN ending.state = 'pending'
+                   run_at = CASE WHEN ending.state = 'pending' AND run.cancel_requested_at IS NULL
                                  THEN COALESCE(ending.run_at, statement_timestamp())
                                       + make_interval(secs => ending.delay_seconds)
                                  ELSE run.run_at END,
@@ -205,7 +219,8 @@ class PostgreSQLEngine(Engine):
                    result = ending.result::jsonb,
                    error = ending.error
               FROM ending
-             WHERE run.id = ending.id
+             WHERE run.id = ANY(ARRAY(SELECT id FROM ending))
+               AND run.id = ending.id
                AND run.attempt = ending.attempt
                AND run.lease_until IS NOT NULL
                AND (run.lease_until < statement_timestamp() OR NOT %(expired)s)
@@ -233,15 +248,22 @@ class PostgreSQLEngine(Engine):
         return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
 
     RELEASE = """
+        WITH ref AS (
+            SELECT *
+              FROM json_to_recordset(%(refs)s::json) AS ref(id bigint, attempt int)
+        )
            UPDATE jobqueue_run AS run
               SET state = CASE WHEN run.cancel_requested_at IS NULL THEN 'pending' ELSE 'cancelled' END,
                   reason = CASE WHEN run.cancel_requested_at IS NOT NULL THEN 'cancelled' END,
                   finished_at = CASE WHEN run.cancel_requested_at IS NOT NULL THEN statement_timestamp() END,
-                  run_at = statement_timestamp() + make_interval(secs => %(delay_seconds)s),
+                  run_at = CASE WHEN run.cancel_requested_at IS NULL
+                                THEN statement_timestamp() + make_interval(secs => %(delay_seconds)s)
+                                ELSE run.run_at END,
                   lease_until = NULL,
                   releases = run.releases + 1
-             FROM json_to_recordset(%(refs)s::json) AS ref(id bigint, attempt int)
-            WHERE run.id = ref.id
+             FROM ref
+            WHERE run.id = ANY(ARRAY(SELECT id FROM ref))
+              AND run.id = ref.id
               AND run.attempt = ref.attempt
               AND run.lease_until IS NOT NULL
         RETURNING run.id, run.attempt, run.state

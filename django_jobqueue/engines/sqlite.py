@@ -183,7 +183,8 @@ class SQLiteEngine(Engine):
                                 THEN 'cancelled' ELSE ending.reason END,
                   finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR ending.state <> 'pending'
                                      THEN %(now)s END,
-                  run_at = CASE WHEN ending.state = 'pending' THEN ending.run_at ELSE jobqueue_run.run_at END,
+                  run_at = CASE WHEN ending.state = 'pending' AND cancel_requested_at IS NULL
+                                THEN ending.run_at ELSE jobqueue_run.run_at END,
                   lease_until = NULL,
                   failures = failures + (ending.counter IS 'failures'),
                   crashes = crashes + (ending.counter IS 'crashes'),
@@ -244,7 +245,7 @@ class SQLiteEngine(Engine):
               SET state = CASE WHEN cancel_requested_at IS NULL THEN 'pending' ELSE 'cancelled' END,
                   reason = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' END,
                   finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN %(now)s END,
-                  run_at = %(run_at)s,
+                  run_at = CASE WHEN cancel_requested_at IS NULL THEN %(run_at)s ELSE run_at END,
                   lease_until = NULL,
                   releases = releases + 1
              FROM (SELECT json_extract(value, '$.id') AS id,

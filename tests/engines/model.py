@@ -1,0 +1,119 @@
+"""The engine in plain Python: a dictionary for the table, and a clock that moves on by a second with each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from django_jobqueue.engines.base import LostRun, NewRun, Ref, Settlement
+from django_jobqueue.states import Outcome, Reason, State
+
+
+@dataclass
+class ModelRun:
+    id: int
+    queue: str
+    priority: int
+    run_at: float
+    state: State = State.PENDING
+    reason: Reason | None = None
+    attempt: int = 0
+    failures: int = 0
+    crashes: int = 0
+    snoozes: int = 0
+    releases: int = 0
+    worker: str | None = None
+    lease_until: float | None = None
+    cancel_requested: bool = False
+    parked: bool = False
+    expired: bool = False
+    result: str | None = None
+    error: str | None = None
+    attempts: list[tuple[int, str, Outcome]] = field(default_factory=list)
+    """Number, worker and outcome."""
+
+
+class Model:
+    def __init__(self) -> None:
+        self.runs: dict[int, ModelRun] = {}
+        self.now = 0.0
+
+    def insert(self, runs: Sequence[NewRun], ids: Sequence[int]) -> None:
+        self.now += 1
+        for run_id, new in zip(ids, runs, strict=True):
+            self.runs[run_id] = ModelRun(run_id, new.queue, new.priority, self.now + new.delay_seconds)
+
+    def claim(
+        self, queue: str, *, worker: str, limit: int, lease_seconds: float, concurrent_jobs: int | None
+    ) -> list[ModelRun]:
+        self.now += 1
+        if concurrent_jobs is not None:
+            running = sum(run.state == State.RUNNING and run.queue == queue for run in self.runs.values())
+            limit = min(limit, max(0, concurrent_jobs - running))
+        claimable = [run for run in self.pending([queue]) if run.run_at <= self.now and not run.expired]
+        claims = sorted(claimable, key=lambda run: (-run.priority, run.run_at, run.id))[:limit]
+        for run in claims:
+            run.state, run.attempt, run.worker = State.RUNNING, run.attempt + 1, worker
+            run.lease_until = self.now + lease_seconds
+        return claims
+
+    def renew(self, leases: Sequence[tuple[Ref, float]]) -> dict[Ref, bool]:
+        self.now += 1
+        ours = [(run, ref, seconds) for ref, seconds in leases if (run := self.held(ref))]
+        for run, _ref, seconds in ours:
+            run.lease_until = self.now + seconds
+        return {ref: run.cancel_requested for run, ref, _seconds in ours}
+
+    def settle(self, settlements: Sequence[Settlement], *, lost: bool = False) -> dict[Ref, State]:
+        self.now += 1
+        ours = [(run, end) for end in settlements if (run := self.held(end.ref))]
+        for run, end in ours:
+            cancelled = run.cancel_requested and (lost or end.state == State.PENDING)
+            self.leave(run, State.CANCELLED if cancelled else end.state, Reason.CANCELLED if cancelled else end.reason)
+            if run.state == State.PENDING:
+                run.run_at = self.now + end.delay_seconds
+            if end.counter:
+                setattr(run, end.counter, getattr(run, end.counter) + 1)
+            run.result, run.error = end.result, end.error
+            assert run.worker
+            outcome = Outcome.CANCELLED if run.state == State.CANCELLED else end.outcome
+            run.attempts.append((run.attempt, run.worker, outcome))
+        return {end.ref: run.state for run, end in ours}
+
+    def release(self, refs: Sequence[Ref], *, delay_seconds: float) -> dict[Ref, State]:
+        self.now += 1
+        ours = [(run, ref) for ref in refs if (run := self.held(ref))]
+        for run, _ref in ours:
+            if run.cancel_requested:
+                self.leave(run, State.CANCELLED, Reason.CANCELLED)
+            else:
+                self.leave(run, State.PENDING, None)
+                run.run_at = self.now + delay_seconds
+            run.releases += 1
+        return {ref: run.state for run, ref in ours}
+
+    def reap(self, decide: Callable[[LostRun], Settlement], *, limit: int) -> list[tuple[Ref, State]]:
+        leases = sorted((run.lease_until, run.id) for run in self.runs.values() if run.lease_until is not None)
+        lost = [self.runs[run_id] for until, run_id in leases if until < self.now][:limit]
+        ends = [
+            decide(LostRun(run.id, run.attempt, run.queue, "send", run.worker or "", run.crashes, "at_least_once"))
+            for run in lost
+        ]
+        return list(self.settle(ends, lost=True).items())
+
+    def next_due(self, queues: Sequence[str]) -> float | None:
+        return min((run.run_at - self.now for run in self.pending(queues)), default=None)
+
+    def pending(self, queues: Sequence[str]) -> list[ModelRun]:
+        return [
+            run for run in self.runs.values() if run.state == State.PENDING and run.queue in queues and not run.parked
+        ]
+
+    def held(self, ref: Ref) -> ModelRun | None:
+        """The fence."""
+        run = self.runs.get(ref.id)
+        return run if run and run.attempt == ref.attempt and run.state == State.RUNNING else None
+
+    @staticmethod
+    def leave(run: ModelRun, state: State, reason: Reason | None) -> None:
+        run.state, run.reason, run.lease_until = state, reason, None

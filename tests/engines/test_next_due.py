@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from django_jobqueue.engines.base import Engine
+from tests.engines.conftest import MakeRun, Take
+
+pytestmark = pytest.mark.django_db
+
+
+def test_nothing_is_ever_due_in_an_empty_queue(engine: Engine) -> None:
+    assert engine.next_due("default", ["mail"]) is None
+    assert engine.next_due("default", []) is None
+
+
+def test_a_run_of_the_future_is_due_in_as_many_seconds(engine: Engine, make_run: MakeRun) -> None:
+    make_run(delay_seconds=90)
+
+    assert engine.next_due("default", ["mail"]) == pytest.approx(90, abs=5)
+
+
+def test_a_run_that_is_due_is_as_many_seconds_late(engine: Engine, make_run: MakeRun) -> None:
+    make_run(run_at=timezone.now() - timedelta(seconds=90))
+
+    assert engine.next_due("default", ["mail"]) == pytest.approx(-90, abs=5)
+
+
+@pytest.mark.parametrize("soonest", range(5))
+def test_the_soonest_of_all_queues_and_priorities_counts(engine: Engine, make_run: MakeRun, soonest: int) -> None:
+    for place, (queue, priority) in enumerate([("mail", 9), ("mail", 0), ("mail", -3), ("digest", 1), ("digest", -9)]):
+        make_run(queue=queue, priority=priority, delay_seconds=60 if place == soonest else 3600)
+        make_run(queue=queue, priority=priority, delay_seconds=7200)
+
+    assert engine.next_due("default", ["empty", "mail", "digest"]) == pytest.approx(60, abs=5)
+
+
+def test_other_queues_and_namespaces_do_not_count(engine: Engine, make_run: MakeRun) -> None:
+    make_run("other")
+    make_run("other", priority=9)
+    make_run(queue="digest", priority=9)
+    make_run(queue="Mail")
+    assert engine.next_due("default", ["mail"]) is None
+
+    make_run(delay_seconds=90)
+    assert engine.next_due("default", ["mail"]) == pytest.approx(90, abs=5)
+
+
+def test_parked_runs_do_not_count(engine: Engine, make_run: MakeRun) -> None:
+    make_run(blocked_on="key:1", priority=9)
+    make_run(blocked_on="key:1")
+    assert engine.next_due("default", ["mail"]) is None
+
+    make_run(delay_seconds=90)
+    assert engine.next_due("default", ["mail"]) == pytest.approx(90, abs=5)
+
+
+def test_running_runs_do_not_count(engine: Engine, make_run: MakeRun, take: Take) -> None:
+    make_run()
+    take()
+    assert engine.next_due("default", ["mail"]) is None
+
+    make_run(delay_seconds=90)
+    assert engine.next_due("default", ["mail"]) == pytest.approx(90, abs=5)
+
+
+@pytest.mark.parametrize("queue", ["it's", 'Žofie "100 %"', "a,b", "%s"])
+def test_a_queue_may_have_any_name(engine: Engine, make_run: MakeRun, queue: str) -> None:
+    make_run(queue=queue)
+
+    assert engine.next_due("default", [queue]) == pytest.approx(0, abs=5)

@@ -1,0 +1,209 @@
+"""No statement looks through the history: each finds its rows by an index, with good statistics or none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from django_jobqueue.engines.base import Engine, Ref
+from django_jobqueue.models import Run
+from django_jobqueue.states import State
+from tests.engines.endings import completed, given_up
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("new_table")]
+
+Call: TypeAlias = Callable[[], object]
+Statement: TypeAlias = "tuple[str, dict[str, Any]]"
+Plan: TypeAlias = "dict[str, Any]"
+
+FILL = """
+    WITH RECURSIVE counter (n) AS (
+        SELECT 1
+     UNION ALL
+        SELECT n + 1
+          FROM counter
+         WHERE n < %(count)s
+    )
+    INSERT INTO jobqueue_run (
+           namespace, queue, job, version, payload, state, reason, priority, run_at, created_at, started_at,
+           finished_at, lease_until, worker, attempt, failures, crashes, snoozes, releases, delivery)
+    SELECT 'default', 'mail', 'send', 1, '{"to": "somebody"}', %(state)s, %(reason)s, n %% 5, %(at)s, %(at)s, %(at)s,
+           %(finished_at)s, %(lease_until)s, 'worker-a', 1, 0, 0, 0, 0, 'at_least_once'
+      FROM counter
+"""
+
+
+@pytest.fixture
+def new_table(db: None) -> None:
+    """Work in a new table: what PostgreSQL keeps of rolled back rows would slow down all tests that follow."""
+    if connection.vendor == "postgresql":
+        execute("TRUNCATE jobqueue_run")
+
+
+def execute(sql: str, parameters: dict[str, Any] | None = None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+
+
+def fill(engine: Engine, state: State, count: int, *, hours: int) -> None:
+    """Add many runs in one state, all for a time so many hours from now."""
+    at = engine.timestamp(timezone.now() + timedelta(hours=hours))
+    times = {"at": at, "finished_at": None, "lease_until": None, "reason": None}
+    if state == State.COMPLETED:
+        times |= {"finished_at": at, "reason": "returned"}
+    if state == State.RUNNING:
+        times |= {"lease_until": at}
+    execute(FILL, {"state": state.value, "count": count} | times)
+
+
+def fill_all(engine: Engine, history: int) -> None:
+    for part in range(10):
+        fill(engine, State.COMPLETED, history // 10, hours=-100 - part)
+        fill(engine, State.PENDING, 500, hours=-1 - part)
+        fill(engine, State.PENDING, 500, hours=1 + part)
+        fill(engine, State.RUNNING, 20, hours=part - 2)
+
+
+def never_counted(engine: Engine) -> None:
+    fill_all(engine, 50_000)
+
+
+def counted_when_new(engine: Engine) -> None:
+    execute("ANALYZE")
+    fill_all(engine, 50_000)
+
+
+def counted_when_purged(engine: Engine) -> None:
+    fill_all(engine, 50_000)
+    execute("DELETE FROM jobqueue_run")
+    execute("ANALYZE")
+    fill_all(engine, 50_000)
+
+
+def counted_when_full(engine: Engine) -> None:
+    fill_all(engine, 50_000)
+    execute("ANALYZE")
+
+
+def calls(engine: Engine) -> dict[str, Call]:
+    """All that a worker does to the table of runs."""
+    running = Run.objects.in_state(State.RUNNING).values_list("id", "attempt")
+    refs = [Ref(*row) for row in running]
+    how: dict[str, Any] = {"worker": "worker-b", "lease_seconds": 30}
+    return {
+        "claim": lambda: engine.claim("default", "mail", limit=10, **how),
+        "claim many": lambda: engine.claim("default", "mail", limit=500, **how),
+        "claim from a limited queue": lambda: engine.claim("default", "mail", limit=10, concurrent_jobs=1000, **how),
+        "renew": lambda: engine.renew([(ref, 30.0) for ref in refs]),
+        "settle": lambda: engine.settle([completed(ref) for ref in refs]),
+        "settle one": lambda: engine.settle([completed(refs[0])]),
+        "release": lambda: engine.release(refs),
+        "reap": lambda: engine.reap("default", given_up),
+        "next due": lambda: engine.next_due("default", ["mail", "digest"]),
+    }
+
+
+def undone(call: Call) -> None:
+    with transaction.atomic():
+        call()
+        transaction.set_rollback(True)
+
+
+def statements(call: Call) -> list[Statement]:
+    """What *call* asks of the table of runs."""
+    asked: list[Statement] = []
+
+    def record(execute: Callable, sql: str, parameters: dict[str, Any], many: bool, context: dict[str, Any]) -> Any:
+        if "jobqueue_run" in sql:
+            asked.append((sql, parameters))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(record):
+        undone(call)
+    assert asked
+    return asked
+
+
+def explained(statement: Statement, how: str) -> list[Any]:
+    sql, parameters = statement
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {how} {sql}", parameters)
+        return cursor.fetchall()
+
+
+def slow_parts(statement: Statement) -> list[str]:
+    """What, of the plan of a statement, takes longer the longer the table is."""
+    if connection.vendor == "sqlite":
+        details = [detail for _id, _parent, _unused, detail in explained(statement, "QUERY PLAN")]
+        return [detail for detail in details if detail.startswith(("SCAN", "USE TEMP")) and not SHORT.match(detail)]
+    [[[plan]]] = explained(statement, "(FORMAT JSON)")
+    return [node["Node Type"] for node in nodes(plan["Plan"]) if grows(node)]
+
+
+SHORT = re.compile(r"SCAN (\d* ?CONSTANT ROWS?|level|\(subquery-\d+\)|\w+ VIRTUAL TABLE .*)$")
+"""What SQLite may scan: the batch, the priorities, and what was found already."""
+
+
+def grows(node: Plan) -> bool:
+    if "Sort" in node["Node Type"]:
+        return any(part.get("Relation Name") == "jobqueue_run" for part in nodes(node))
+    if "Index" in node["Node Type"]:
+        return "Index Cond" not in node
+    return node["Node Type"] == "Seq Scan" and node["Relation Name"] == "jobqueue_run"
+
+
+def nodes(plan: Plan) -> Iterator[Plan]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from nodes(part)
+
+
+def work(call: Call) -> int:
+    """How much a database does for *call*: PostgreSQL's pages, SQLite's steps."""
+    if connection.vendor == "postgresql":
+        pages = 0
+        for statement in statements(call):
+            with transaction.atomic():
+                [[[plan]]] = explained(statement, "(ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON)")
+                transaction.set_rollback(True)
+            pages += plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+        return pages
+    steps: list[None] = []
+    connection.connection.set_progress_handler(lambda: steps.append(None), 1)
+    undone(call)
+    connection.connection.set_progress_handler(None, 1)
+    return len(steps)
+
+
+@pytest.mark.parametrize("filled", [never_counted, counted_when_new, counted_when_purged, counted_when_full])
+def test_every_statement_finds_its_rows_by_an_index(engine: Engine, filled: Callable[[Engine], None]) -> None:
+    filled(engine)
+
+    slow = {
+        name: parts
+        for name, call in calls(engine).items()
+        for statement in statements(call)
+        if (parts := slow_parts(statement))
+    }
+
+    assert slow == {}
+
+
+def test_the_work_does_not_grow_with_what_need_not_be_done(engine: Engine) -> None:
+    fill_all(engine, 5_000)
+    execute("ANALYZE")
+    before = {name: work(call) for name, call in calls(engine).items()}
+
+    fill(engine, State.COMPLETED, 90_000, hours=-50)
+    fill(engine, State.PENDING, 10_000, hours=50)
+    execute("ANALYZE")
+
+    after = {name: work(call) for name, call in calls(engine).items()}
+    assert {name: steps for name, steps in after.items() if steps > before[name] * 1.5 + 20} == {}
+    assert after["claim"] < 5_000

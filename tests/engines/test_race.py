@@ -1,0 +1,172 @@
+"""What holds while several connections work at the same moment."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+
+import pytest
+from django.db import connection, connections, transaction
+
+from django_jobqueue.engines.base import Claim, Engine, NewRun, Ref
+from django_jobqueue.models import Attempt, Run
+from django_jobqueue.states import State
+from tests.engines.conftest import Expire, MakeRun, Race, Take
+from tests.engines.endings import completed, failed, given_up, sent_back
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def claim(engine: Engine, worker: str, *, limit: int, concurrent_jobs: int | None = None) -> list[Claim]:
+    with transaction.atomic():
+        return engine.claim(
+            "default", "mail", worker=worker, limit=limit, lease_seconds=30, concurrent_jobs=concurrent_jobs
+        )
+
+
+def claim_elsewhere(engine: Engine, *, concurrent_jobs: int | None = None) -> list[int]:
+    """Claim one run on a connection that is closed again."""
+    try:
+        return [taken.id for taken in claim(engine, "elsewhere", limit=1, concurrent_jobs=concurrent_jobs)]
+    finally:
+        connections.close_all()
+
+
+def test_claimers_never_take_the_same_run(engine: Engine, race: Race) -> None:
+    engine.insert("default", [NewRun(queue="mail", job="send", priority=n % 3) for n in range(300)])
+
+    rounds = [race(lambda number: claim(engine, f"worker-{number}", limit=10)) for _ in range(10)]
+
+    claims = list(chain(*chain(*rounds)))
+    assert len({taken.id for taken in claims}) == len(claims) == 300
+    assert set(Run.objects.values_list("attempt", flat=True)) == {1}
+
+
+def test_claimers_together_never_exceed_the_limit_of_the_queue(engine: Engine, race: Race) -> None:
+    engine.insert("default", [NewRun(queue="mail", job="send") for _ in range(20)])
+
+    for _ in range(25):
+        batches = race(lambda number: claim(engine, f"worker-{number}", limit=2, concurrent_jobs=3))
+        assert len(list(chain(*batches))) == Run.objects.in_state(State.RUNNING).count() == 3
+        engine.release([taken.ref for taken in chain(*batches)])
+
+
+def test_an_attempt_that_many_settle_at_once_ends_once(engine: Engine, make_run: MakeRun, race: Race) -> None:
+    for _ in range(10):
+        run_id = make_run()
+        [taken] = claim(engine, "worker-a", limit=1)
+
+        def settle(number: int, ref: Ref = taken.ref) -> dict[Ref, State]:
+            return engine.settle([failed(ref, error=str(number))])
+
+        answers = race(settle)
+
+        assert sorted(len(answer) for answer in answers) == [0, 0, 0, 1]
+        assert Attempt.objects.get(run=run_id).error == str(answers.index({taken.ref: State.FAILED}))
+
+
+def test_a_lost_run_that_many_reap_at_once_is_reaped_once(
+    engine: Engine, make_run: MakeRun, take: Take, expire: Expire, race: Race
+) -> None:
+    def reap(_number: int) -> int:
+        return len(engine.reap("default", sent_back))
+
+    run_id = make_run()
+    for crashes in range(1, 11):
+        expire(take())
+
+        assert sorted(race(reap)) == [0, 0, 0, 1]
+        assert Run.objects.values_list("attempt", "crashes").get(pk=run_id) == (crashes, crashes)
+
+
+def test_writers_of_the_same_runs_in_any_order_do_not_block_each_other(engine: Engine, race: Race) -> None:
+    engine.insert("default", [NewRun(queue="mail", job="send")] * 5_000)  # a table that is worth a scan
+    refs = [taken.ref for taken in claim(engine, "worker-a", limit=400)]
+
+    def write(number: int) -> int:
+        """Renew half of them in some order, or end some of them from the last on."""
+        match number:
+            case 0 | 1:
+                return len(engine.renew([(ref, 30.0) for ref in random.sample(refs, len(refs) // 2)]))
+            case 2:
+                return len(engine.settle([completed(ref) for ref in reversed(refs[:20])]))
+            case _:
+                return len(engine.release(refs[:19:-1][-20:], delay_seconds=3600))
+
+    while refs:
+        assert race(write)[2:] == [20, 20]
+        del refs[:40]
+
+
+@pytest.mark.postgresql
+def test_a_claim_does_not_wait_for_runs_that_another_is_claiming(engine: Engine, make_run: MakeRun) -> None:
+    first, second = make_run(), make_run()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        [taken] = claim(engine, "worker-a", limit=1)
+        elsewhere = pool.submit(claim_elsewhere, engine).result(timeout=5)
+
+    assert (taken.id, elsewhere) == (first, [second])
+
+
+@pytest.mark.postgresql
+def test_a_claim_from_a_limited_queue_waits_for_the_one_before_it(engine: Engine, make_run: MakeRun) -> None:
+    make_run()
+    make_run()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            claim(engine, "worker-a", limit=1, concurrent_jobs=1)
+            elsewhere = pool.submit(claim_elsewhere, engine, concurrent_jobs=1)
+            wait_for_the_lock(elsewhere)
+            assert not elsewhere.done()
+
+        assert elsewhere.result(timeout=5) == []
+
+
+@pytest.mark.postgresql
+def test_a_claim_from_a_limited_queue_does_not_wait_for_other_queues(engine: Engine, make_run: MakeRun) -> None:
+    make_run(queue="digest")
+    make_run("other")
+    ours = make_run()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        engine.claim("default", "digest", worker="worker-a", limit=1, lease_seconds=30, concurrent_jobs=1)
+        engine.claim("other", "mail", worker="worker-a", limit=1, lease_seconds=30, concurrent_jobs=1)
+        elsewhere = pool.submit(claim_elsewhere, engine, concurrent_jobs=1).result(timeout=5)
+
+    assert elsewhere == [ours]
+
+
+@pytest.mark.postgresql
+def test_a_renewal_on_its_way_keeps_the_run_from_the_reaper(
+    engine: Engine, make_run: MakeRun, take: Take, expire: Expire
+) -> None:
+    make_run()
+    taken = take()
+    expire(taken)
+
+    def reap() -> list[object]:
+        try:
+            return list(engine.reap("default", given_up))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            engine.renew([(taken.ref, 30.0)])
+            elsewhere = pool.submit(reap)
+            wait_for_the_lock(elsewhere)
+        assert elsewhere.result(timeout=5) == []
+
+    assert engine.renew([(taken.ref, 30.0)]) == {taken.ref: False}
+
+
+def wait_for_the_lock(call: Future) -> None:
+    """Return when *call*, in another thread, waits for a lock, or is done."""
+    with connection.cursor() as cursor:
+        waits = False
+        while not (waits or call.done()):
+            cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+            [waits] = cursor.fetchone()

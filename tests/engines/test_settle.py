@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from django_jobqueue.engines.base import Counter, Engine, Settlement
+from django_jobqueue.models import Attempt, Run
+from django_jobqueue.states import Outcome, Reason, State
+from tests.engines.conftest import MakeRun, RequestCancel, Row, Table, Take
+from tests.engines.endings import completed, failed, retried
+
+pytestmark = pytest.mark.django_db
+
+COUNTERS = ("failures", "crashes", "snoozes", "releases")
+
+# What a worker writes: the outcome, the state that it leads to, why, and what it counts as.
+ENDS: list[tuple[Outcome, State, Reason | None, Counter | None]] = [
+    (Outcome.COMPLETED, State.COMPLETED, Reason.RETURNED, None),
+    (Outcome.FAILED, State.FAILED, Reason.JOB_FAILED, "failures"),
+    (Outcome.FAILED, State.FAILED, Reason.INVALID_RESULT, None),
+    (Outcome.DEAD_LETTERED, State.DEAD_LETTERED, Reason.MAX_ATTEMPTS, "failures"),
+    (Outcome.TIMED_OUT, State.DEAD_LETTERED, Reason.MAX_ATTEMPTS, "failures"),
+    (Outcome.CRASHED, State.DEAD_LETTERED, Reason.LOST, "crashes"),
+    (Outcome.CANCELLED, State.CANCELLED, Reason.CANCELLED, None),
+]
+RETURNS: list[tuple[Outcome, Counter]] = [
+    (Outcome.RETRIED, "failures"),
+    (Outcome.TIMED_OUT, "failures"),
+    (Outcome.SNOOZED, "snoozes"),
+    (Outcome.CRASHED, "crashes"),
+    (Outcome.RELEASED, "releases"),
+]
+
+
+def counts(run: Run) -> dict[str, int]:
+    return {counter: getattr(run, counter) for counter in COUNTERS if getattr(run, counter)}
+
+
+@pytest.mark.parametrize(("outcome", "state", "reason", "counter"), ENDS, ids=lambda word: word or "uncounted")
+def test_a_run_ends_as_its_attempt_did(
+    engine: Engine,
+    make_run: MakeRun,
+    take: Take,
+    row: Row,
+    outcome: Outcome,
+    state: State,
+    reason: Reason,
+    counter: Counter | None,
+) -> None:
+    make_run()
+    claim = take("worker-b")
+    before = row(claim.id)
+
+    end = Settlement(*claim.ref, outcome=outcome, state=state, reason=reason, counter=counter)
+    assert engine.settle([end]) == {claim.ref: state}
+
+    run = row(claim.id)
+    assert (run.state, run.reason, run.attempt, run.worker) == (state, reason, 1, "worker-b")
+    assert run.lease_until is None
+    assert run.finished_at is not None
+    assert run.started_at is not None
+    assert before.started_at == run.started_at < run.finished_at < timezone.now() + timedelta(seconds=5)
+    assert run.run_at == before.run_at
+    assert counts(run) == ({counter: 1} if counter else {})
+    assert run.attempts.get().outcome == outcome
+
+
+@pytest.mark.parametrize(("outcome", "counter"), RETURNS)
+def test_a_run_goes_back_to_pending_and_counts_why(
+    engine: Engine, make_run: MakeRun, take: Take, row: Row, outcome: Outcome, counter: Counter
+) -> None:
+    make_run()
+    claim = take()
+
+    answer = engine.settle([retried(claim.ref, outcome=outcome, counter=counter, error="not yet")])
+
+    run = row(claim.id)
+    assert answer == {claim.ref: State.PENDING}
+    assert (run.state, run.reason, run.attempt) == (State.PENDING, None, 1)
+    assert (run.lease_until, run.finished_at, run.result, run.error) == (None, None, None, "not yet")
+    assert counts(run) == {counter: 1}
+    assert run.attempts.get().outcome == outcome
+    assert take().ref == (claim.id, 2)
+
+
+def test_a_run_that_goes_back_is_due_at_once_or_after_a_delay(
+    engine: Engine, make_run: MakeRun, take: Take, row: Row
+) -> None:
+    make_run(run_at=datetime(2020, 1, 1, tzinfo=UTC))
+
+    def back(**fields: Any) -> datetime:
+        claim = take()
+        engine.settle([retried(claim.ref, **fields)])
+        return row(claim.id).run_at
+
+    now = timezone.now()
+    assert abs(back() - now) < timedelta(seconds=5)
+    assert back(run_at=now - timedelta(minutes=2), delay_seconds=60.5) == now - timedelta(seconds=59.5)
+    assert abs(back(delay_seconds=90) - now - timedelta(seconds=90)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("result", [0, [], "", False, None, {"naïve": ["'", '"', "%s", 1.5]}], ids=json.dumps)
+def test_any_result_is_kept(engine: Engine, make_run: MakeRun, take: Take, row: Row, result: object) -> None:
+    make_run()
+    claim = take()
+
+    engine.settle([completed(claim.ref, result=json.dumps(result))])
+
+    assert row(claim.id).result == result
+
+
+def test_a_job_without_a_result_leaves_null(engine: Engine, make_run: MakeRun, take: Take) -> None:
+    make_run()
+
+    engine.settle([completed(take().ref)])
+
+    assert Run.objects.filter(result__isnull=True, error__isnull=True).exists()
+
+
+def test_an_attempt_leaves_one_row_of_history(engine: Engine, make_run: MakeRun, take: Take, row: Row) -> None:
+    make_run()
+    claim = take("worker-b")
+    words = {"error": "Žádná pošta: 100 % of 'it'", "traceback": 'File "a.py"\n  raise "x"'}
+
+    engine.settle([failed(claim.ref, **words)])
+
+    run = row(claim.id)
+    [attempt] = Attempt.objects.values()
+    assert attempt == {
+        "run_id": claim.id,
+        "number": 1,
+        "worker": "worker-b",
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "outcome": "failed",
+        **words,
+    }
+    assert run.error == words["error"]
+
+
+def test_an_attempt_started_and_ended_as_long_ago_as_its_worker_says(
+    engine: Engine, make_run: MakeRun, take: Take, row: Row
+) -> None:
+    make_run()
+    claim = take()
+
+    engine.settle([completed(claim.ref, started_ago=7.25, finished_ago=2.5)])
+
+    attempt, ended = Attempt.objects.get(), row(claim.id).finished_at
+    assert ended is not None
+    assert ended - attempt.started_at == timedelta(seconds=7.25)
+    assert ended - attempt.finished_at == timedelta(seconds=2.5)
+
+
+def test_every_attempt_has_its_own_row(engine: Engine, make_run: MakeRun, take: Take) -> None:
+    make_run()
+    for worker in ("worker-a", "worker-b"):
+        engine.settle([retried(take(worker).ref)])
+    engine.settle([completed(take("worker-c").ref)])
+
+    assert list(Attempt.objects.values_list("number", "worker", "outcome")) == [
+        (1, "worker-a", "retried"),
+        (2, "worker-b", "retried"),
+        (3, "worker-c", "completed"),
+    ]
+
+
+def test_many_attempts_are_settled_each_in_its_own_way(engine: Engine, make_run: MakeRun, row: Row) -> None:
+    for _ in range(60):
+        make_run()
+    claims = engine.claim("default", "mail", worker="worker-a", limit=60, lease_seconds=30)
+    ends = [
+        Settlement(
+            *claim.ref, outcome=end[0], state=end[1], reason=end[2], result=str(claim.id), error=f"no {claim.id}"
+        )
+        for claim, end in zip(claims, ENDS * 9, strict=False)
+    ]
+
+    assert engine.settle(ends) == {end.ref: end.state for end in ends}
+
+    for end in ends:
+        run = row(end.id)
+        assert (run.state, run.reason, run.result, run.error) == (end.state, end.reason, end.id, end.error)
+        assert (run.attempts.get().outcome, run.attempts.get().error) == (end.outcome, end.error)
+
+
+# A run that is asked to cancel never goes back to pending.
+
+
+@pytest.mark.parametrize(("outcome", "counter"), RETURNS)
+def test_a_run_asked_to_cancel_does_not_go_back_to_pending(
+    engine: Engine,
+    make_run: MakeRun,
+    take: Take,
+    request_cancel: RequestCancel,
+    row: Row,
+    outcome: Outcome,
+    counter: Counter,
+) -> None:
+    make_run()
+    claim = take()
+    request_cancel(claim)
+
+    answer = engine.settle([retried(claim.ref, outcome=outcome, counter=counter, error="not yet")])
+
+    run = row(claim.id)
+    assert answer == {claim.ref: State.CANCELLED}
+    assert (run.state, run.reason, run.lease_until) == (State.CANCELLED, Reason.CANCELLED, None)
+    assert run.finished_at is not None
+    assert counts(run) == {counter: 1}
+    assert (run.attempts.get().outcome, run.attempts.get().error) == (Outcome.CANCELLED, "not yet")
+
+
+@pytest.mark.parametrize(("outcome", "state", "reason", "counter"), ENDS, ids=lambda word: word or "uncounted")
+def test_a_run_asked_to_cancel_may_still_end_otherwise(
+    engine: Engine,
+    make_run: MakeRun,
+    take: Take,
+    request_cancel: RequestCancel,
+    row: Row,
+    outcome: Outcome,
+    state: State,
+    reason: Reason,
+    counter: Counter | None,
+) -> None:
+    make_run()
+    claim = take()
+    request_cancel(claim)
+
+    end = Settlement(*claim.ref, outcome=outcome, state=state, reason=reason, counter=counter)
+    assert engine.settle([end]) == {claim.ref: state}
+
+    run = row(claim.id)
+    assert (run.state, run.reason) == (state, reason)
+    assert run.attempts.get().outcome == outcome
+
+
+def test_settling_nothing_answers_nothing(engine: Engine, make_run: MakeRun, take: Take) -> None:
+    make_run()
+    take()
+
+    assert engine.settle([]) == {}
+    assert Run.objects.in_state(State.RUNNING).count() == 1
+
+
+def test_a_settle_that_is_rolled_back_never_was(engine: Engine, make_run: MakeRun, take: Take, table: Table) -> None:
+    make_run()
+    claim = take()
+    before = table()
+
+    with transaction.atomic():
+        assert engine.settle([completed(claim.ref)]) == {claim.ref: State.COMPLETED}
+        transaction.set_rollback(True)
+
+    assert table() == before
+    assert not Attempt.objects.exists()
+    assert engine.settle([completed(claim.ref)]) == {claim.ref: State.COMPLETED}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_settle_whose_history_cannot_be_written_changes_nothing(
+    engine: Engine, make_run: MakeRun, take: Take, table: Table
+) -> None:
+    make_run()
+    claim = take()
+    now = timezone.now()
+    Attempt.objects.create(run_id=claim.id, number=1, worker="worker-b", started_at=now, finished_at=now)
+    before = table()
+
+    with pytest.raises(IntegrityError):
+        engine.settle([completed(claim.ref)])
+
+    assert table() == before
