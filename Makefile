@@ -14,7 +14,7 @@ django  := $(VENV)/.django
 runtime := $(VENV)/.runtime
 dev     := $(VENV)/.dev
 
-.PHONY: help demo test lint clean FORCE
+.PHONY: help demo test lint docs clean FORCE
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,8 +33,11 @@ lint: $(dev)  ## check style, types and layers
 	DJANGO_SETTINGS_MODULE=example_project.config.settings $(bin)/mypy example_project
 	$(bin)/lint-imports
 
+docs: $(dev)  ## build the documentation, into docs/_build/html
+	$(bin)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 clean:  ## remove everything that these targets made
-	rm -rf $(sort $(VENV) .venv) .venv-* .nox .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(sort $(VENV) .venv) .venv-* .nox .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment grows in two steps: what the package needs to run, then what its development needs.

@@ -1,0 +1,36 @@
+"""The settings that the page on databases recommends do what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db.utils import ConnectionHandler
+
+from tests.docs.pages import DOCS, blocks
+
+
+@pytest.mark.django_db
+def test_the_options_for_sqlite_switch_on_wal(tmp_path: Path) -> None:
+    options = recommended("django.db.backends.sqlite3") | {"NAME": tmp_path / "shop.sqlite3"}
+    connection = ConnectionHandler({"default": options})["default"]
+
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        [mode] = cursor.fetchone()
+    connection.close()
+
+    assert mode == "wal"
+
+
+def recommended(engine: str) -> dict[str, Any]:
+    """The first DATABASES["default"] of the page that is of this *engine*."""
+    for block in blocks(DOCS / "databases.md"):
+        if block.text.startswith("# settings.py"):
+            written: dict[str, Any] = {}
+            exec(block.text, written)  # noqa: S102  # our own page
+            database: dict[str, Any] = written["DATABASES"]["default"]
+            if database["ENGINE"] == engine:
+                return database
+    raise LookupError(engine)
