@@ -114,12 +114,14 @@ class Exchange:
         return settled
 
     def _receipts(self, unsettled: Sequence[Ended]) -> set[Ref]:
-        """Of attempts that were not ours to settle, those we settled before: only the database's reply was lost."""
+        """Of attempts that were not ours to settle, those we settled before: only the database's reply was lost.
+
+        What a reaper wrote of us is no receipt.
+        """
         if not unsettled:
             return set()
-        rows = Attempt.objects.using(self._config.database).filter(
-            worker=self._worker, run_id__in=[attempt.claim.id for attempt in unsettled]
-        )
+        ours = Attempt.objects.using(self._config.database).filter(worker=self._worker)
+        rows = ours.filter(run_id__in=[attempt.claim.id for attempt in unsettled]).exclude(outcome=Outcome.CRASHED)
         return {Ref(run_id, number) for run_id, number in rows.values_list("run_id", "number")}
 
     def _settle_each(self, ended: Sequence[Ended]) -> dict[Ref, State]:

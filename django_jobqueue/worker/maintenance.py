@@ -15,6 +15,10 @@ from django_jobqueue.states import Delivery, Outcome, Reason, State
 from django_jobqueue.worker.observer import Observer
 
 INTERVAL_SECONDS = 1.0
+GAP_SECONDS = 5.0
+"""A turn that comes so much after the last one says that this process was frozen, or the database away."""
+HOLD_LEASES = 2 / 3
+"""The part of a lease, two heartbeats, for which it then reaps nothing."""
 
 
 class Maintenance:
@@ -24,14 +28,21 @@ class Maintenance:
         self._observer = observer
         self.due_at = 0.0
         """When the next turn is due, by ``time.monotonic()``; jittered, so that workers do not move in step."""
+        self._last_turn = monotonic()
+        self._hold_until = 0.0
 
     def turn(self) -> bool:
         """Do what is due; answer whether runs went back to pending."""
-        if monotonic() < self.due_at:
+        now = monotonic()
+        if now < self.due_at:
             return False
         config = get_config()
-        reaped = engine_for(config.database).reap(config.namespace, crashed)
-        self.due_at = monotonic() + INTERVAL_SECONDS * random.uniform(0.8, 1.2)
+        if now - self._last_turn > GAP_SECONDS:
+            # The leases of those who live may be over too, and they renew them first, this worker among them.
+            self._hold_until = now + config.worker.lease_seconds * HOLD_LEASES
+        reaped = engine_for(config.database).reap(config.namespace, crashed) if now >= self._hold_until else []
+        self._last_turn = monotonic()
+        self.due_at = self._last_turn + INTERVAL_SECONDS * random.uniform(0.8, 1.2)
         for lost, state in reaped:
             self._observer.reaped(lost, crashed(lost), state)
         return any(state == State.PENDING for _, state in reaped)
