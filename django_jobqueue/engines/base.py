@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from django.db import connections
@@ -83,7 +84,7 @@ class Claim:
 Counter = Literal["failures", "crashes", "snoozes", "releases"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """How an attempt ended, and what becomes of its run."""
 
@@ -103,9 +104,9 @@ class Settlement:
     """JSON text."""
     error: str | None = None
     traceback: str | None = None
-    started_ago: float | None = None
-    """Seconds since the job was started; None: since it was claimed."""
-    finished_ago: float = 0.0
+    started: float | None = None
+    finished: float | None = None
+    """When the job was called, and returned, by ``time.monotonic()`` of this process; None: when claimed, and now."""
 
     @property
     def ref(self) -> Ref:
@@ -187,13 +188,13 @@ class Engine(ABC):
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
         """Seconds until a run of *queues* can be claimed: 0 or less if one is due, None if none is pending."""
 
-    @abstractmethod
-    def timestamp(self, moment: datetime) -> str:
-        """*moment* as this database compares it with its columns."""
-
     def document(self, rows: Iterable[object]) -> str:
-        """A batch as JSON text, in which a datetime is a ``timestamp``."""
-        return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"), default=self.timestamp)
+        """A batch as JSON text."""
+        return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"), default=self.timestamps())
+
+    @abstractmethod
+    def timestamps(self) -> Callable[[datetime], str]:
+        """What writes a moment as this database compares it with its columns."""
 
     def fetch(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Run one statement and answer with its rows."""
@@ -206,6 +207,13 @@ class Engine(ABC):
 def columns(item: NewRun | Settlement) -> dict[str, Any]:
     """The fields of *item* by name; ``dataclasses.asdict`` would copy every value."""
     return {name: getattr(item, name) for name in item.__slots__}
+
+
+def seconds_ago(settlement: Settlement) -> tuple[float | None, float]:
+    """How long ago the job was called, if that is known, and returned."""
+    now = monotonic()
+    started = None if settlement.started is None else now - settlement.started
+    return started, 0.0 if settlement.finished is None else now - settlement.finished
 
 
 def in_lock_order(refs: Iterable[Ref]) -> list[Ref]:

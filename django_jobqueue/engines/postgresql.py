@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from django_jobqueue.engines.base import (
     Claim,
@@ -23,6 +24,7 @@ from django_jobqueue.engines.base import (
     columns,
     in_claim_order,
     in_lock_order,
+    seconds_ago,
 )
 from django_jobqueue.states import State
 
@@ -243,7 +245,7 @@ class PostgreSQLEngine(Engine):
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         by_ref = {settlement.ref: settlement for settlement in settlements}
-        document = self.document(columns(by_ref[ref]) for ref in in_lock_order(by_ref))
+        document = self.document(_ending(by_ref[ref]) for ref in in_lock_order(by_ref))
         rows = self.fetch(self.SETTLE, {"settlements": document, "expired": expired})
         return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
 
@@ -329,5 +331,10 @@ class PostgreSQLEngine(Engine):
         [[seconds]] = self.fetch(self.NEXT_DUE, {"namespace": namespace, "queues": self.document(queues)})
         return None if seconds is None else float(seconds)
 
-    def timestamp(self, moment: datetime) -> str:
-        return moment.isoformat()
+    def timestamps(self) -> Callable[[datetime], str]:
+        return datetime.isoformat
+
+
+def _ending(settlement: Settlement) -> dict[str, Any]:
+    started_ago, finished_ago = seconds_ago(settlement)
+    return columns(settlement) | {"started_ago": started_ago, "finished_ago": finished_ago}

@@ -8,8 +8,7 @@ clock is the host's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from django.db import transaction
@@ -25,6 +24,7 @@ from django_jobqueue.engines.base import (
     Settlement,
     columns,
     in_claim_order,
+    seconds_ago,
 )
 from django_jobqueue.states import State
 
@@ -51,10 +51,9 @@ class SQLiteEngine(Engine):
         document = self.document(
             columns(run) | {"run_at": (run.run_at or now) + timedelta(seconds=run.delay_seconds)} for run in runs
         )
-        rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": document, "now": self.timestamp(now)})
-        return sorted(
-            Inserted(run_id, self._aware(run_at), self._aware(created_at)) for run_id, run_at, created_at in rows
-        )
+        rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": document, "now": self.timestamps()(now)})
+        zone = self.connection.timezone
+        return sorted(Inserted(run_id, _aware(run_at, zone), _aware(created, zone)) for run_id, run_at, created in rows)
 
     # A level is a priority that has a pending run. Levels are found one by one, highest first, and only as far as the
     # batch needs; the due runs of a level travel as one JSON array, because a plain join would look through all runs.
@@ -133,7 +132,7 @@ class SQLiteEngine(Engine):
         lease_seconds: float,
         concurrent_jobs: int | None = None,
     ) -> list[Claim]:
-        now = timezone.now()
+        now, text = timezone.now(), self.timestamps()
         rows = self.fetch(
             self.CLAIM,
             {
@@ -141,16 +140,13 @@ class SQLiteEngine(Engine):
                 "queue": queue,
                 "worker": worker,
                 "limit": limit,
-                "now": self.timestamp(now),
-                "lease_until": self.timestamp(now + timedelta(seconds=lease_seconds)),
+                "now": text(now),
+                "lease_until": text(now + timedelta(seconds=lease_seconds)),
                 "concurrent_jobs": concurrent_jobs,
             },
         )
-        return in_claim_order(self._as_claim(*row) for row in rows)
-
-    def _as_claim(self, *row: Any) -> Claim:
-        claim = Claim(*row)
-        return replace(claim, run_at=self._aware(claim.run_at))
+        zone = self.connection.timezone
+        return in_claim_order(Claim(*row[:7], _aware(row[7], zone), *row[8:]) for row in rows)  # type: ignore[call-arg]
 
     # RETURNING gives the column itself: SQLite 3.40 takes an IS NOT NULL there for true.
     RENEW = """
@@ -214,7 +210,7 @@ class SQLiteEngine(Engine):
                COALESCE(json_extract(value, '$.started_at'), run.started_at), json_extract(value, '$.finished_at'),
                CASE run.state WHEN 'cancelled' THEN 'cancelled' ELSE json_extract(value, '$.outcome') END,
                json_extract(value, '$.error'), json_extract(value, '$.traceback')
-          FROM json_each(%(settlements)s)
+          FROM json_each(%(attempts)s)
     CROSS JOIN jobqueue_run AS run
          WHERE run.id = json_extract(value, '$.id')
      RETURNING number
@@ -225,19 +221,16 @@ class SQLiteEngine(Engine):
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         now = timezone.now()
-        rows = {settlement.ref: _ending(settlement, now) for settlement in settlements}
+        by_ref = {settlement.ref: settlement for settlement in settlements}
+        parameters = {
+            "settlements": self.document(_ending(settlement, now) for settlement in by_ref.values()),
+            "now": self.timestamps()(now),
+            "expired": expired,
+        }
         with transaction.atomic(using=self.alias, savepoint=False):
-            settled = self._states(
-                self.fetch(
-                    self.SETTLE,
-                    {
-                        "settlements": self.document(rows.values()),
-                        "now": self.timestamp(now),
-                        "expired": expired,
-                    },
-                )
-            )
-            self.fetch(self.RECORD, {"settlements": self.document(rows[ref] for ref in settled)})
+            settled = self._states(self.fetch(self.SETTLE, parameters))
+            history = self.document(_history(by_ref[ref], now) for ref in settled)
+            self.fetch(self.RECORD, {"attempts": history})
         return settled
 
     RELEASE = """
@@ -258,11 +251,11 @@ class SQLiteEngine(Engine):
     """
 
     def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0) -> dict[Ref, State]:
-        now = timezone.now()
+        now, text = timezone.now(), self.timestamps()
         parameters = {
             "refs": self.document(ref._asdict() for ref in refs),
-            "now": self.timestamp(now),
-            "run_at": self.timestamp(now + timedelta(seconds=delay_seconds)),
+            "now": text(now),
+            "run_at": text(now + timedelta(seconds=delay_seconds)),
         }
         return self._states(self.fetch(self.RELEASE, parameters))
 
@@ -279,7 +272,7 @@ class SQLiteEngine(Engine):
     def reap(
         self, namespace: str, decide: Callable[[LostRun], Settlement], *, limit: int = 100
     ) -> list[tuple[LostRun, State]]:
-        now = self.timestamp(timezone.now())
+        now = self.timestamps()(timezone.now())
         lost = [LostRun(*row) for row in self.fetch(self.EXPIRED, {"namespace": namespace, "now": now, "limit": limit})]
         if not lost:
             return []
@@ -327,26 +320,48 @@ class SQLiteEngine(Engine):
 
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
         [[run_at]] = self.fetch(self.NEXT_DUE, {"namespace": namespace, "queues": self.document(queues)})
-        return (
-            None if run_at is None else (self._aware(datetime.fromisoformat(run_at)) - timezone.now()).total_seconds()
-        )
+        if run_at is None:
+            return None
+        due = _aware(datetime.fromisoformat(run_at), self.connection.timezone)
+        return (due - timezone.now()).total_seconds()
 
-    def timestamp(self, moment: datetime) -> str:
-        return str(self.connection.ops.adapt_datetimefield_value(moment))
-
-    def _aware(self, moment: datetime) -> datetime:
-        """A moment out of a column, which says nothing of its zone, as Django would have it."""
-        return moment if self.connection.timezone is None else moment.replace(tzinfo=self.connection.timezone)
+    def timestamps(self) -> Callable[[datetime], str]:
+        zone = self.connection.timezone
+        return str if zone is None else lambda moment: str(moment.astimezone(zone).replace(tzinfo=None))
 
     @staticmethod
     def _states(rows: Iterable[tuple[int, int, str]]) -> dict[Ref, State]:
         return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
 
 
+def _aware(moment: datetime, zone: tzinfo | None) -> datetime:
+    """A moment out of a column, which says nothing of its *zone*, as Django would have it."""
+    return moment if zone is None else moment.replace(tzinfo=zone)
+
+
 def _ending(settlement: Settlement, now: datetime) -> dict[str, Any]:
-    started_ago = settlement.started_ago
-    return columns(settlement) | {
-        "run_at": (settlement.run_at or now) + timedelta(seconds=settlement.delay_seconds),
+    """What becomes of the run."""
+    again = settlement.state == State.PENDING
+    return {
+        "id": settlement.id,
+        "attempt": settlement.attempt,
+        "state": settlement.state,
+        "reason": settlement.reason,
+        "counter": settlement.counter,
+        "run_at": (settlement.run_at or now) + timedelta(seconds=settlement.delay_seconds) if again else None,
+        "result": settlement.result,
+        "error": settlement.error,
+    }
+
+
+def _history(settlement: Settlement, now: datetime) -> dict[str, Any]:
+    """What is kept of the attempt."""
+    started_ago, finished_ago = seconds_ago(settlement)
+    return {
+        "id": settlement.id,
+        "outcome": settlement.outcome,
         "started_at": None if started_ago is None else now - timedelta(seconds=started_ago),
-        "finished_at": now - timedelta(seconds=settlement.finished_ago),
+        "finished_at": now - timedelta(seconds=finished_ago),
+        "error": settlement.error,
+        "traceback": settlement.traceback,
     }

@@ -6,7 +6,6 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from time import monotonic
 
 from django.db import DatabaseError, transaction
 
@@ -46,7 +45,7 @@ class Exchange:
         """Settle what has *ended* and claim up to *wanted* runs, in one transaction."""
         try:
             with transaction.atomic(using=self._config.database):
-                states = self._engine.settle(_as_of_now(ended)) if ended else {}
+                states = self._engine.settle([attempt.settlement for attempt in ended]) if ended else {}
                 claims, more = self._claim(wanted)
         except DATABASE_AWAY:
             raise
@@ -127,7 +126,7 @@ class Exchange:
     def _settle_each(self, ended: Sequence[Ended]) -> dict[Ref, State]:
         """Settle one by one; what the database refuses is written without the job's own words."""
         states: dict[Ref, State] = {}
-        for settlement in _as_of_now(ended):
+        for settlement in [attempt.settlement for attempt in ended]:
             try:
                 states |= self._settle_one(settlement)
             except DATABASE_AWAY:
@@ -140,14 +139,6 @@ class Exchange:
     def _settle_one(self, settlement: Settlement) -> dict[Ref, State]:
         with transaction.atomic(using=self._config.database):
             return self._engine.settle([settlement])
-
-
-def _as_of_now(ended: Sequence[Ended]) -> list[Settlement]:
-    now = monotonic()
-    return [
-        replace(attempt.settlement, started_ago=now - attempt.started, finished_ago=now - attempt.finished)
-        for attempt in ended
-    ]
 
 
 def _abandoned(claim: Claim) -> Settlement:

@@ -21,16 +21,16 @@ from django_jobqueue.worker.failure import error_text, traceback_text
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt that has ended, and is to be settled. Times are by ``time.monotonic()``."""
+    """An attempt that has ended, and is to be settled."""
 
     claim: Claim
     settlement: Settlement
-    started: float
-    finished: float
 
     @property
     def seconds(self) -> float:
-        return self.finished - self.started
+        """How long the job took."""
+        started, finished = self.settlement.started, self.settlement.finished
+        return finished - started if finished is not None and started is not None else 0.0
 
 
 def run_attempt(claim: Claim, job: JobDefinition) -> Ended:
@@ -40,7 +40,7 @@ def run_attempt(claim: Claim, job: JobDefinition) -> Ended:
         settlement = _completed(claim, job.function(**_arguments(claim, job)))
     except BaseException as error:
         settlement = _ended_by(error, claim, job)
-    return Ended(claim, settlement, started, monotonic())
+    return _ended(claim, settlement, started)
 
 
 async def run_async_attempt(claim: Claim, job: JobDefinition) -> Ended:
@@ -50,7 +50,12 @@ async def run_async_attempt(claim: Claim, job: JobDefinition) -> Ended:
         settlement = _completed(claim, await job.function(**_arguments(claim, job)))
     except BaseException as error:
         settlement = _ended_by(error, claim, job)
-    return Ended(claim, settlement, started, monotonic())
+    return _ended(claim, settlement, started)
+
+
+def _ended(claim: Claim, settlement: Settlement, started: float) -> Ended:
+    settlement.started, settlement.finished = started, monotonic()
+    return Ended(claim, settlement)
 
 
 class _Unreadable(Exception):

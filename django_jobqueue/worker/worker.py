@@ -258,5 +258,4 @@ def _never_known(claim: Claim) -> Ended:
         counter="failures",
         error=f"No release knew a job {claim.job!r} of queue {claim.queue!r} for an hour.",
     )
-    now = monotonic()
-    return Ended(claim, settlement, now, now)
+    return Ended(claim, settlement)

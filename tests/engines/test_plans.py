@@ -53,7 +53,7 @@ def execute(sql: str, parameters: dict[str, Any] | None = None) -> None:
 
 def fill(engine: Engine, state: State, count: int, *, hours: int) -> None:
     """Add many runs in one state, all for a time so many hours from now."""
-    at = engine.timestamp(timezone.now() + timedelta(hours=hours))
+    at = engine.timestamps()(timezone.now() + timedelta(hours=hours))
     times = {"at": at, "finished_at": None, "lease_until": None, "reason": None}
     if state == State.COMPLETED:
         times |= {"finished_at": at, "reason": "returned"}
