@@ -1,49 +1,146 @@
-"""System checks: what ``manage.py check`` says about the use of django-jobqueue in a project."""
+"""System checks: what ``manage.py check`` says about the use of django-jobqueue in a project.
+
+None of them connects to a database: they run where there may be none yet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig
-from django.core.checks import CheckMessage, Error, register
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connections
 
-from django_jobqueue.conf import get_config
+from django_jobqueue.conf import Config, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import ConfigError
 from django_jobqueue.jobs import registry
 
 TAG = "jobqueue"
 
+WAL = re.compile(r"\bjournal_mode\s*[=(]\s*['\"]?wal\b", re.IGNORECASE)
+LEAST_TIMEOUT = 5
+"""Seconds to wait for other writers; Python's own default."""
+
+POOL_SIZE = 4
+"""The size of a psycopg pool that is given none."""
+OWN_CONNECTIONS = 2
+"""Those of a worker beside its slots: one claims and settles, one renews leases."""
+
 
 @register(TAG)
-def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Report every problem of ``settings.JOBQUEUE`` (jobqueue.E001)."""
+def check_project(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Report all that is wrong or unwise in the settings, the jobs and the database of the project."""
     try:
-        get_config()
+        config = get_config()
     except ConfigError as error:
         hint = "Correct settings.JOBQUEUE: none of it is used until all of it is right."
         return [Error(problem, hint=hint, id="jobqueue.E001") for problem in error.problems]
-    return []
+    return [
+        *check_jobs(config),
+        *check_database(config),
+        *check_sqlite(config),
+        *check_pool(config),
+        *check_time_zone(),
+    ]
 
 
-@register(TAG)
-def check_jobs(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_jobs(config: Config) -> Iterator[CheckMessage]:
     """Report every job that cannot work (jobqueue.E002)."""
-    if check_settings(app_configs):
-        return []
     hint = "Correct the declaration of the job: it can neither be added nor run."
-    return [Error(problem, hint=hint, id="jobqueue.E002") for problem in registry.problems()]
+    for problem in registry.problems():
+        yield Error(problem, hint=hint, id="jobqueue.E002")
+    hint = "Move it to the top of its module. If it is there, and decorated, let the decorator use functools.wraps."
+    for problem in _nested_functions(config):
+        yield Error(problem, hint=hint, id="jobqueue.E002")
 
 
-@register(TAG)
-def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_database(config: Config) -> Iterator[CheckMessage]:
     """Report a database that no engine speaks to (jobqueue.E003)."""
-    if check_settings(app_configs):
-        return []
     try:
-        engine_for(get_config().database)
+        engine_for(config.database)
     except ConfigError as error:
         hint = 'Let JOBQUEUE["database"] name another alias of DATABASES.'
-        return [Error(problem, hint=hint, id="jobqueue.E003") for problem in error.problems]
-    return []
+        for problem in error.problems:
+            yield Error(problem, hint=hint, id="jobqueue.E003")
+
+
+def check_sqlite(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a SQLite that is not set up for more than one process (jobqueue.W001)."""
+    connection = connections[config.database]
+    if connection.vendor != "sqlite":
+        return
+    options = connection.settings_dict["OPTIONS"]
+    flaws = list(_sqlite_flaws(options))
+    right = options | {option: value for option, value, _ in flaws}
+    hint = f'Set DATABASES["{config.database}"]["OPTIONS"] = {right!r}'
+    for _, _, flaw in flaws:
+        yield Warning(f"Database {config.database!r} is SQLite {flaw}.", hint=hint, id="jobqueue.W001")
+
+
+def check_pool(config: Config) -> Iterator[CheckMessage]:
+    """Warn of a connection pool that the attempts of one worker use up (jobqueue.W003)."""
+    connection = connections[config.database]
+    pool = connection.settings_dict["OPTIONS"].get("pool") if connection.vendor == "postgresql" else None
+    if not pool:
+        return
+    sizes = pool if isinstance(pool, dict) else {}
+    size = sizes.get("max_size") or sizes.get("min_size", POOL_SIZE)
+    needed = config.worker.concurrency + OWN_CONNECTIONS
+    if size < needed:
+        yield Warning(
+            f"The pool of database {config.database!r} holds {size} connections, but a worker of "
+            f"{config.worker.concurrency} attempts at once needs {needed}: some would wait until they fail.",
+            hint=f'Set DATABASES["{config.database}"]["OPTIONS"]["pool"] = {sizes | {"max_size": needed}!r}, '
+            f'or lower JOBQUEUE["worker"]["concurrency"].',
+            id="jobqueue.W003",
+        )
+
+
+def check_time_zone() -> Iterator[CheckMessage]:
+    """Warn of local time (jobqueue.W002)."""
+    if not settings.USE_TZ:
+        yield Warning(
+            "USE_TZ is False: in the hour that clocks repeat in autumn, next_run_at can mean either of two moments.",
+            hint="Set USE_TZ = True.",
+            id="jobqueue.W002",
+        )
+
+
+def _nested_functions(config: Config) -> Iterator[str]:
+    """Tell of the jobs that code declares, but that no other process finds by their name."""
+    for queue in config.queues.values():
+        in_settings = {name for name, job in queue.jobs.items() if job.run is not None}
+        for name in registry.names(queue.name):
+            if name in in_settings:
+                continue
+            try:
+                function = registry.get(queue.name, name).function
+            except ConfigError:
+                continue  # told already
+            path = str(getattr(function, "__qualname__", ""))
+            if "<locals>" in path or "<lambda>" in path:
+                yield (
+                    f"Job {name!r} of queue {queue.name!r} is {function.__module__}.{path}, "
+                    f"which cannot be imported by that name."
+                )
+
+
+def _sqlite_flaws(options: dict[str, Any]) -> Iterator[tuple[str, object, str]]:
+    """Tell which options are wrong: the name, a value that is right, and what is so bad about it."""
+    init_command = str(options.get("init_command") or "").rstrip("; ")
+    if not WAL.search(init_command):
+        commands = [init_command] if init_command else []
+        right = "; ".join([*commands, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL"])
+        yield "init_command", right, "without WAL: who reads makes writers wait, and who writes makes readers wait"
+    if str(options.get("transaction_mode")).upper() not in {"IMMEDIATE", "EXCLUSIVE"}:
+        flaw = (
+            'without transaction_mode "IMMEDIATE": a transaction that reads before it writes fails as soon as another '
+            "was faster, whatever the timeout"
+        )
+        yield "transaction_mode", "IMMEDIATE", flaw
+    if options.get("timeout", LEAST_TIMEOUT) < LEAST_TIMEOUT:
+        yield "timeout", 20, f"with a timeout of {options['timeout']} s: a busy moment becomes an error"

@@ -19,10 +19,10 @@ from difflib import get_close_matches
 from typing import ClassVar
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: object, known: Iterable[str]) -> str:
     """Say which of the *known* names comes nearest to *name*, or what the known names are."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1)
+    near = get_close_matches(name, names, n=1) if isinstance(name, str) else []
     if near:
         return f"Did you mean {near[0]!r}?"
     return f"Known: {', '.join(names)}." if names else "There are none."
@@ -58,8 +58,8 @@ class UnknownQueue(JobQueueError, AttributeError):
 
     code = "unknown_queue"
 
-    def __init__(self, queue: str, known: Iterable[str]) -> None:
-        super().__init__(f"{queue!r} is not a queue. {nearest(queue, known)}")
+    def __init__(self, queue: object, known: Iterable[str]) -> None:
+        super().__init__(f"{shown(queue)} is not a queue. {nearest(queue, known)}")
 
 
 class UnknownJob(JobQueueError, LookupError):
@@ -67,8 +67,8 @@ class UnknownJob(JobQueueError, LookupError):
 
     code = "unknown_job"
 
-    def __init__(self, queue: str, job: str, known: Iterable[str]) -> None:
-        super().__init__(f"{job!r} is not a job of queue {queue!r}. {nearest(job, known)}")
+    def __init__(self, queue: str, job: object, known: Iterable[str]) -> None:
+        super().__init__(f"{shown(job)} is not a job of queue {queue!r}. {nearest(job, known)}")
 
 
 class InvalidRun(JobQueueError, ValueError):

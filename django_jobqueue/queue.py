@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import markcoroutinefunction, sync_to_async
 
-from django_jobqueue.conf import QueueConfig, get_config, parse_job_options
+from django_jobqueue.conf import QueueConfig, check_name, get_config, parse_job_options
 from django_jobqueue.errors import ConfigError, UnknownQueue
 from django_jobqueue.jobs import Declaration, JobDefinition, registry
 from django_jobqueue.jobs.definition import place_of
@@ -137,6 +138,8 @@ class Job(Generic[P, R]):
         self.declaration = declaration
         self.function = function
         update_wrapper(self, function)
+        if inspect.iscoroutinefunction(function):
+            markcoroutinefunction(self)
 
     def __repr__(self) -> str:
         return f"<Job {self.declaration.queue}.{self.declaration.name}>"
@@ -168,6 +171,8 @@ def job(
 
     The settings may declare the same job again, and then win option by option.
     """
+    if isinstance(function, str):
+        raise TypeError(f"@job takes its options by name: @job(queue={function!r}).")
     if function is not None:
         return _declared(function, queue, name, options)
     return lambda function: _declared(function, queue, name, options)
@@ -176,12 +181,14 @@ def job(
 def _declared(function: Callable[P, R], queue: str, name: str | None, options: Mapping[str, Any]) -> Job[P, R]:
     parsed: Mapping[str, Any] = {}
     problems: tuple[str, ...] = ()
+    where = f"@job {place_of(function)}"
     try:
-        parsed = parse_job_options(f"@job {place_of(function)}", options)
+        parsed = parse_job_options(where, options)
+        check_name(f'{where}["name"]', name or function.__name__)
     except ConfigError as error:  # for the system checks to tell, with all others
         problems = error.problems
     declaration = Declaration(
-        queue=queue, name=name or function.__name__, function=function, options=parsed, problems=problems
+        queue=queue, name=str(name or function.__name__), function=function, options=parsed, problems=problems
     )
     registry.declare(declaration)
     return Job(declaration, function)

@@ -11,8 +11,18 @@ from django_jobqueue.conf.config import (
     JobOptions,
     QueueConfig,
     WorkerConfig,
+    check_name,
     get_config,
     parse_job_options,
 )
 
-__all__ = ["Config", "JobConfig", "JobOptions", "QueueConfig", "WorkerConfig", "get_config", "parse_job_options"]
+__all__ = [
+    "Config",
+    "JobConfig",
+    "JobOptions",
+    "QueueConfig",
+    "WorkerConfig",
+    "check_name",
+    "get_config",
+    "parse_job_options",
+]

@@ -192,6 +192,11 @@ def parse_job_options(where: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return options.section(where, given, parsers_of(JobOptions))
 
 
+def check_name(where: str, name: object) -> None:
+    """Raise ConfigError unless *name* can be that of a job."""
+    options.name(200)(where, name)
+
+
 @receiver(setting_changed)
 def _forget(*, setting: str, **_: Any) -> None:
     if setting in {"JOBQUEUE", "DATABASES"}:

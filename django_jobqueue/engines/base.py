@@ -180,9 +180,12 @@ class Engine(ABC):
 
     @abstractmethod
     def reap(
-        self, namespace: str, decide: Callable[[LostRun], Settlement], *, limit: int = 100
+        self, namespace: str, decide: Callable[[LostRun], Settlement | None], *, limit: int = 100
     ) -> list[tuple[LostRun, State]]:
-        """Settle up to *limit* runs whose lease is over as *decide* says, unless they were renewed or taken since."""
+        """Settle up to *limit* runs whose lease is over as *decide* says, unless they were renewed or taken since.
+
+        *decide* may answer None, to leave a run as it is.
+        """
 
     @abstractmethod
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:

@@ -287,13 +287,14 @@ class PostgreSQLEngine(Engine):
     """
 
     def reap(
-        self, namespace: str, decide: Callable[[LostRun], Settlement], *, limit: int = 100
+        self, namespace: str, decide: Callable[[LostRun], Settlement | None], *, limit: int = 100
     ) -> list[tuple[LostRun, State]]:
         rows = self.fetch(self.EXPIRED, {"namespace": namespace, "limit": limit})
         lost = [LostRun(*row) for row in rows]
-        if not lost:
+        endings = [ending for run in lost if (ending := decide(run)) is not None]
+        if not endings:
             return []
-        settled = self._settle([decide(run) for run in lost], expired=True)
+        settled = self._settle(endings, expired=True)
         return [(run, settled[run.ref]) for run in lost if run.ref in settled]
 
     NEXT_DUE = """

@@ -270,13 +270,14 @@ class SQLiteEngine(Engine):
     """
 
     def reap(
-        self, namespace: str, decide: Callable[[LostRun], Settlement], *, limit: int = 100
+        self, namespace: str, decide: Callable[[LostRun], Settlement | None], *, limit: int = 100
     ) -> list[tuple[LostRun, State]]:
         now = self.timestamps()(timezone.now())
         lost = [LostRun(*row) for row in self.fetch(self.EXPIRED, {"namespace": namespace, "now": now, "limit": limit})]
-        if not lost:
+        endings = [ending for run in lost if (ending := decide(run)) is not None]
+        if not endings:
             return []
-        settled = self._settle([decide(run) for run in lost], expired=True)
+        settled = self._settle(endings, expired=True)
         return [(run, settled[run.ref]) for run in lost if run.ref in settled]
 
     NEXT_DUE = """

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.conf import settings
-from django.utils import timezone
-
-MAX_DELAY_SECONDS = 10 * 366 * 86400.0
+from django_jobqueue.jobs import moments
 
 
 class JobSignal(Exception):
@@ -15,19 +12,18 @@ class JobSignal(Exception):
 
 
 class Later(JobSignal):
-    """The run shall go on later: in *delay_seconds*, or *at* a moment."""
+    """The run shall go on later: in *delay_seconds*, or *at* a moment. ValueError, if there is no such time."""
+
+    delay_seconds: float | None = None
+    at: datetime | None = None
 
     def __init__(self, message: str = "", *, delay_seconds: float | None = None, at: datetime | None = None) -> None:
-        name = type(self).__name__
         if delay_seconds is not None and at is not None:
-            raise ValueError(f"{name}: give delay_seconds or at, not both.")
-        if delay_seconds is not None and not 0 <= delay_seconds <= MAX_DELAY_SECONDS:
-            raise ValueError(f"{name}: delay_seconds must be from 0 to ten years, got {delay_seconds!r}.")
-        if at is not None and timezone.is_naive(at) and settings.USE_TZ:
-            raise ValueError(f"{name}: at must have a time zone, got {at!r}.")
+            raise ValueError(f"{type(self).__name__}: give delay_seconds or at, not both.")
         super().__init__(message)
-        self.delay_seconds = delay_seconds
-        self.at = at
+        if delay_seconds is not None:
+            self.delay_seconds = moments.delay(delay_seconds, "delay_seconds")
+        self.at = moments.moment(at, "at")
 
 
 class Retry(Later):

@@ -20,7 +20,7 @@ class JobRegistry:
 
     def __init__(self) -> None:
         self._declared: dict[tuple[str, str], Declaration] = {}
-        self._conflicts: list[str] = []
+        self._conflicts: dict[tuple[str, str], str] = {}
         self._resolved: dict[tuple[str, str], JobDefinition] = {}
 
     def declare(self, declaration: Declaration) -> None:
@@ -28,7 +28,8 @@ class JobRegistry:
         key = declaration.queue, declaration.name
         before = self._declared.setdefault(key, declaration)
         if before.place != declaration.place:
-            self._conflicts.append(_conflict(declaration.queue, declaration.name, before.place, declaration.place))
+            self._conflicts[key] = _conflict(*key, before.place, declaration.place)
+            self._resolved.pop(key, None)
             return
         self._declared[key] = declaration
         self._resolved.pop(key, None)
@@ -38,8 +39,10 @@ class JobRegistry:
         declared = {name for of_queue, name in self._declared if of_queue == queue}
         return sorted(declared.union(_queue_config(queue).jobs))
 
-    def find(self, queue: str, name: str) -> JobDefinition | None:
+    def find(self, queue: str, name: object) -> JobDefinition | None:
         """The job *name* of *queue*, or None if nobody declares it. Raises ConfigError if it cannot work."""
+        if not isinstance(name, str):
+            return None
         key = queue, name
         if key not in self._resolved:
             definition = self._resolve(_queue_config(queue), name)
@@ -48,7 +51,7 @@ class JobRegistry:
             self._resolved[key] = definition
         return self._resolved[key]
 
-    def get(self, queue: str, name: str) -> JobDefinition:
+    def get(self, queue: str, name: object) -> JobDefinition:
         """The job *name* of *queue*. Raises UnknownQueue, UnknownJob with the nearest name, or ConfigError."""
         definition = self.find(queue, name)
         if definition is None:
@@ -57,7 +60,6 @@ class JobRegistry:
 
     def problems(self) -> Iterator[str]:
         """Everything that is wrong with any job, in sentences."""
-        yield from self._conflicts
         queues = get_config().queues
         for declaration in self._declared.values():
             if declaration.queue not in queues:
@@ -77,6 +79,8 @@ class JobRegistry:
         self._resolved.clear()
 
     def _resolve(self, queue: QueueConfig, name: str) -> JobDefinition | None:
+        if conflict := self._conflicts.get((queue.name, name)):
+            raise ConfigError([conflict])
         in_settings = queue.jobs.get(name)
         in_code = self._declared.get((queue.name, name))
         if in_settings is not None and in_settings.run is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sysconfig
+import time
 from collections.abc import Sequence
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
 from django.db import connections
-from django.utils import timezone
 
 from django_jobqueue import __version__
 from django_jobqueue.conf import get_config
@@ -68,7 +68,7 @@ class Console(Observer):
         self._write(self._line(lost, settlement, state, "-"), self._style_of(state, settlement))
 
     def _line(self, run: Claim | LostRun, settlement: Settlement, state: State, duration: str) -> str:
-        now = timezone.localtime().strftime("%H:%M:%S") if timezone.is_aware(timezone.now()) else ""
+        now = time.strftime("%H:%M:%S")  # Django has set the process to TIME_ZONE
         name = f"{run.queue}.{run.job}"
         mark = DEAD if state in (State.FAILED, State.DEAD_LETTERED) else MARKS.get(settlement.outcome, "✗")
         told = [
@@ -86,6 +86,8 @@ class Console(Observer):
     def _write(self, line: str, style: str = "") -> None:
         if self._verbosity == 0:
             return
+        encoding = getattr(self._out, "encoding", None) or "utf-8"
+        line = line.encode(encoding, "replace").decode(encoding)
         try:
             self._out.write(getattr(self._style, style)(line) if style else line)
             self._out.flush()
@@ -104,6 +106,8 @@ def _place(traceback: str | None) -> str:
 
 
 def _consequence(settlement: Settlement, state: State) -> str:
+    if state == State.PENDING and settlement.run_at is not None:
+        return f"again at {settlement.run_at.isoformat(sep=' ', timespec='seconds')}"
     if state == State.PENDING:
         return f"again in {settlement.delay_seconds:.3g} s" if settlement.delay_seconds else "again at once"
     if state in (State.FAILED, State.DEAD_LETTERED):

@@ -9,8 +9,7 @@ from typing import Any, TypedDict, Unpack
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import InvalidRun, JobQueueError, nearest, shown
-from django_jobqueue.jobs import registry
-from django_jobqueue.operations import moments
+from django_jobqueue.jobs import moments, registry
 from django_jobqueue.payloads import encode
 
 
@@ -27,12 +26,17 @@ class AddOptions(TypedDict, total=False):
     """Failures after which the run is dead-lettered, from 1 to 1000; None: the job's, as it is when the run fails."""
 
 
-def new_runs(queue: str, items: Iterable[Mapping[str, Any]]) -> Iterator[NewRun]:
+ITEM_KEYS = {"job", "payload", *AddOptions.__annotations__}
+
+
+def new_runs(queue: str, items: Iterable[Mapping[Any, Any]]) -> Iterator[NewRun]:
     """``new_run`` of each item, a mapping of its arguments; an error names the index of the item."""
     for index, item in enumerate(items):
         try:
             if not isinstance(item, Mapping):
                 raise InvalidRun(f"must be a mapping of the arguments of add(), got {shown(item)}.")
+            if unknown := [key for key in item if key not in ITEM_KEYS]:
+                raise InvalidRun(f"{shown(unknown[0])} is not an argument. {nearest(unknown[0], ITEM_KEYS)}")
             if "job" not in item:
                 raise InvalidRun("'job' is missing.")
             yield new_run(queue, **item)
@@ -57,8 +61,8 @@ def new_run(queue: str, job: str, payload: Mapping[str, Any] | None = None, **op
         job=definition.name,
         payload=text,
         priority=definition.options.priority if priority is None else priority,
-        run_at=moments.run_at(options.get("next_run_at")),
-        delay_seconds=moments.delay(options.get("delay_seconds")),
+        run_at=moments.moment(options.get("next_run_at"), "next_run_at"),
+        delay_seconds=moments.delay(options.get("delay_seconds"), "delay_seconds"),
         max_attempts=_whole("max_attempts", options.get("max_attempts"), 1, 1000),
         delivery=definition.options.delivery,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -28,7 +29,7 @@ def enqueue(queue: str, job: str, payload: Mapping[str, Any] | None = None, **op
 
     Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun before anything is written.
     """
-    return _insert(new_run(queue, job, payload, **options), dict(payload or {}))
+    return _insert(new_run(queue, job, payload, **options))
 
 
 def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int]:
@@ -79,7 +80,7 @@ def replay(run_id: int | str, *, actor: str, reason: str = "") -> Run:
         raise RunNotEnded(old.pk, old.state)
     new = new_run(old.queue, old.job, old.payload, priority=old.priority, max_attempts=old.max_attempts)
     with transaction.atomic(using=get_config().database):
-        run = _insert(replace(new, replay_of=old.pk), old.payload)
+        run = _insert(replace(new, replay_of=old.pk))
         record("jobs.replay", actor=actor, reason=reason, run=run)
     return run
 
@@ -94,7 +95,7 @@ def _runs(run_id: int | str) -> RunQuerySet:
     return runs.filter(pk=int(text))
 
 
-def _insert(new: NewRun, payload: dict[str, Any]) -> Run:
+def _insert(new: NewRun) -> Run:
     config = get_config()
     [inserted] = engine_for(config.database).insert(config.namespace, [new])
     run = Run(
@@ -103,7 +104,7 @@ def _insert(new: NewRun, payload: dict[str, Any]) -> Run:
         queue=new.queue,
         job=new.job,
         version=new.version,
-        payload=payload,
+        payload=json.loads(new.payload),
         priority=new.priority,
         run_at=inserted.run_at,
         created_at=inserted.created_at,

@@ -45,7 +45,7 @@ class Exchange:
         """Settle what has *ended* and claim up to *wanted* runs, in one transaction."""
         try:
             with transaction.atomic(using=self._config.database):
-                states = self._engine.settle([attempt.settlement for attempt in ended]) if ended else {}
+                states = self._settle([attempt.settlement for attempt in ended])
                 claims, more = self._claim(wanted)
         except DATABASE_AWAY:
             raise
@@ -56,7 +56,8 @@ class Exchange:
             states, claims, more = self._settle_each(ended), [], True
         for claim in claims:
             self._leases.add([claim], self._config.queues[claim.queue].lease_seconds)
-        return Trade(self._settled(ended, states), claims, more)
+        self._leases.drop(attempt.claim.ref for attempt in ended)
+        return Trade(_with_states(ended, states), claims, more)
 
     def release(self, claims: Sequence[Claim], delay_seconds: float) -> None:
         """Hand back claims of which no user code ran."""
@@ -94,34 +95,28 @@ class Exchange:
             more = more or len(claimed) == limit
         return claims, more
 
-    def _settled(self, ended: Sequence[Ended], states: dict[Ref, State]) -> list[tuple[Ended, State]]:
-        """Pair what was settled with the state of its run, and let go of the leases."""
-        receipts = self._receipts([attempt for attempt in ended if attempt.claim.ref not in states])
-        settled = []
-        for attempt in ended:
-            ref = attempt.claim.ref
-            if ref in states:
-                settled.append((attempt, states[ref]))
-            elif ref in receipts:
-                settled.append((attempt, attempt.settlement.state))
-            else:
-                logger.warning(
-                    "Lease lost, result dropped: run %d (%s.%s) was taken over during attempt %d, which ended %s.",
-                    *(ref.id, attempt.claim.queue, attempt.claim.job, ref.attempt, attempt.settlement.outcome),
-                )
-        self._leases.drop(attempt.claim.ref for attempt in ended)
-        return settled
+    def _settle(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
+        """Settle, and answer with the states also of what was settled before, when only the reply was lost."""
+        if not settlements:
+            return {}
+        states = self._engine.settle(settlements)
+        missing = [settlement for settlement in settlements if settlement.ref not in states]
+        return states | self._receipts(missing)
 
-    def _receipts(self, unsettled: Sequence[Ended]) -> set[Ref]:
-        """Of attempts that were not ours to settle, those we settled before: only the database's reply was lost.
-
-        What a reaper wrote of us is no receipt.
-        """
-        if not unsettled:
-            return set()
+    def _receipts(self, missing: Sequence[Settlement]) -> dict[Ref, State]:
+        """The states of those that an Attempt of ours tells of. One that a reaper wrote tells another outcome."""
+        if not missing:
+            return {}
         ours = Attempt.objects.using(self._config.database).filter(worker=self._worker)
-        rows = ours.filter(run_id__in=[attempt.claim.id for attempt in unsettled]).exclude(outcome=Outcome.CRASHED)
-        return {Ref(run_id, number) for run_id, number in rows.values_list("run_id", "number")}
+        rows = ours.filter(run_id__in=[settlement.id for settlement in missing])
+        outcomes = {
+            Ref(run_id, number): told for run_id, number, told in rows.values_list("run_id", "number", "outcome")
+        }
+        return {
+            settlement.ref: settlement.state
+            for settlement in missing
+            if outcomes.get(settlement.ref) == settlement.outcome
+        }
 
     def _settle_each(self, ended: Sequence[Ended]) -> dict[Ref, State]:
         """Settle one by one; what the database refuses is written without the job's own words."""
@@ -138,7 +133,19 @@ class Exchange:
 
     def _settle_one(self, settlement: Settlement) -> dict[Ref, State]:
         with transaction.atomic(using=self._config.database):
-            return self._engine.settle([settlement])
+            return self._settle([settlement])
+
+
+def _with_states(ended: Sequence[Ended], states: dict[Ref, State]) -> list[tuple[Ended, State]]:
+    """Pair each attempt with the state of its run; tell of those whose run was taken over."""
+    for attempt in ended:
+        if attempt.claim.ref not in states:
+            logger.warning(
+                "Lease lost, result dropped: run %d (%s.%s) was taken over during attempt %d, which ended %s.",
+                *(attempt.claim.id, attempt.claim.queue, attempt.claim.job),
+                *(attempt.claim.attempt, attempt.settlement.outcome),
+            )
+    return [(attempt, states[attempt.claim.ref]) for attempt in ended if attempt.claim.ref in states]
 
 
 def _abandoned(claim: Claim) -> Settlement:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -15,6 +16,11 @@ from django_jobqueue.engines.base import Claim
 from django_jobqueue.jobs import JobDefinition
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.runner import Ended, run_async_attempt, run_attempt
+
+logger = logging.getLogger(__name__)
+
+CANCEL_SECONDS = 1.0
+"""For coroutines that are cancelled at the end of the process to clean up after themselves."""
 
 
 class Executor(Protocol):
@@ -150,7 +156,7 @@ class AsyncioExecutor:
 
     async def _attempt(self, claim: Claim, job: JobDefinition) -> None:
         async with ThreadSensitiveContext() as context:
-            ended = await run_async_attempt(claim, job)
+            ended = await _in_own_task(run_async_attempt(claim, job))
             # What the job does synchronously, the ORM above all, happens in a thread of this attempt alone, made on
             # first use. It ends with the context, and so must its connections.
             if context in SyncToAsync.context_to_thread_executor:
@@ -159,6 +165,31 @@ class AsyncioExecutor:
 
 
 def _turn(loop: asyncio.AbstractEventLoop) -> None:
-    """Run *loop* until it is stopped."""
-    loop.run_forever()
+    """Run *loop* until it is stopped; what then still runs was handed back, and is cancelled."""
+    while True:
+        try:
+            loop.run_forever()
+            break
+        except (SystemExit, KeyboardInterrupt) as error:  # from a task that a job has started: asyncio passes it on
+            logger.warning("A task of a job raised %r; the event loop goes on.", error)
+    if tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks, timeout=CANCEL_SECONDS))
     loop.close()
+
+
+async def _in_own_task(attempt: Coroutine[object, object, Ended]) -> Ended:
+    """Await *attempt* in a task of its own: a job that cancels its task, or all tasks, must not cancel what follows."""
+    ended: list[Ended] = []
+
+    async def keep() -> None:
+        ended.append(await attempt)
+
+    task = asyncio.create_task(keep())
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+    return ended[0]

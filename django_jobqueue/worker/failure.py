@@ -15,9 +15,10 @@ def error_text(error: BaseException) -> str:
     """*error* on one line: its type and its message."""
     try:
         message = str(error)
-    except Exception as broken:  # anybody's __str__
+    except BaseException as broken:  # anybody's __str__
         message = f"(its text cannot be told: {type(broken).__name__})"
     name = type(error).__qualname__
+    message = " ".join(message.split())
     return storable(f"{name}: {message}" if message else name)[:MAX_ERROR]
 
 
@@ -27,7 +28,7 @@ def traceback_text(error: BaseException) -> str:
     frames = first.tb_next if first is not None and first.tb_next is not None else first
     try:
         text = "".join(traceback.format_exception(type(error), error, frames))
-    except Exception as broken:
+    except BaseException as broken:
         text = f"{error_text(error)}\n(its traceback cannot be told: {type(broken).__name__})"
     text = storable(text)
     return text if len(text) <= MAX_TRACEBACK else f"(cut)\n{text[-MAX_TRACEBACK:]}"

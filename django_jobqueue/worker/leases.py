@@ -18,6 +18,9 @@ class Leases:
     def __len__(self) -> int:
         return len(self._claims)
 
+    def __contains__(self, ref: object) -> bool:
+        return ref in self._claims
+
     def add(self, claims: Iterable[Claim], lease_seconds: float) -> None:
         with self._lock:
             self._claims.update((claim.ref, (claim, lease_seconds)) for claim in claims)

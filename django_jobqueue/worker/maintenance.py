@@ -12,9 +12,11 @@ from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import registry
 from django_jobqueue.retry import crash_delay
 from django_jobqueue.states import Delivery, Outcome, Reason, State
+from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 
 INTERVAL_SECONDS = 1.0
+BATCH = 100
 GAP_SECONDS = 5.0
 """A turn that comes so much after the last one says that this process was frozen, or the database away."""
 HOLD_LEASES = 2 / 3
@@ -31,21 +33,35 @@ class Maintenance:
         self._last_turn = monotonic()
         self._hold_until = 0.0
 
-    def turn(self) -> bool:
-        """Do what is due; answer whether runs went back to pending."""
+    def turn(self, ours: Leases) -> bool:
+        """Do what is due; answer whether runs went back to pending.
+
+        *Ours* are spared: as long as this process holds a lease, a late renewal is as good as one in time.
+        """
         now = monotonic()
         if now < self.due_at:
             return False
-        config = get_config()
         if now - self._last_turn > GAP_SECONDS:
             # The leases of those who live may be over too, and they renew them first, this worker among them.
-            self._hold_until = now + config.worker.lease_seconds * HOLD_LEASES
-        reaped = engine_for(config.database).reap(config.namespace, crashed) if now >= self._hold_until else []
+            self._hold_until = now + get_config().worker.lease_seconds * HOLD_LEASES
+        pending = now >= self._hold_until and self._reap(ours)
         self._last_turn = monotonic()
         self.due_at = self._last_turn + INTERVAL_SECONDS * random.uniform(0.8, 1.2)
-        for lost, state in reaped:
-            self._observer.reaped(lost, crashed(lost), state)
-        return any(state == State.PENDING for _, state in reaped)
+        return pending
+
+    def _reap(self, ours: Leases) -> bool:
+        """Settle all runs whose lease is over; answer whether some went back to pending."""
+        config = get_config()
+        pending, full = False, True
+        while full:
+            reaped = engine_for(config.database).reap(
+                config.namespace, lambda lost: None if lost.ref in ours else crashed(lost), limit=BATCH + len(ours)
+            )
+            full = len(reaped) >= BATCH
+            for lost, state in reaped:
+                self._observer.reaped(lost, crashed(lost), state)
+                pending = pending or state == State.PENDING
+        return pending
 
 
 def crashed(lost: LostRun) -> Settlement:

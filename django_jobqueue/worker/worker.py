@@ -52,8 +52,8 @@ class Chores(Protocol):
 
     due_at: float
 
-    def turn(self) -> bool:
-        """Do what is due; answer whether runs went back to pending."""
+    def turn(self, ours: Leases) -> bool:
+        """Do what is due, sparing *ours*; answer whether runs went back to pending."""
 
 
 class Worker:
@@ -117,7 +117,7 @@ class Worker:
         if monotonic() < self._database_at:
             return
         try:
-            if self._chores.turn():
+            if self._chores.turn(self._leases):
                 self._look_at = monotonic()
             self._hand_back()
             self._trade(self._wanted())
@@ -151,7 +151,11 @@ class Worker:
 
     def _free_slots(self) -> int:
         """How many runs to claim: for the free slots, and a few ahead while attempts are short."""
-        return 0 if self._stops else self.concurrency + self._pace.ahead() - len(self._leases)
+        return 0 if self._stops else self.concurrency + self._pace.ahead() - self._running()
+
+    def _running(self) -> int:
+        """How many runs are held for an attempt that has not ended."""
+        return len(self._leases) - len(self._ended)
 
     def _wanted(self) -> int:
         """How many runs to claim in this turn: none before it is time to look, unless there is a trade anyway."""
@@ -162,9 +166,9 @@ class Worker:
             return
         trade = self._exchange.trade(self._ended, wanted)
         self._ended = []
+        self._start(trade.claims)
         for ended, state in trade.settled:
             self._observer.ended(ended, state)
-        self._start(trade.claims)
         self._idle = wanted > 0 and not trade.claims
         self._look_at = monotonic() + (0.0 if trade.more else self._pause(busy=bool(trade.settled or trade.claims)))
 
@@ -214,7 +218,7 @@ class Worker:
         self._deadline = monotonic() + self._grace_seconds
         if waiting := self._executors.take_back():
             self._refused.append((waiting, 0.0))
-        self._observer.stopping(len(self._leases) - len(waiting), self._grace_seconds)
+        self._observer.stopping(self._running() - len(waiting), self._grace_seconds)
 
     def _is_over(self) -> bool:
         if self._stops == 0:

@@ -1,25 +1,255 @@
-"""``manage.py check`` tells every mistake in the settings at once."""
+"""``manage.py check`` tells every mistake at once, and says what to write instead."""
 
 from __future__ import annotations
 
+import functools
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
 from django.core import checks
+from django.db import connection, connections
+from django.test import override_settings
 from pytest_django import Settings
 
 import django_jobqueue.checks  # noqa: F401  (registers the checks)
+from django_jobqueue import job
+from django_jobqueue.jobs import JobRegistry, registry
+
+WAL = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"
+RIGHT = {"init_command": WAL, "transaction_mode": "IMMEDIATE", "timeout": 20}
 
 
-def test_right_settings_pass(settings: Settings) -> None:
+@pytest.fixture(autouse=True)
+def no_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "__dict__", vars(JobRegistry()))
+
+
+@pytest.fixture(autouse=True)
+def right_settings(settings: Settings) -> None:
     settings.JOBQUEUE = {"queues": {"mail": {}}}
 
-    assert checks.run_checks(tags=["jobqueue"]) == []
+
+def found() -> list[checks.CheckMessage]:
+    return checks.run_checks(tags=["jobqueue"])
 
 
-def test_every_problem_of_the_settings_is_an_error_of_its_own(settings: Settings) -> None:
+def found_with(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> list[checks.CheckMessage]:
+    """What is found where the database has these OPTIONS."""
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    return found()
+
+
+def send() -> None:
+    """A job as it should be."""
+
+
+def test_right_settings_pass() -> None:
+    job(queue="mail")(send)
+
+    assert found() == []
+
+
+def test_every_problem_of_the_settings_is_an_error_of_its_own_and_silences_all_else(settings: Settings) -> None:
+    settings.USE_TZ = False
+    job(queue="nowhere")(send)
     settings.JOBQUEUE = {"queus": {}, "namespace": "", "worker": {"concurrency": 0}}
 
-    found = checks.run_checks(tags=["jobqueue"])
+    messages = found()
 
-    assert [message.id for message in found] == ["jobqueue.E001"] * 3
-    assert all(message.level == checks.ERROR and message.hint for message in found)
-    assert found[0].msg == "JOBQUEUE: unknown option 'queus'. Did you mean 'queues'?"
-    assert found[2].msg == 'JOBQUEUE["worker"]["concurrency"]: must be a whole number from 1 to 1000, got 0'
+    assert [message.id for message in messages] == ["jobqueue.E001"] * 3
+    assert all(message.level == checks.ERROR and message.hint for message in messages)
+    assert messages[0].msg == "JOBQUEUE: unknown option 'queus'. Did you mean 'queues'?"
+    assert messages[2].msg == 'JOBQUEUE["worker"]["concurrency"]: must be a whole number from 1 to 1000, got 0'
+
+
+# --- Jobs ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_job_that_cannot_work_is_an_error_of_its_own() -> None:
+    job(queue="mial")(send)
+    job(queue="mail", max_atempts=5)(send)
+
+    messages = found()
+
+    assert [message.id for message in messages] == ["jobqueue.E002"] * 2
+    assert all(message.level == checks.ERROR and message.hint for message in messages)
+    assert "'mial', which is not a queue. Did you mean 'mail'?" in messages[0].msg
+    assert messages[1].msg == f"@job {__name__}.send: unknown option 'max_atempts'. Did you mean 'max_attempts'?"
+
+
+def nested() -> Callable[[], None]:
+    def inner() -> None: ...
+
+    return inner
+
+
+@pytest.mark.parametrize(("function", "path"), [(nested(), "nested.<locals>.inner"), (lambda: None, "<lambda>")])
+def test_a_job_that_cannot_be_imported_by_its_name_is_an_error(function: Callable[[], None], path: str) -> None:
+    job(queue="mail", name="send")(function)
+
+    [message] = found()
+
+    assert message.id == "jobqueue.E002"
+    assert message.level == checks.ERROR
+    assert message.msg == f"Job 'send' of queue 'mail' is {__name__}.{path}, which cannot be imported by that name."
+    assert message.hint is not None
+    assert "top of its module" in message.hint
+
+
+def test_a_decorated_job_at_the_top_of_its_module_passes() -> None:
+    @functools.wraps(send)
+    def wrapper() -> None:
+        send()
+
+    job(queue="mail")(wrapper)
+
+    assert found() == []
+
+
+def test_a_nested_function_passes_where_a_dotted_path_leads_to_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("letters")
+    vars(module)["send"] = nested()
+    monkeypatch.setitem(sys.modules, "letters", module)
+
+    settings.JOBQUEUE = {"queues": {"mail": {"jobs": {"send": "letters.send"}}}}
+
+    assert found() == []
+
+
+# --- The database ----------------------------------------------------------------------------------------------------
+
+
+def test_a_database_without_an_engine_is_an_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = {"default": {}, "oracle": {"ENGINE": "django.db.backends.dummy"}}
+    monkeypatch.setitem(connections.settings, "oracle", connections.configure_settings(bare)["oracle"])
+    settings.JOBQUEUE = {"database": "oracle"}
+
+    [message] = found()
+
+    assert message.id == "jobqueue.E003"
+    assert message.msg == "Database 'oracle' is unknown; runs can be kept in postgresql or sqlite."
+
+
+@pytest.mark.sqlite
+def test_a_plain_sqlite_is_told_what_it_lacks_and_what_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = found_with(monkeypatch, {})
+
+    assert [message.id for message in messages] == ["jobqueue.W001"] * 2
+    assert [message.level for message in messages] == [checks.WARNING] * 2
+    assert messages[0].msg.startswith("Database 'default' is SQLite without WAL")
+    assert messages[1].msg.startswith("Database 'default' is SQLite without transaction_mode \"IMMEDIATE\"")
+    right = {"init_command": WAL, "transaction_mode": "IMMEDIATE"}
+    assert {message.hint for message in messages} == {f'Set DATABASES["default"]["OPTIONS"] = {right!r}'}
+    assert found_with(monkeypatch, right) == []
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("option", "value", "word"),
+    [
+        ("init_command", None, "WAL"),
+        ("init_command", "PRAGMA synchronous = NORMAL", "WAL"),
+        ("init_command", "PRAGMA journal_mode = DELETE; PRAGMA wal_checkpoint", "WAL"),
+        ("transaction_mode", None, "transaction_mode"),
+        ("transaction_mode", "DEFERRED", "transaction_mode"),
+        ("timeout", 4.9, "timeout of 4.9 s"),
+        ("timeout", 0, "timeout of 0 s"),
+    ],
+)
+def test_each_missing_option_of_sqlite_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, option: str, value: Any, word: str
+) -> None:
+    [message] = found_with(monkeypatch, RIGHT | {option: value})
+
+    assert message.id == "jobqueue.W001"
+    assert word in message.msg
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    "options",
+    [
+        RIGHT | {"init_command": "pragma JOURNAL_MODE=wal;"},
+        RIGHT | {"init_command": "PRAGMA foreign_keys = ON; PRAGMA journal_mode('WAL')"},
+        RIGHT | {"transaction_mode": "immediate"},
+        RIGHT | {"transaction_mode": "EXCLUSIVE"},
+        RIGHT | {"timeout": 5},
+        {"init_command": WAL, "transaction_mode": "IMMEDIATE"},  # Python waits five seconds by default
+    ],
+)
+def test_there_are_several_ways_to_set_sqlite_up(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    assert found_with(monkeypatch, options) == []
+
+
+@pytest.mark.sqlite
+def test_what_to_write_for_sqlite_keeps_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"init_command": "PRAGMA foreign_keys = ON;", "timeout": 1, "cached_statements": 50}
+
+    hints = {message.hint for message in found_with(monkeypatch, own)}
+
+    init_command = f"PRAGMA foreign_keys = ON; {WAL}"
+    right = {"init_command": init_command, "timeout": 20, "cached_statements": 50, "transaction_mode": "IMMEDIATE"}
+    assert hints == {f'Set DATABASES["default"]["OPTIONS"] = {right!r}'}
+
+
+def test_a_database_that_holds_none_of_our_tables_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = {"default": {}, "archive": {"ENGINE": "django.db.backends.sqlite3"}}
+    monkeypatch.setitem(connections.settings, "archive", connections.configure_settings(bare)["archive"])
+
+    assert found() == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("pool", "size", "right"),
+    [
+        (True, 4, {"max_size": 12}),
+        ({"min_size": 2}, 2, {"min_size": 2, "max_size": 12}),
+        ({"min_size": 2, "max_size": 11, "timeout": 5}, 11, {"min_size": 2, "max_size": 12, "timeout": 5}),
+    ],
+)
+def test_a_pool_that_is_smaller_than_a_worker_is_a_warning(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, pool: Any, size: int, right: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"concurrency": 10}}
+
+    [message] = found_with(monkeypatch, {"pool": pool})
+
+    assert message.id == "jobqueue.W003"
+    assert message.level == checks.WARNING
+    assert message.msg.startswith(
+        f"The pool of database 'default' holds {size} connections, but a worker of 10 attempts"
+    )
+    assert message.hint is not None
+    assert message.hint.startswith(f'Set DATABASES["default"]["OPTIONS"]["pool"] = {right!r}, or lower')
+    assert found_with(monkeypatch, {"pool": right}) == []
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("options", [{}, {"pool": False}, {"pool": {"min_size": 10}}, {"pool": {"max_size": 10}}])
+def test_no_pool_or_one_that_is_large_enough_passes(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    assert found_with(monkeypatch, options) == []
+
+
+@pytest.mark.postgresql
+def test_a_new_connection_for_every_request_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+
+    assert found() == []
+
+
+# --- The clock -------------------------------------------------------------------------------------------------------
+
+
+def test_local_time_is_a_warning() -> None:
+    with override_settings(USE_TZ=False):
+        [message] = found()
+
+    assert message.id == "jobqueue.W002"
+    assert message.level == checks.WARNING
+    assert message.hint == "Set USE_TZ = True."

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+import pytest
+from django.db.backends.signals import connection_created
+from django.utils import timezone
+from pytest_django import Settings
+
+from django_jobqueue.engines import engine_for
+from django_jobqueue.engines.base import Claim, Engine
+from django_jobqueue.jobs import JobRegistry, registry
+from django_jobqueue.models import Run
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, WorkerThread
+
+Work: TypeAlias = Callable[..., int]
+StartWorker: TypeAlias = Callable[..., WorkerThread]
+Lose: TypeAlias = Callable[..., Claim]
+OnConnect: TypeAlias = Callable[[Callable[[Any], None]], None]
+
+
+@pytest.fixture(autouse=True)
+def project(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test declare jobs of its own with ``@job``, in a queue that is looked at often."""
+    monkeypatch.setattr(registry, "__dict__", JobRegistry().__dict__)
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05}}
+
+
+@pytest.fixture
+def observer() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def start_worker(observer: Recorder) -> StartWorker:
+    """Make a worker for a ``with`` block; of queue ``default`` where nothing else is said."""
+
+    def start_worker(*queues: str, observer: Recorder = observer, **options: Any) -> WorkerThread:
+        return WorkerThread(queues or ["default"], observer, **options)
+
+    return start_worker
+
+
+@pytest.fixture
+def work(start_worker: StartWorker) -> Work:
+    """Work until nothing can be claimed any more; return the exit code."""
+
+    def work(*queues: str, **options: Any) -> int:
+        with start_worker(*queues, drain=True, **options) as worker:
+            return worker.wait()
+
+    return work
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate for jobs. In the end it is opened, and the threads of the jobs may end."""
+    gate = Gate()
+    yield gate
+    gate.open()
+    for thread in threading.enumerate():
+        if thread.name.startswith("jobqueue-"):
+            thread.join(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return engine_for("default")
+
+
+@pytest.fixture
+def lose(engine: Engine) -> Lose:
+    """Let a worker that is not there have claimed the next run a while ago."""
+
+    def lose(queue: str = "default", *, worker: str = "gone:1:a") -> Claim:
+        [claim] = engine.claim("default", queue, worker=worker, limit=1, lease_seconds=30)
+        end_lease(claim.id)
+        return claim
+
+    return lose
+
+
+@pytest.fixture
+def on_connect() -> Iterator[OnConnect]:
+    """Call functions with each database connection that is made from now on."""
+    receivers: list[Callable[..., None]] = []
+
+    def on_connect(function: Callable[[Any], None]) -> None:
+        def receive(connection: Any, **_: Any) -> None:
+            function(connection)
+
+        receivers.append(receive)
+        connection_created.connect(receive, weak=False)
+
+    yield on_connect
+    for receive in receivers:
+        connection_created.disconnect(receive)
+
+
+def end_lease(run_id: int) -> None:
+    """Let the lease of a running run have ended a minute ago."""
+    Run.objects.filter(pk=run_id).update(lease_until=timezone.now() - timedelta(minutes=1))

@@ -1,0 +1,208 @@
+"""Coroutine jobs: side by side on one event loop, none in the way of another."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection, transaction
+
+from django_jobqueue import RunContext, job, queues
+from django_jobqueue.models import Run
+from tests.worker.bench import Gate, Recorder
+from tests.worker.conftest import OnConnect, StartWorker, Work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def is_open(raw: Any) -> bool:
+    """Whether a connection of psycopg or sqlite3 is open."""
+    if hasattr(raw, "closed"):
+        return not raw.closed
+    try:
+        raw.cursor()
+    except Exception:
+        return False
+    return True
+
+
+def test_the_result_of_a_coroutine_is_the_result(work: Work) -> None:
+    @job
+    async def add_up(a: int, b: int) -> int:
+        await asyncio.sleep(0)
+        return a + b
+
+    run = queues.default.add("add_up", {"a": 2, "b": 3})
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.result) == ("completed", 5)
+
+
+def test_a_coroutine_may_take_the_context(work: Work) -> None:
+    @job
+    async def look(*, run: RunContext) -> list[int]:
+        return [run.id, run.attempt]
+
+    run = queues.default.add("look")
+
+    work()
+
+    run.refresh_from_db()
+    assert run.result == [run.id, 1]
+
+
+def test_coroutines_run_side_by_side_on_one_loop(work: Work) -> None:
+    threads = set()
+    inside = 0
+    all_inside = asyncio.Event()
+
+    @job(max_attempts=1)
+    async def meet() -> None:
+        nonlocal inside
+        threads.add(threading.get_ident())
+        inside += 1
+        if inside == 5:
+            all_inside.set()
+        await asyncio.wait_for(all_inside.wait(), 30)
+
+    queues.default.bulk_add([{"job": "meet"} for _ in range(5)])
+
+    work(concurrency=5)
+
+    assert set(Run.objects.values_list("state", flat=True)) == {"completed"}
+    assert len(threads) == 1
+    assert threading.main_thread().ident not in threads
+
+
+def test_an_exit_in_a_task_of_a_job_fails_this_job_only(start_worker: StartWorker, observer: Recorder) -> None:
+    beside = asyncio.Event()
+    started = threading.Event()
+
+    async def leave() -> None:
+        sys.exit(3)
+
+    @job(max_attempts=1)
+    async def exits() -> None:
+        await asyncio.create_task(leave())
+
+    @job
+    async def waits() -> str:
+        started.set()
+        await asyncio.wait_for(beside.wait(), 30)
+        return "still here"
+
+    @job
+    async def lets_go() -> None:
+        beside.set()
+
+    waiting = queues.default.add("waits")
+    with start_worker(concurrency=3):
+        assert started.wait(30)
+        exiting = queues.default.add("exits")
+        observer.wait_until_settled(exiting)
+        following = queues.default.add("lets_go")
+        observer.wait_until_settled(waiting, following)
+
+    exiting.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (exiting.state, exiting.error) == ("dead_lettered", "SystemExit: 3")
+    assert (waiting.state, waiting.result) == ("completed", "still here")
+
+
+@pytest.mark.parametrize("with_database", [False, True])
+def test_a_job_that_cancels_itself_ends_like_any_other(work: Work, with_database: bool) -> None:
+    @job(max_attempts=1)
+    async def give_up() -> None:
+        if with_database:
+            await Run.objects.acount()
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    @job(max_attempts=1)
+    async def fall() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(30)
+
+    ended = queues.default.add("give_up")
+    fallen = queues.default.add("fall")
+
+    work(concurrency=1)
+
+    ended.refresh_from_db()
+    fallen.refresh_from_db()
+    assert ended.state in {"completed", "dead_lettered"}
+    assert (fallen.state, fallen.error) == ("dead_lettered", "CancelledError")
+
+
+def test_the_orm_works_in_coroutines_and_leaves_no_connection_behind(work: Work, on_connect: OnConnect) -> None:
+    made: list[Any] = []
+    on_connect(lambda connection: made.append(connection.connection))
+
+    def count_in_transaction() -> int:
+        with transaction.atomic():
+            return Run.objects.count()
+
+    @job
+    async def count() -> list[int]:
+        plain = await Run.objects.acount()
+        return [plain, await sync_to_async(count_in_transaction)()]
+
+    @job
+    def count_too() -> int:
+        return Run.objects.count()
+
+    queues.default.bulk_add([{"job": name} for name in ("count", "count_too") for _ in range(5)])
+
+    work(concurrency=3)
+
+    assert [run.result for run in Run.objects.filter(job="count")] == [[10, 10]] * 5
+    assert set(Run.objects.values_list("state", flat=True)) == {"completed"}
+    assert len(made) > 5
+    assert not [raw for raw in made if is_open(raw) and raw is not connection.connection]
+
+
+def test_a_connection_of_a_coroutine_is_closed_when_its_job_ends(
+    start_worker: StartWorker, observer: Recorder, on_connect: OnConnect
+) -> None:
+    made: list[Any] = []
+    on_connect(lambda connection: made.append((threading.current_thread().name, connection.connection)))
+
+    @job
+    async def count() -> int:
+        return await Run.objects.acount()
+
+    with start_worker() as worker:
+        for _ in range(3):
+            observer.wait_until_settled(queues.default.add("count"))
+        worker.chores.wait_for_turns(1)
+        own = ("jobqueue-heartbeat", f"test-worker-{worker.worker.name}", threading.current_thread().name)
+        of_jobs = [raw for name, raw in made if name not in own]
+        open_while_idle = [raw for raw in of_jobs if is_open(raw)]
+
+    assert len(of_jobs) == 3
+    assert open_while_idle == []
+
+
+def test_a_coroutine_that_never_ends_is_handed_back_when_the_worker_stops(
+    start_worker: StartWorker, observer: Recorder, gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    @job
+    async def wait() -> None:
+        await asyncio.to_thread(gate.wait_to_pass)
+
+    run = queues.default.add("wait")
+    with start_worker(grace_seconds=0) as worker:
+        gate.wait_for_job()
+        exit_code = worker.stop()
+
+    run.refresh_from_db()
+    assert (exit_code, run.state, run.releases) == (0, "pending", 1)

@@ -1,0 +1,367 @@
+"""Who may write what came of an attempt: the worker whose lease it is, once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from django_jobqueue import RunContext, job, queues
+from django_jobqueue.engines.base import Engine, LostRun
+from django_jobqueue.jobs import registry
+from django_jobqueue.models import Run
+from django_jobqueue.models import Worker as WorkerRow
+from django_jobqueue.states import State
+from django_jobqueue.worker.exchange import Exchange
+from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.maintenance import crashed
+from django_jobqueue.worker.runner import run_attempt
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder
+from tests.worker.conftest import Lose, OnConnect, StartWorker, Work, end_lease
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def reap(engine: Engine, run_id: int) -> list[tuple[LostRun, State]]:
+    end_lease(run_id)
+    return engine.reap("default", crashed)
+
+
+def test_the_result_of_a_worker_that_lost_its_lease_is_dropped_and_named(
+    start_worker: StartWorker,
+    observer: Recorder,
+    gate: Gate,
+    engine: Engine,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @job
+    def answer() -> str:
+        gate.wait_to_pass()
+        return "late"
+
+    @job
+    def follow() -> None:
+        pass
+
+    run = queues.default.add("answer")
+    with start_worker(concurrency=1):
+        gate.wait_for_job()
+        reap(engine, run.id)
+        [theirs] = engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=30)
+        gate.open()
+        observer.wait_until_settled(queues.default.add("follow"))
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.worker, run.result) == ("running", theirs.attempt, "other:1:a", None)
+    assert list(run.attempts.values_list("number", "outcome")) == [(1, "crashed")]
+    assert run.id not in observer.settled_ids()
+    [warning] = [record for record in caplog.records if "Lease lost" in record.getMessage()]
+    assert warning.levelname == "WARNING"
+    assert f"run {run.id} (default.answer)" in warning.getMessage()
+    assert "attempt 1" in warning.getMessage()
+
+
+@pytest.mark.parametrize("end", ["cancel", "delete"])
+def test_the_result_of_a_run_that_was_ended_by_others_is_dropped(
+    start_worker: StartWorker,
+    observer: Recorder,
+    gate: Gate,
+    engine: Engine,
+    caplog: pytest.LogCaptureFixture,
+    end: str,
+) -> None:
+    @job
+    def answer() -> str:
+        gate.wait_to_pass()
+        return "late"
+
+    run = queues.default.add("answer")
+    with start_worker(drain=True) as worker:
+        gate.wait_for_job()
+        if end == "cancel":
+            Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+            reap(engine, run.id)
+        else:
+            Run.objects.filter(pk=run.pk).delete()
+        gate.open()
+        worker.wait()
+
+    assert list(Run.objects.values_list("state", "result")) == ([("cancelled", None)] if end == "cancel" else [])
+    assert observer.settled == []
+    assert "Lease lost, result dropped" in caplog.text
+
+
+def test_an_attempt_whose_settlement_was_written_but_not_answered_is_settled(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    @job
+    def answer() -> int:
+        return 42
+
+    run = queues.default.add("answer")
+    leases = Leases()
+    exchange = Exchange("me:1:a", ["default"], leases)
+    [claim] = exchange.trade([], 1).claims
+    ended = run_attempt(claim, registry.get("default", "answer"))
+    engine.settle([ended.settlement])
+
+    trade = exchange.trade([ended], 0)
+
+    assert trade.settled == [(ended, State.COMPLETED)]
+    assert len(leases) == 0
+    assert caplog.text == ""
+    run.refresh_from_db()
+    assert (run.state, run.result) == ("completed", 42)
+
+
+def test_a_lost_reply_to_a_commit_loses_nothing(
+    start_worker: StartWorker,
+    observer: Recorder,
+    engine: Engine,
+    on_connect: OnConnect,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The connection breaks after the database has committed a settlement, and before it could say so."""
+    broken: list[bool] = []
+
+    def watch(connection: Any) -> None:
+        settles = False
+
+        def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            nonlocal settles
+            settles = settles or sql == engine.SETTLE  # type: ignore[attr-defined]
+            return execute(sql, params, many, context)
+
+        def commit_and_break() -> None:
+            commit()
+            if settles and not broken:
+                broken.append(True)
+                connection.connection.close()
+                raise OperationalError("the connection broke")
+
+        commit = connection._commit
+        if threading.current_thread().name.startswith("test-worker-"):
+            connection.execute_wrappers.append(note)
+            connection._commit = commit_and_break
+
+    @job
+    def answer() -> int:
+        return 42
+
+    on_connect(watch)
+    run = queues.default.add("answer")
+
+    with start_worker():
+        observer.wait_until_settled(run)
+
+    assert broken
+    assert "Lease lost" not in caplog.text
+    run.refresh_from_db()
+    assert (run.state, run.result, run.attempt) == ("completed", 42, 1)
+
+
+def test_claims_are_not_forgotten_when_the_database_goes_away_behind_them(
+    start_worker: StartWorker, observer: Recorder, gate: Gate, on_connect: OnConnect
+) -> None:
+    """A transaction claims, and the look for the receipt of a lost attempt that follows it fails."""
+    broken: list[bool] = []
+
+    def watch(connection: Any) -> None:
+        def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql.startswith("SELECT") and "jobqueue_attempt" in sql and not broken:
+                broken.append(True)
+                raise OperationalError("the connection broke")
+            return execute(sql, params, many, context)
+
+        if threading.current_thread().name.startswith("test-worker-"):
+            connection.execute_wrappers.append(fail)
+
+    @job
+    def lose_lease() -> None:
+        gate.wait_to_pass()
+
+    @job
+    def fine() -> None:
+        pass
+
+    on_connect(watch)
+    lost = queues.default.add("lose_lease", max_attempts=1)
+    with start_worker(concurrency=2):
+        gate.wait_for_job()
+        Run.objects.filter(pk=lost.pk).delete()
+        others = [queues.default.add("fine") for _ in range(50)]
+        gate.open()
+        observer.wait_until_settled(*others)
+        more = [queues.default.add("fine") for _ in range(5)]
+        observer.wait_until_settled(*more)
+
+    assert broken
+    assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
+
+
+@pytest.fixture
+def fussy_database() -> Iterator[None]:
+    """A database that refuses a certain result, as one with other limits than ours might."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "ALTER TABLE jobqueue_run ADD CONSTRAINT fussy CHECK (result IS NULL OR result::text NOT LIKE '%teapot%')"
+            )
+        else:
+            cursor.execute(
+                "CREATE TRIGGER fussy BEFORE UPDATE ON jobqueue_run WHEN NEW.result LIKE '%teapot%'"
+                " BEGIN SELECT RAISE(ABORT, 'no teapots'); END"
+            )
+        yield
+        if connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT fussy")
+        else:
+            cursor.execute("DROP TRIGGER fussy")
+
+
+@pytest.mark.usefixtures("fussy_database")
+def test_a_result_that_the_database_refuses_is_recorded_in_plain_words(work: Work) -> None:
+    together = threading.Barrier(3, timeout=PATIENCE_SECONDS)
+
+    @job
+    def answer(text: str) -> str:
+        together.wait()  # so that they are settled in one batch, as far as that can be arranged
+        return text
+
+    first = queues.default.add("answer", {"text": "a cup"})
+    refused = queues.default.add("answer", {"text": "a teapot"})
+    last = queues.default.add("answer", {"text": "a spoon"})
+
+    work(concurrency=3)
+
+    for run in (first, refused, last):
+        run.refresh_from_db()
+    assert [(run.state, run.attempt) for run in (first, refused, last)] == [("completed", 1)] * 3
+    assert (first.result, refused.result, last.result) == ("a cup", None, "a spoon")
+    assert refused.error == "What came of this attempt could not be stored: IntegrityError."
+    assert refused.attempts.get().error == refused.error
+
+
+def test_the_heartbeat_extends_the_lease_of_a_running_run(start_worker: StartWorker, settings: Any) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+    leases: list[datetime] = []
+
+    @job(max_attempts=1)
+    def watch_lease(run: RunContext) -> None:
+        for _ in range(3000):
+            until = Run.objects.values_list("lease_until", flat=True).get(pk=run.id)
+            if until is not None and until not in leases:
+                leases.append(until)
+            if len(leases) >= 4:
+                return
+            threading.Event().wait(0.01)
+
+    run = queues.default.add("watch_lease")
+
+    with start_worker(drain=True) as worker:
+        worker.wait()
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == ("completed", 1)
+    assert leases == sorted(leases)
+    steps = [(later - sooner).total_seconds() for sooner, later in pairwise(leases)]
+    assert len(steps) == 3
+    assert min(steps[1:]) > 0.2
+
+
+@pytest.mark.slow
+def test_a_job_ten_times_longer_than_its_lease_runs_once(start_worker: StartWorker, settings: Any) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+    starts = []
+
+    @job
+    def take_long(run: RunContext) -> None:
+        starts.append(run.attempt)
+        threading.Event().wait(10)
+
+    run = queues.default.add("take_long")
+
+    elsewhere = Recorder()
+    with start_worker(drain=True) as first, start_worker(observer=elsewhere):
+        first.wait()
+
+    run.refresh_from_db()
+    assert starts == [1]
+    assert (run.state, run.attempt, run.crashes) == ("completed", 1, 0)
+    assert elsewhere.lost == []
+
+
+def test_a_worker_that_slept_past_its_leases_does_not_take_its_runs_from_itself(
+    start_worker: StartWorker, observer: Recorder, gate: Gate
+) -> None:
+    starts = []
+
+    @job
+    def wait(run: RunContext) -> None:
+        starts.append(run.attempt)
+        gate.wait_to_pass()
+
+    run = queues.default.add("wait")
+    with start_worker(concurrency=2) as worker:
+        gate.wait_for_job()
+        end_lease(run.id)
+        worker.chores.wait_for_turns(2)
+        gate.open()
+        observer.wait_until_settled(run)
+
+    run.refresh_from_db()
+    assert starts == [1]
+    assert (run.state, run.attempt, run.crashes) == ("completed", 1, 0)
+
+
+def test_a_worker_is_listed_while_it_works(start_worker: StartWorker, gate: Gate, settings: Any) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 1}, "queues": {"mail": {}}}
+    rows: list[WorkerRow] = []
+
+    @job
+    def look(name: str) -> None:
+        gate.wait_to_pass()
+        for _ in range(3000):
+            rows.append(WorkerRow.objects.get(name=name))
+            if rows[-1].running == 1 and rows[-1].heartbeat_at > rows[0].heartbeat_at:
+                return
+            threading.Event().wait(0.01)
+
+    before = timezone.now()
+    with start_worker("default", "mail", concurrency=3) as worker:
+        queues.default.add("look", {"name": worker.worker.name})
+        gate.wait_for_job()
+        gate.open()
+
+    row = rows[-1]
+    assert (row.queues, row.concurrency, row.namespace, row.running) == (["default", "mail"], 3, "default", 1)
+    assert before - timedelta(seconds=1) <= row.started_at < row.heartbeat_at
+    assert row.name.count(":") == 2
+    assert not WorkerRow.objects.exists()
+
+
+def test_every_worker_has_a_name_of_its_own(start_worker: StartWorker) -> None:
+    first, second = start_worker(), start_worker()
+
+    assert first.worker.name != second.worker.name
+
+
+def test_the_runs_of_a_worker_that_is_not_listed_any_more_are_found(work: Work, lose: Lose) -> None:
+    @job
+    def note() -> None:
+        pass
+
+    run = queues.default.add("note")
+    lose()
+    assert not WorkerRow.objects.exists()
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.crashes) == ("completed", 1)

@@ -1,0 +1,158 @@
+"""What becomes of the runs of a worker that vanished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from django_jobqueue import job, queues
+from django_jobqueue.engines.base import Engine, NewRun
+from django_jobqueue.models import Run
+from tests.worker.bench import Recorder
+from tests.worker.conftest import Lose, StartWorker, Work, end_lease
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_run_whose_worker_vanished_is_started_again_at_once(work: Work, lose: Lose, observer: Recorder) -> None:
+    @job
+    def note() -> str:
+        return "done"
+
+    run = queues.default.add("note", max_attempts=1)
+    lose(worker="gone:1:a")
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.crashes, run.failures) == ("completed", 2, 1, 0)
+    first, second = run.attempts.all()
+    assert (first.number, first.outcome, first.worker) == (1, "crashed", "gone:1:a")
+    assert first.error == "Worker gone:1:a vanished: its lease ended without a heartbeat."
+    assert (second.number, second.outcome, second.worker) == (2, "completed", observer.workers[0])
+    [(lost, state)] = observer.lost
+    assert (lost.id, lost.worker, state) == (run.id, "gone:1:a", "pending")
+
+
+def test_after_its_second_crash_a_run_waits_half_a_minute(work: Work, lose: Lose) -> None:
+    @job
+    def note() -> None:
+        pass
+
+    run = queues.default.add("note")
+    Run.objects.filter(pk=run.pk).update(crashes=1)
+    lose()
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.crashes) == ("pending", 1, 2)
+    assert 20 < (run.run_at - timezone.now()).total_seconds() <= 30
+
+
+@pytest.mark.parametrize(("options", "crashes"), [({}, 3), ({"max_crashes": 1}, 1), ({"max_crashes": 5}, 5)])
+def test_a_run_that_loses_too_many_workers_is_dead_lettered(
+    work: Work, lose: Lose, options: dict[str, Any], crashes: int
+) -> None:
+    @job(**options)
+    def note() -> None:
+        raise AssertionError("not again")
+
+    run = queues.default.add("note")
+    Run.objects.filter(pk=run.pk).update(crashes=crashes - 1)
+    lose()
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.reason, run.attempt, run.crashes) == ("dead_lettered", "max_crashes", 1, crashes)
+    assert run.attempts.get().outcome == "crashed"
+
+
+def test_an_at_most_once_run_whose_worker_vanished_is_lost(work: Work, lose: Lose) -> None:
+    @job(delivery="at_most_once")
+    def pay() -> None:
+        raise AssertionError("not again")
+
+    run = queues.default.add("pay")
+    lose()
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.reason, run.attempt, run.crashes) == ("dead_lettered", "lost", 1, 1)
+    assert run.attempts.get().outcome == "crashed"
+
+
+def test_runs_of_queues_and_jobs_that_nobody_here_knows_are_taken_back_too(
+    work: Work, lose: Lose, engine: Engine
+) -> None:
+    [inserted] = engine.insert("default", [NewRun(queue="of_tomorrow", job="unknown")])
+    lose("of_tomorrow")
+
+    work()
+
+    run = Run.objects.get(pk=inserted.id)
+    assert (run.state, run.crashes, run.worker) == ("pending", 1, "gone:1:a")
+
+
+def test_runs_of_another_namespace_are_left_alone(work: Work, engine: Engine) -> None:
+    [inserted] = engine.insert("elsewhere", [NewRun(queue="default", job="note")])
+    engine.claim("elsewhere", "default", worker="gone:1:a", limit=1, lease_seconds=30)
+    end_lease(inserted.id)
+
+    work()
+
+    assert Run.objects.get(pk=inserted.id).state == "running"
+
+
+def test_one_turn_takes_back_all_lost_runs_however_many(work: Work, engine: Engine) -> None:
+    @job
+    def note() -> None:
+        pass
+
+    runs = queues.default.bulk_add([{"job": "note"} for _ in range(350)])
+    engine.claim("default", "default", worker="gone:1:a", limit=350, lease_seconds=30)
+    for run_id in runs:
+        end_lease(run_id)
+
+    work()
+
+    assert set(Run.objects.values_list("state", "attempt", "crashes")) == {("completed", 2, 1)}
+
+
+def test_a_run_that_was_asked_to_cancel_is_not_started_again(work: Work, lose: Lose) -> None:
+    @job
+    def note() -> None:
+        raise AssertionError("not again")
+
+    run = queues.default.add("note")
+    lose()
+    Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.reason) == ("cancelled", "cancelled")
+
+
+def test_an_idle_worker_takes_back_lost_runs_without_waiting_for_its_poll(
+    start_worker: StartWorker, lose: Lose, observer: Recorder, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 60}}
+
+    @job
+    def note() -> None:
+        pass
+
+    with start_worker() as worker:
+        worker.chores.wait_for_turns(1)
+        run = queues.default.add("note", delay_seconds=3600)
+        Run.objects.filter(pk=run.pk).update(run_at=timezone.now(), priority=1)
+        lose()
+        observer.wait_until_settled(run)
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == ("completed", 2)

@@ -1,0 +1,252 @@
+"""What starts, how much of it at once, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from django_jobqueue import RunContext, job, queues
+from django_jobqueue.engines.base import Engine
+from django_jobqueue.models import Run
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Gauge, Recorder
+from tests.worker.conftest import OnConnect, StartWorker, Work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02])
+def test_plain_and_coroutine_jobs_share_the_slots_exactly(work: Work, seconds: float) -> None:
+    gauge = Gauge()
+
+    @job
+    def plain() -> None:
+        with gauge:
+            time.sleep(seconds)
+
+    @job
+    async def coroutine() -> None:
+        with gauge:
+            await asyncio.sleep(seconds)
+
+    @job
+    def long() -> None:
+        with gauge:
+            time.sleep(0.1)
+
+    @job
+    async def long_coroutine() -> None:
+        with gauge:
+            await asyncio.sleep(0.1)
+
+    queues.default.bulk_add([{"job": name} for _ in range(60) for name in ("plain", "coroutine")])
+    queues.default.bulk_add([{"job": name} for name in ("long", "long_coroutine")])
+
+    work(concurrency=2)
+
+    assert gauge.peak == 2
+    assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
+
+
+def test_all_free_slots_are_filled_at_once(work: Work) -> None:
+    together = threading.Barrier(8, timeout=PATIENCE_SECONDS)
+
+    @job(max_attempts=1)
+    def meet() -> None:
+        together.wait()
+
+    queues.default.bulk_add([{"job": "meet"} for _ in range(16)])
+
+    work(concurrency=8)
+
+    assert set(Run.objects.values_list("state", flat=True)) == {"completed"}
+
+
+def test_workers_together_never_exceed_the_limit_of_a_queue(start_worker: StartWorker, settings: Any) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.02}, "queues": {"default": {"concurrent_jobs": 3}}}
+    gauge = Gauge()
+
+    @job
+    def count(run: RunContext) -> None:
+        with gauge:
+            time.sleep(0.02)
+
+    queues.default.bulk_add([{"job": "count"} for _ in range(40)])
+    observer = Recorder()
+
+    with (
+        start_worker(concurrency=2, observer=observer) as first,
+        start_worker(concurrency=2, observer=observer) as second,
+    ):
+        observer.wait_for(lambda: len(observer.settled) == 40)
+        first.stop()
+        second.stop()
+
+    assert gauge.peak == 3
+    assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
+    assert len(set(Run.objects.values_list("worker", flat=True))) == 2
+
+
+def test_runs_start_in_the_order_of_their_priority_and_then_of_their_time(work: Work) -> None:
+    started = []
+
+    @job
+    def note(name: str) -> None:
+        started.append(name)
+
+    @job(priority=5)
+    def note_early(name: str) -> None:
+        started.append(name)
+
+    queues.default.add("note", {"name": "second"})
+    queues.default.add("note", {"name": "last"}, priority=-1)
+    queues.default.add("note", {"name": "third"})
+    queues.default.add("note_early", {"name": "first"})
+
+    work(concurrency=1)
+
+    assert started == ["first", "second", "third", "last"]
+
+
+def test_a_busy_queue_does_not_starve_another(work: Work, settings: Any) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.02}, "queues": {"busy": {}, "calm": {}}}
+    started = []
+
+    def note(run: RunContext) -> None:
+        started.append(run.queue)
+        time.sleep(0.011)  # long enough that none is claimed ahead
+
+    job(queue="busy")(note)
+    job(queue="calm")(note)
+    queues.busy.bulk_add([{"job": "note", "priority": 100} for _ in range(30)])
+    queues.calm.bulk_add([{"job": "note"} for _ in range(3)])
+
+    work("busy", "calm", concurrency=1)
+
+    assert len(started) == 33
+    assert [queue for queue in started[:8] if queue == "calm"] == ["calm"] * 3
+
+
+def test_only_the_given_queues_are_worked(work: Work, settings: Any) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {}, "reports": {}}}
+
+    def note() -> None:
+        pass
+
+    job(queue="mail")(note)
+    job(queue="reports")(note)
+    mail, report = queues.mail.add("note"), queues.reports.add("note")
+
+    work("mail")
+
+    mail.refresh_from_db()
+    report.refresh_from_db()
+    assert (mail.state, report.state) == ("completed", "pending")
+
+
+def test_runs_claimed_ahead_are_handed_back_when_a_slow_one_holds_them_up(
+    start_worker: StartWorker, gate: Gate
+) -> None:
+    @job
+    def quick() -> None:
+        pass
+
+    @job
+    def slow() -> None:
+        gate.wait_to_pass()
+
+    queues.default.bulk_add([{"job": "quick", "priority": 2} for _ in range(150)])
+    slow_run = queues.default.add("slow", priority=1)
+    behind = queues.default.bulk_add([{"job": "quick"} for _ in range(5)])
+    elsewhere = Recorder()
+
+    with start_worker(concurrency=1) as first:
+        gate.wait_for_job()
+        with start_worker(concurrency=1, observer=elsewhere):
+            elsewhere.wait_for(lambda: set(behind) <= set(elsewhere.settled_ids()))
+            slow_run.refresh_from_db()
+            assert slow_run.state == "running"
+            gate.open()
+            first.stop()
+
+    slow_run.refresh_from_db()
+    assert (slow_run.state, slow_run.attempt) == ("completed", 1)
+    handed_back = Run.objects.filter(pk__in=behind, releases=1)
+    assert handed_back.exists(), "none was claimed ahead"
+    assert set(handed_back.values_list("state", "attempt", "failures", "crashes")) == {("completed", 2, 0, 0)}
+    assert [run.attempts.count() for run in handed_back] == [1] * len(handed_back)
+
+
+def test_a_slot_that_becomes_free_is_filled_in_the_same_transaction(
+    start_worker: StartWorker, observer: Recorder, engine: Engine, on_connect: OnConnect
+) -> None:
+    trades: list[list[str]] = [[]]
+
+    def watch(connection: Any) -> None:
+        def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if threading.current_thread().name.startswith("test-worker-"):
+                word = {engine.CLAIM: "claim", engine.SETTLE: "settle"}.get(sql)  # type: ignore[attr-defined]
+                if word is not None:
+                    if not trades[-1]:
+                        transaction.on_commit(lambda: trades.append([]))
+                    trades[-1].append(word)
+            return execute(sql, params, many, context)
+
+        connection.execute_wrappers.append(note)
+
+    @job
+    def take_a_while() -> None:
+        time.sleep(0.02)
+
+    on_connect(watch)
+    queues.default.bulk_add([{"job": "take_a_while"} for _ in range(4)])
+
+    with start_worker(concurrency=1):
+        observer.wait_for(lambda: len(observer.settled) == 4)
+
+    settling = [trade for trade in trades if "settle" in trade]
+    assert settling == [["settle", "claim"]] * 4
+
+
+def test_an_idle_worker_looks_no_more_often_than_it_polls(
+    start_worker: StartWorker, engine: Engine, on_connect: OnConnect, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 60}}
+    looks = []
+
+    def watch(connection: Any) -> None:
+        def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql == engine.CLAIM:  # type: ignore[attr-defined]
+                looks.append(1)
+            return execute(sql, params, many, context)
+
+        connection.execute_wrappers.append(note)
+
+    on_connect(watch)
+
+    with start_worker() as worker:
+        worker.chores.wait_for_turns(3)
+
+    assert len(looks) == 1
+
+
+def test_a_future_run_starts_when_it_is_due_even_where_the_poll_is_rare(
+    start_worker: StartWorker, observer: Recorder, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 60}}
+
+    @job
+    def note() -> None:
+        pass
+
+    run = queues.default.add("note", delay_seconds=0.3)
+
+    with start_worker():
+        observer.wait_until_settled(run)
+
+    attempt = run.attempts.get()
+    assert run.run_at <= attempt.started_at

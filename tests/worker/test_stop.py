@@ -1,0 +1,235 @@
+"""How a worker ends: within its grace, with every run accounted for."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from django_jobqueue import RunContext, job, queues
+from django_jobqueue.models import Run
+from tests.worker.bench import Gate, Recorder
+from tests.worker.conftest import StartWorker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def waiting_job(gate: Gate) -> None:
+    """A job that waits at the gate, and one that does not."""
+
+    @job
+    def wait() -> str:
+        gate.wait_to_pass()
+        return "done"
+
+    @job
+    def note() -> None:
+        pass
+
+
+def test_an_idle_worker_stops_at_once(start_worker: StartWorker, settings: Any) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 60}}
+
+    with start_worker(grace_seconds=3600) as worker:
+        worker.chores.wait_for_turns(1)
+        exit_code = worker.stop()
+
+    assert exit_code == 0
+
+
+def test_a_worker_that_is_stopped_before_it_began_claims_nothing(start_worker: StartWorker) -> None:
+    run = queues.default.add("note")
+    worker = start_worker()
+    worker.worker.stop()
+
+    with worker:
+        exit_code = worker.wait()
+
+    run.refresh_from_db()
+    assert (exit_code, run.state, run.attempt) == (0, "pending", 0)
+
+
+def test_a_busy_worker_finishes_what_it_began_and_begins_nothing_new(
+    start_worker: StartWorker, observer: Recorder, gate: Gate
+) -> None:
+    running = queues.default.add("wait")
+    with start_worker(concurrency=2) as worker:
+        gate.wait_for_job()
+        worker.worker.stop()
+        observer.wait_for(lambda: observer.stops)
+        waiting = queues.default.add("note")
+        worker.chores.wait_for_turns(2)
+        gate.open()
+        exit_code = worker.wait()
+
+    running.refresh_from_db()
+    waiting.refresh_from_db()
+    assert exit_code == 0
+    assert observer.stops == [1]
+    assert (running.state, running.result, running.releases) == ("completed", "done", 0)
+    assert (waiting.state, waiting.attempt) == ("pending", 0)
+
+
+def test_runs_claimed_ahead_are_handed_back_when_the_worker_stops(
+    start_worker: StartWorker, observer: Recorder, gate: Gate
+) -> None:
+    queues.default.bulk_add([{"job": "note", "priority": 2} for _ in range(150)])
+    running = queues.default.add("wait", priority=1)
+    behind = queues.default.bulk_add([{"job": "note"} for _ in range(20)])
+
+    with start_worker(concurrency=1) as worker:
+        gate.wait_for_job()
+        worker.worker.stop()
+        observer.wait_for(lambda: observer.stops)
+        worker.chores.wait_for_turns(1)
+        handed_back = set(Run.objects.filter(pk__in=behind).values_list("state", "failures", "crashes"))
+        gate.open()
+        exit_code = worker.wait()
+
+    running.refresh_from_db()
+    assert exit_code == 0
+    assert handed_back == {("pending", 0, 0)}
+    assert running.state == "completed"
+    assert observer.stops == [1]
+    assert Run.objects.filter(pk__in=behind, releases=1).exists(), "none was claimed ahead"
+    assert not Run.objects.filter(pk__in=behind, attempts__isnull=False).exists()
+
+
+def test_what_outlasts_the_grace_is_handed_back_and_may_start_again_at_once(
+    start_worker: StartWorker, gate: Gate, observer: Recorder
+) -> None:
+    run = queues.default.add("wait", max_attempts=1)
+    with start_worker(grace_seconds=0.1) as worker:
+        gate.wait_for_job()
+        exit_code = worker.stop()
+
+    run.refresh_from_db()
+    assert exit_code == 0
+    assert (run.state, run.reason, run.lease_until) == ("pending", None, None)
+    assert (run.attempt, run.releases, run.failures, run.crashes) == (1, 1, 0, 0)
+    assert run.run_at <= timezone.now()
+    attempt = run.attempts.get()
+    assert (attempt.outcome, attempt.error) == ("released", "The worker was stopped before the job had ended.")
+
+    gate.open()
+    with start_worker(drain=True) as successor:
+        successor.wait()
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.error) == ("completed", 2, None)
+
+
+def test_the_late_end_of_a_job_that_was_handed_back_changes_nothing(start_worker: StartWorker, gate: Gate) -> None:
+    run = queues.default.add("wait")
+    with start_worker(grace_seconds=0) as worker:
+        gate.wait_for_job()
+        worker.stop()
+
+    gate.open()
+    for thread in threading.enumerate():
+        if thread.name.startswith("jobqueue-"):
+            thread.join(30)
+
+    run.refresh_from_db()
+    assert (run.state, run.result) == ("pending", None)
+
+
+def test_an_at_most_once_run_that_outlasts_the_grace_is_lost(start_worker: StartWorker, gate: Gate) -> None:
+    @job(delivery="at_most_once")
+    def pay() -> None:
+        gate.wait_to_pass()
+
+    run = queues.default.add("pay")
+    with start_worker(grace_seconds=0) as worker:
+        gate.wait_for_job()
+        exit_code = worker.stop()
+
+    run.refresh_from_db()
+    assert exit_code == 0
+    assert (run.state, run.reason, run.releases) == ("dead_lettered", "lost", 1)
+    assert run.attempts.get().outcome == "released"
+
+
+def test_an_at_most_once_run_that_was_only_claimed_is_not_lost(
+    start_worker: StartWorker, observer: Recorder, gate: Gate
+) -> None:
+    paid = []
+
+    @job(delivery="at_most_once")
+    def pay(run: RunContext) -> None:
+        paid.append(run.id)
+
+    queues.default.bulk_add([{"job": "note", "priority": 2} for _ in range(150)])
+    queues.default.add("wait", priority=1)
+    payments = queues.default.bulk_add([{"job": "pay"} for _ in range(10)])
+    with start_worker(concurrency=1) as worker:
+        gate.wait_for_job()
+        worker.worker.stop()
+        observer.wait_for(lambda: observer.stops)
+        gate.open()
+        worker.wait()
+
+    with start_worker(drain=True) as successor:
+        successor.wait()
+
+    assert sorted(paid) == sorted(payments)
+    assert set(Run.objects.filter(pk__in=payments).values_list("state", flat=True)) == {"completed"}
+
+
+def test_a_second_request_to_stop_hands_everything_back_at_once(start_worker: StartWorker, gate: Gate) -> None:
+    run = queues.default.add("wait")
+    with start_worker(grace_seconds=3600) as worker:
+        gate.wait_for_job()
+        worker.worker.stop()
+        exit_code = worker.stop()
+
+    run.refresh_from_db()
+    assert exit_code == 3
+    assert (run.state, run.releases) == ("pending", 1)
+    assert run.attempts.get().outcome == "released"
+
+
+def test_leases_are_renewed_until_the_last_job_of_a_stopping_worker_has_ended(
+    start_worker: StartWorker, observer: Recorder, gate: Gate, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+    run = queues.default.add("wait")
+    elsewhere = Recorder()
+
+    with start_worker() as worker:
+        gate.wait_for_job()
+        with start_worker(observer=elsewhere) as reaper:
+            worker.worker.stop()
+            observer.wait_for(lambda: observer.stops)
+            reaper.chores.wait_for_turns(3)
+            gate.open()
+            exit_code = worker.wait()
+
+    run.refresh_from_db()
+    assert exit_code == 0
+    assert elsewhere.lost == []
+    assert (run.state, run.attempt, run.crashes, run.result) == ("completed", 1, 0, "done")
+
+
+def test_a_stopping_worker_still_settles_retries_and_dead_letters(
+    start_worker: StartWorker, observer: Recorder, gate: Gate
+) -> None:
+    @job(max_attempts=2, backoff={"mode": "fixed", "initial_seconds": 0})
+    def fall() -> None:
+        gate.wait_to_pass()
+        raise ValueError("no")
+
+    run = queues.default.add("fall")
+    with start_worker() as worker:
+        gate.wait_for_job()
+        worker.worker.stop()
+        observer.wait_for(lambda: observer.stops)
+        gate.open()
+        exit_code = worker.wait()
+
+    run.refresh_from_db()
+    assert exit_code == 0
+    assert (run.state, run.attempt, run.failures) == ("pending", 1, 1)
