@@ -112,6 +112,7 @@ class Run(models.Model):
 
     class Meta:
         db_table = "jobqueue_run"
+        permissions = [("replay_run", "Can replay run"), ("cancel_run", "Can cancel run")]
         indexes = [
             # What a claim walks: the order of its columns is the order of claiming.
             PartialIndex(

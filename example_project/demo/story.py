@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from django_jobqueue.models import Run
 from example_project.demo import figures
 from example_project.demo.browser import Browser
 from example_project.demo.figures import Visits
-from example_project.demo.programs import DemoFailed, Program
+from example_project.demo.programs import MANAGE, DemoFailed, Program
 from example_project.shop.models import Customer, Product
 
 LIMIT_SECONDS = 120
@@ -114,8 +116,12 @@ def report(visits: Visits, exit_code: int) -> int:
         print(*found, sep="\n")
         return 1
     say("Every run ended as it had to: each mail was sent once, and only full mailboxes got none")
-    print("Look around: python example_project/manage.py runserver, then http://127.0.0.1:8000/")
-    print("The admin (user demo, password demo) is at /admin/; the mails are in", settings.MAILBOX)
+    manage = " ".join(min(path, os.path.relpath(path), key=len) for path in (sys.executable, str(MANAGE)))
+    print(f"Look around: start the site with   {manage} runserver")
+    print(f"             and a worker with     {manage} runjobs")
+    print("The shop is at   http://127.0.0.1:8000/")
+    print("The admin is at  http://127.0.0.1:8000/admin/django_jobqueue/   user demo, password demo")
+    print("The mails are in", settings.MAILBOX)
     return 0
 
 

@@ -1,0 +1,80 @@
+"""Activities: who did what, to which queue, run or schedule, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy
+
+from django_jobqueue.admin import times
+from django_jobqueue.admin.keyset import KeysetAdmin
+from django_jobqueue.models import Activity
+
+OPERATIONS = {
+    "jobs.replay": gettext_lazy("replay"),
+    "jobs.cancel": gettext_lazy("cancel"),
+    "queues.pause": gettext_lazy("pause"),
+    "queues.resume": gettext_lazy("resume"),
+}
+
+
+def word(activity: Activity) -> str:
+    """The verb for what was done."""
+    return str(OPERATIONS.get(activity.operation, activity.operation))
+
+
+def since(moment: datetime) -> Q:
+    """The condition for activities from *moment* on.
+
+    A second more is asked for: in SQLite, the text of what the database wrote (.123) comes before that of the same
+    moment as Python writes it (.123000).
+    """
+    return Q(created_at__gte=moment - timedelta(seconds=1))
+
+
+class OperationFilter(admin.SimpleListFilter):
+    title = gettext_lazy("operation")
+    parameter_name = "operation"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(key, str(word)) for key, word in OPERATIONS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(operation=self.value()) if self.value() in OPERATIONS else queryset
+
+
+@admin.register(Activity)
+class ActivityAdmin(KeysetAdmin):
+    list_display = ["moment", "actor_name", "verb", "subject", "why"]
+    list_display_links = None
+    list_filter = [OperationFilter]
+
+    @admin.display(description=gettext_lazy("when"))
+    def moment(self, activity: Activity) -> str:
+        return times.relative(activity.created_at, now=timezone.now())
+
+    @admin.display(description=gettext_lazy("who"))
+    def actor_name(self, activity: Activity) -> str:
+        return activity.actor
+
+    @admin.display(description=gettext_lazy("did"))
+    def verb(self, activity: Activity) -> str:
+        return word(activity)
+
+    @admin.display(description=gettext_lazy("to"))
+    def subject(self, activity: Activity) -> str:
+        if activity.run_id is None:
+            return activity.schedule_name or activity.queue or ""
+        address = reverse("admin:django_jobqueue_run_change", args=[activity.run_id], current_app=self.admin_site.name)
+        return format_html('<a href="{}">run {}</a> ({})', address, activity.run_id, activity.queue)
+
+    @admin.display(description=gettext_lazy("reason"))
+    def why(self, activity: Activity) -> str | None:
+        return activity.reason or None

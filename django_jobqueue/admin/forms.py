@@ -1,0 +1,50 @@
+"""The forms of the confirmation pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+MAX_REASON = 1000
+
+
+class ReasonForm(forms.Form):
+    """Asks for a reason, which need not be given."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        required=False,
+        max_length=MAX_REASON,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Optional. Kept with your name in the activities."),
+    )
+
+
+class PauseForm(ReasonForm):
+    """Asks also for the end of a pause."""
+
+    until = forms.DateTimeField(
+        label=_("Until"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    field_order = ["until", "reason"]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        zone = timezone.get_current_timezone_name()
+        self.fields["until"].help_text = (
+            gettext("Optional; without it the pause lasts until someone ends it. Time zone: %s.") % zone
+        )
+
+    def clean_until(self) -> datetime | None:
+        until: datetime | None = self.cleaned_data["until"]
+        if until is not None and until <= timezone.now():
+            raise ValidationError(gettext("This time is over."))
+        return until

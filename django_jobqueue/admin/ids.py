@@ -1,0 +1,20 @@
+"""Ids, as they come in addresses and forms: text that may be anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django_jobqueue.payloads import MAX_INTEGER
+
+
+def parsed_id(text: str) -> int | None:
+    """The id that *text* is; None where it can be none."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        return None
+    number = int(text)
+    return number if number <= MAX_INTEGER else None
+
+
+def parsed_ids(texts: Iterable[str]) -> list[int]:
+    """Those of *texts* that can be ids."""
+    return [number for text in texts if (number := parsed_id(text)) is not None]

@@ -1,0 +1,104 @@
+"""What the admin can do to runs: each verb has its own permission, and tells of each run what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_jobqueue.errors import JobQueueError
+from django_jobqueue.operations import runs
+from django_jobqueue.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a verb on one run: whether it was done, a sentence, and the run to look at now."""
+
+    done: bool
+    sentence: str
+    run_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """One thing to do to runs."""
+
+    name: str
+    permission: str
+    button: str | Promise
+    title: str | Promise
+    """For a number of runs."""
+    title_of_one: str | Promise
+    """For the id of a run."""
+    effect: str | Promise
+    """What it will do, for the page that asks to confirm it."""
+    act: Callable[..., Told]
+    """Called with an id, ``actor``, ``reason``, and ``site``, the name of the admin site."""
+
+
+def _replay(run_id: int, *, actor: str, reason: str, site: str) -> Told:
+    try:
+        new = runs.replay(run_id, actor=actor, reason=reason)
+    except JobQueueError as error:
+        return _refused(run_id, _("Run {} was not replayed: {}"), error, site)
+    text = _("Run {} was replayed as run {}.")
+    return Told(True, format_html(text, _link(run_id, site), _link(new.pk, site)), new.pk)
+
+
+def _cancel(run_id: int, *, actor: str, reason: str, site: str) -> Told:
+    try:
+        changed = runs.cancel(run_id, actor=actor, reason=reason)
+        run = runs.get(run_id)
+    except JobQueueError as error:
+        return _refused(run_id, _("Run {} was not cancelled: {}"), error, site)
+    if run.state == State.CANCELLED and changed:
+        text = _("Run {} was cancelled.")
+    elif changed:
+        text = _("Run {} is running: it was asked to cancel. It may still run to its end, but is not tried again.")
+    elif run.state == State.RUNNING:
+        text = _("Run {} is running, and was asked to cancel before. Nothing was changed.")
+    else:
+        text = _("Run {} has ended already: it is {}. Nothing was changed.")
+    return Told(changed, format_html(text, _link(run_id, site), run.state.replace("_", "-")), run_id)
+
+
+def _refused(run_id: int, text: str, error: JobQueueError, site: str) -> Told:
+    return Told(False, format_html(text, _link(run_id, site), str(error)), run_id)
+
+
+def _link(run_id: int, site: str) -> str:
+    address = reverse("admin:django_jobqueue_run_change", args=[run_id], current_app=site)
+    return format_html('<a href="{}">{}</a>', address, run_id)
+
+
+REPLAY = Verb(
+    name="replay",
+    permission="replay_run",
+    button=gettext_lazy("Replay"),
+    title=gettext_lazy("Replay %d runs?"),
+    title_of_one=gettext_lazy("Replay run %d?"),
+    effect=gettext_lazy(
+        "The payload runs again, as a new run that starts at once, by the job as it is now. "
+        "Only a run that has ended can be replayed; it stays as it is."
+    ),
+    act=_replay,
+)
+
+CANCEL = Verb(
+    name="cancel",
+    permission="cancel_run",
+    button=gettext_lazy("Cancel"),
+    title=gettext_lazy("Cancel %d runs?"),
+    title_of_one=gettext_lazy("Cancel run %d?"),
+    effect=gettext_lazy(
+        "A pending run is cancelled at once. A running one is asked to cancel: its attempt may still run to its end, "
+        "but it is not tried again. What has been done is not undone."
+    ),
+    act=_cancel,
+)

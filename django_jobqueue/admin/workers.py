@@ -1,0 +1,53 @@
+"""Workers: the processes that claim runs, as they last reported themselves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.contrib import admin
+from django.utils import timezone
+from django.utils.translation import gettext_lazy
+
+from django_jobqueue.admin import times
+from django_jobqueue.admin.badges import badge
+from django_jobqueue.admin.read_only import ReadOnlyAdmin
+from django_jobqueue.conf import get_config
+from django_jobqueue.models import Worker
+
+
+def is_alive(worker: Worker, *, now: datetime) -> bool:
+    """Whether its latest heartbeat is younger than a lease: after that, others take its runs over."""
+    config = get_config()
+    leases = [config.queues[queue].lease_seconds for queue in worker.queues if queue in config.queues]
+    return (now - worker.heartbeat_at).total_seconds() < min(leases, default=config.worker.lease_seconds)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin):
+    list_display = ["label", "condition", "heartbeat", "slots", "queue_names", "started"]
+    list_display_links = None
+    ordering = ["-heartbeat_at", "name"]
+
+    @admin.display(description=gettext_lazy("worker"))
+    def label(self, worker: Worker) -> str:
+        return worker.name
+
+    @admin.display(description=gettext_lazy("condition"))
+    def condition(self, worker: Worker) -> str:
+        return badge("alive" if is_alive(worker, now=timezone.now()) else "lost")
+
+    @admin.display(description=gettext_lazy("heartbeat"))
+    def heartbeat(self, worker: Worker) -> str:
+        return times.relative(worker.heartbeat_at, now=timezone.now())
+
+    @admin.display(description=gettext_lazy("slots used"))
+    def slots(self, worker: Worker) -> str:
+        return f"{worker.running} / {worker.concurrency}"
+
+    @admin.display(description=gettext_lazy("queues"))
+    def queue_names(self, worker: Worker) -> str:
+        return ", ".join(worker.queues)
+
+    @admin.display(description=gettext_lazy("started"))
+    def started(self, worker: Worker) -> str:
+        return times.relative(worker.started_at, now=timezone.now())

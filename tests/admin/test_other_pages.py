@@ -1,0 +1,122 @@
+"""Workers, schedules, activities; and our pages on a second admin site."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_jobqueue.models import Activity, Run, Schedule, Worker
+from django_jobqueue.operations import queues, runs
+from tests.admin.conftest import ACTIVITIES, SCHEDULES, VIEWS, WORKERS, MakeRun, Staff, page, run_url
+
+
+def test_workers_are_alive_or_lost_by_their_heartbeat(ana: Client) -> None:
+    now = timezone.now()
+    for name, age in [("web-1:4411:abcd", 3), ("web-2:90:ffee", 300)]:
+        seen = now - timedelta(seconds=age)
+        Worker.objects.create(
+            name=name, queues=["mail"], concurrency=8, running=3, started_at=now - timedelta(hours=3), heartbeat_at=seen
+        )
+
+    text = page(ana.get(WORKERS))
+
+    assert text.index("web-1:4411:abcd") < text.index(" alive") < text.index("web-2:90:ffee") < text.index(" lost")
+    assert "3 s ago" in text
+    assert "5 min ago" in text
+    assert "3 h ago" in text
+    assert "3 / 8" in text
+
+
+def test_schedules_are_listed_with_their_rhythm(ana: Client) -> None:
+    nightly = Schedule.objects.create(
+        name="nightly", cron="30 2 * * *", timezone="Europe/Berlin", queue="mail", job="send"
+    )
+    Schedule.objects.create(name="often", every_seconds=300, queue="mail", job="send", enabled=False)
+
+    text = page(ana.get(SCHEDULES))
+    detail = page(ana.get(f"{SCHEDULES}{nightly.pk}/change/"))
+
+    assert "30 2 * * * Europe/Berlin" in text
+    assert "every 5 min" in text
+    assert "30 2 * * *" in detail
+    assert '<input type="submit"' not in detail
+
+
+def test_activities_are_listed_newest_first_with_who_and_why(ana: Client, make_run: MakeRun) -> None:
+    run = make_run()
+    runs.cancel(run.pk, actor="bo", reason="wrong address")
+    queues.pause_queue("reports", actor="cy", reason="outage")
+
+    text = page(ana.get(ACTIVITIES))
+
+    assert text.index("outage") < text.index("wrong address")
+    assert f'<a href="{run_url(run)}">run {run.pk}</a> (mail)' in text
+    assert "outage" not in page(ana.get(f"{ACTIVITIES}?operation=jobs.cancel"))
+
+
+def test_the_list_of_activities_never_counts(ana: Client) -> None:
+    for _ in range(120):
+        queues.pause_queue("mail", actor="bo")
+
+    with CaptureQueriesContext(connection) as queries:
+        first = ana.get(ACTIVITIES)
+    second = ana.get(ACTIVITIES + first.context["cl"].older_url)
+
+    assert not any("COUNT(" in query["sql"] and "activity" in query["sql"] for query in queries)
+    ids = [item.pk for response in (first, second) for item in response.context["cl"].result_list]
+    assert ids == list(Activity.objects.order_by("-pk").values_list("pk", flat=True)[:100])
+
+
+@pytest.mark.parametrize("address", [WORKERS, SCHEDULES, ACTIVITIES])
+def test_these_pages_are_for_reading_only(ana: Client, address: str) -> None:
+    now = timezone.now()
+    Worker.objects.create(name="1", queues=[], concurrency=1, started_at=now, heartbeat_at=now)
+    Schedule.objects.create(pk=1, name="nightly", queue="mail", job="send")
+    Activity.objects.create(pk=1, operation="jobs.cancel", actor="bo", created_at=now)
+
+    assert ana.get(f"{address}add/").status_code == 403
+    assert ana.post(f"{address}1/change/", {"name": "x"}).status_code == 403
+    assert ana.post(f"{address}1/delete/", {"post": "yes"}).status_code == 403
+    assert "delete_selected" not in page(ana.get(address))
+
+
+@pytest.mark.parametrize("right", VIEWS)
+def test_each_page_needs_its_permission(staff: Staff, right: str) -> None:
+    client = staff(right)
+    others = staff(*(name for name in VIEWS if name != right), name="tom")
+    address = f"/admin/django_jobqueue/{right.removeprefix('view_')}/"
+
+    assert client.get(address).status_code == 200
+    assert others.get(address).status_code == 403
+
+
+def test_our_pages_stay_on_the_site_that_shows_them(ana: Client, make_run: MakeRun) -> None:
+    run = make_run("completed")
+    site = "/operations/django_jobqueue/"
+
+    listed = page(ana.get(f"{site}run/"))
+    shown = page(ana.get(f"{site}run/{run.pk}/change/"))
+    queue_page = page(ana.get(f"{site}queuestate/"))
+    replayed = ana.post(f"{site}run/{run.pk}/replay/")
+    paused = ana.post(f"{site}queuestate/mail/pause/")
+
+    new = Run.objects.exclude(replay_of=None).get()
+    assert f'href="{site}run/{run.pk}/change/"' in listed
+    assert f'href="{site}run/{run.pk}/replay/"' in shown
+    assert f'href="{site}queuestate/mail/pause/"' in queue_page
+    assert replayed["Location"] == f"{site}run/{new.pk}/change/"
+    assert paused["Location"] == f"{site}queuestate/"
+    for text in [listed, shown, queue_page]:
+        assert "/admin/django_jobqueue" not in text
+
+
+def test_the_pages_register_on_the_project_s_own_site() -> None:
+    names = {model._meta.object_name for model in admin.site._registry if model._meta.app_label == "django_jobqueue"}
+
+    assert names == {"Activity", "QueueState", "Run", "Schedule", "Worker"}
