@@ -41,7 +41,7 @@ def tell() -> int:
     with Program("runserver", "--noreload", "127.0.0.1:0", tell=lambda line: None) as server:
         site = server.wait_for(r"http://\S+?:\d+/", seconds=30)[0]
         say(f"The site is at {site}. Now a worker: manage.py runjobs")
-        with Program("runjobs", tell=sample(SHOWN_LINES)) as worker:
+        with Program("runjobs", "--no-reload", tell=sample(SHOWN_LINES)) as worker:
             visit(Browser(site), visits)
             say(
                 f"Visitors came: {visits.sign_ups} signed up, {visits.orders} ordered, {visits.parcels} parcels were "
