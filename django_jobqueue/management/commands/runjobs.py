@@ -96,10 +96,11 @@ class Command(BaseCommand):
         return supervisor.run()
 
     def _observer(self, options: dict[str, Any]) -> Observer:
+        verbosity = 0 if sys.stdout is None else options["verbosity"]  # a daemon may be started without any output
         if options["log_format"] == "json":
-            return JSONLines(self.stdout, verbosity=options["verbosity"])
+            return JSONLines(self.stdout, verbosity=verbosity)
         style = no_style() if os.environ.get("NO_COLOR") else self.style
-        return Console(self.stdout, style, verbosity=options["verbosity"], banner=not options["supervised"])
+        return Console(self.stdout, style, verbosity=verbosity, banner=not options["supervised"])
 
 
 def _programs(options: dict[str, Any]) -> list[Program]:

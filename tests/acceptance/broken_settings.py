@@ -1,0 +1,7 @@
+"""Settings with two mistakes."""
+
+from __future__ import annotations
+
+from tests.settings import *  # noqa: F403
+
+JOBQUEUE = {"worker": {"concurency": 4}, "queues": {"mail": {"lease_seconds": "long"}}}

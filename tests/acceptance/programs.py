@@ -1,0 +1,177 @@
+"""Workers in processes of their own, and what their jobs leave behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import IO, Any, NamedTuple, Self, TypeAlias
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 60.0
+
+Stream: TypeAlias = int | IO[Any] | None
+
+
+class Effect(NamedTuple):
+    """A line that a job has written: outside of the database, where no rollback can hide it."""
+
+    run_id: int
+    attempt: int
+    pid: int
+    word: str
+    at: float
+
+
+class Effects:
+    """The folder that the jobs of ``tests.shop`` write to, and where they look for the gate."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def all(self, word: str | None = None) -> list[Effect]:
+        """What was written so far, in its order."""
+        log = self.folder / "effects"
+        lines = log.read_text().splitlines() if log.exists() else []
+        effects = [
+            Effect(int(run_id), int(attempt), int(pid), said, float(at))
+            for run_id, attempt, pid, said, at in map(str.split, lines)
+        ]
+        return [effect for effect in effects if word in (None, effect.word)]
+
+    def wait_for(self, word: str, count: int = 1, *, attempt: int | None = None) -> list[Effect]:
+        """Wait for so many effects of this word, and attempt if given."""
+
+        def found() -> list[Effect]:
+            return [effect for effect in self.all(word) if attempt in (None, effect.attempt)]
+
+        wait_until(lambda: len(found()) >= count, f"{count} times {word!r}")
+        return found()
+
+    def open_gate(self) -> None:
+        (self.folder / "gate").touch()
+
+
+class WorkerProcess:
+    """``runjobs`` in a process of its own, which does not outlive the block."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        *,
+        environment: dict[str, str] | None = None,
+        script: str | None = None,
+        stdout: Stream = subprocess.PIPE,
+        stderr: Stream = subprocess.STDOUT,
+    ) -> None:
+        """*script* is for the shell, and starts its arguments."""
+        self.lines: list[str] = []
+        self._printed = threading.Condition()
+        self.environment = os.environ | {
+            "DJANGO_SETTINGS_MODULE": "tests.acceptance.settings",
+            "JOBQUEUE_TEST_EFFECTS": str(folder),
+            "PYTHONIOENCODING": "utf-8",
+            **(environment or {}),
+        }
+        self._command = [sys.executable, "-m", "django", "runjobs", *arguments]
+        if script is not None:
+            self._command = ["/bin/sh", "-c", script, *self._command]
+        self._stdout, self._stderr = stdout, stderr
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            self._command,
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._stdout,
+            stderr=self._stderr,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._reader.join()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        if error is not None:
+            print(self.output)  # for the report of the failure
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def name(self) -> str:
+        """The worker's name, which the banner tells."""
+        self.wait_until_ready()
+        banner = next(line for line in self.lines if f":{self.pid}:" in line)
+        return next(word for word in banner.split() if f":{self.pid}:" in word).rstrip(".")
+
+    def wait_until_ready(self) -> Self:
+        self.wait_for_line(f":{self.pid}:")
+        return self
+
+    def wait_for_line(self, text: str) -> None:
+        """Wait until a line with *text* was printed."""
+        with self._printed:
+            found = self._printed.wait_for(
+                lambda: any(text in line for line in self.lines) or self._has_ended(), PATIENCE_SECONDS
+            )
+        assert found, f"{text!r} was not printed:\n{self.output}"
+        assert any(text in line for line in self.lines), f"it ended without printing {text!r}:\n{self.output}"
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Return the exit code, when it has ended by itself."""
+        code = self.process.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
+        return code
+
+    def stop(self) -> int:
+        """Ask it to stop by SIGTERM, and return the exit code."""
+        self.send(signal.SIGTERM)
+        return self.wait()
+
+    def _has_ended(self) -> bool:
+        return not self._reader.is_alive()
+
+    def _read(self) -> None:
+        output = self.process.stdout
+        if output is None:
+            return
+        while line := output.readline():
+            with self._printed:
+                self.lines.append(line.decode("utf-8", "replace").rstrip())
+                self._printed.notify_all()
+        with self._printed:
+            self._printed.notify_all()
+
+
+def wait_until(happened: Callable[[], object], what: str) -> None:
+    """Wait until *happened* is true, where nobody calls us."""
+    until = monotonic() + PATIENCE_SECONDS
+    pause = threading.Event()
+    while not happened():
+        assert monotonic() < until, f"it did not happen: {what}"
+        pause.wait(0.01)

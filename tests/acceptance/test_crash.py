@@ -1,0 +1,134 @@
+"""Workers that die or freeze in the middle of their work."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+
+from django.utils import timezone
+
+from django_jobqueue import queues
+from django_jobqueue.models import Run
+from tests.acceptance.conftest import StartWorker
+from tests.acceptance.programs import Effects, wait_until
+from tests.acceptance.settings import LEASE_SECONDS
+
+
+def test_the_run_of_a_killed_worker_starts_again_within_its_lease_and_two_seconds(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    run = queues.default.add("hold")
+    first = start_worker()
+    effects.wait_for("start")
+    second = start_worker().wait_until_ready()
+
+    killed_at = time.time()
+    first.send(signal.SIGKILL)
+    [again] = effects.wait_for("start", attempt=2)
+    effects.open_gate()
+    second.wait_for_line(f"#{run.id}")
+    wait_until(lambda: Run.objects.get(pk=run.pk).state == "completed", "the second attempt completes the run")
+
+    assert again.at - killed_at <= LEASE_SECONDS + 2
+    assert again.pid == second.pid
+    run.refresh_from_db()
+    assert (run.attempt, run.crashes, run.failures, run.result) == (2, 1, 0, "by attempt 2")
+    crashed, completed = run.attempts.all()
+    assert (crashed.number, crashed.outcome, crashed.worker) == (1, "crashed", first.name)
+    assert (completed.number, completed.outcome, completed.worker) == (2, "completed", second.name)
+    assert f"Worker {first.name} vanished" in second.output
+    assert len(effects.all("end")) == 1
+
+
+def test_an_at_most_once_run_of_a_killed_worker_is_not_started_again(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    run = queues.default.add("hold_once")
+    first = start_worker()
+    effects.wait_for("start")
+    start_worker().wait_until_ready()
+
+    first.send(signal.SIGKILL)
+    wait_until(lambda: Run.objects.get(pk=run.pk).state != "running", "the reaper finds it")
+
+    run.refresh_from_db()
+    assert (run.state, run.reason, run.attempt, run.crashes) == ("dead_lettered", "lost", 1, 1)
+    assert len(effects.all("start")) == 1
+
+
+def test_the_late_result_of_a_frozen_worker_is_dropped(start_worker: StartWorker, effects: Effects) -> None:
+    run = queues.default.add("hold")
+    frozen = start_worker().wait_until_ready()
+    effects.wait_for("start")
+    frozen.send(signal.SIGSTOP)
+
+    other = start_worker().wait_until_ready()
+    effects.wait_for("start", attempt=2)
+    effects.open_gate()
+    wait_until(lambda: Run.objects.get(pk=run.pk).state == "completed", "the other worker completes the run")
+    frozen.send(signal.SIGCONT)
+    effects.wait_for("end", 2)
+    frozen.wait_for_line("Lease lost, result dropped")
+
+    assert frozen.stop() == 0
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.crashes, run.result) == ("completed", 2, 1, "by attempt 2")
+    assert [attempt.outcome for attempt in run.attempts.all()] == ["crashed", "completed"]
+    assert [(effect.pid, effect.attempt, effect.word) for effect in effects.all()] == [
+        (frozen.pid, 1, "start"),
+        (other.pid, 2, "start"),
+        (other.pid, 2, "end"),
+        (frozen.pid, 1, "end"),
+    ]
+    assert f"run {run.id} (default.hold)" in frozen.output
+    assert "✓" not in frozen.output
+
+
+def test_a_worker_that_was_frozen_alone_goes_on_with_its_run(start_worker: StartWorker, effects: Effects) -> None:
+    run = queues.default.add("hold")
+    frozen = start_worker().wait_until_ready()
+    effects.wait_for("start")
+    frozen.send(signal.SIGSTOP)
+    wait_until(
+        lambda: Run.objects.filter(pk=run.pk, lease_until__lt=timezone.now()).exists(),
+        "the lease of the frozen worker ends",
+    )
+
+    frozen.send(signal.SIGCONT)
+    effects.open_gate()
+    frozen.wait_for_line(f"#{run.id}")
+    wait_until(lambda: Run.objects.get(pk=run.pk).state == "completed", "the run is completed")
+
+    run.refresh_from_db()
+    assert (run.attempt, run.crashes) == (1, 0)
+    assert len(effects.all("start")) == 1
+
+
+def test_runs_that_a_killed_worker_had_claimed_but_not_started_are_each_started_once(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    quick = queues.default.bulk_add([{"job": "record", "priority": 2} for _ in range(150)])
+    queues.default.add("hold", priority=1)
+    behind = queues.default.bulk_add([{"job": "record"} for _ in range(150)])
+    first = start_worker("--concurrency=1")
+    effects.wait_for("start", 151)
+    wait_until(lambda: Run.objects.in_state("running").count() > 1, "runs are claimed ahead")
+
+    first.send(signal.SIGKILL)
+    first.wait()
+    claimed_ahead = set(Run.objects.in_state("running").filter(pk__in=behind).values_list("pk", flat=True))
+    effects.open_gate()
+    start_worker()
+    wait_until(lambda: not Run.objects.live().exists(), "all runs end")
+
+    assert claimed_ahead
+    starts = Counter(effect.run_id for effect in effects.all("start") if effect.run_id in behind)
+    assert starts == Counter(behind)
+    assert set(Run.objects.filter(pk__in=claimed_ahead).values_list("attempt", "crashes")) == {(2, 1)}
+    assert set(Run.objects.values_list("state", flat=True)) == {"completed"}
+    # A result that was not written yet is lost with its worker: such a run is started again, and nothing else is.
+    again = Counter(effect.run_id for effect in effects.all("start") if effect.run_id in quick)
+    assert {run_id for run_id, count in again.items() if count > 1} == set(
+        Run.objects.filter(pk__in=quick, crashes=1).values_list("pk", flat=True)
+    )

@@ -1,0 +1,129 @@
+"""How ``runjobs`` obeys the signals that an operating system, a supervisor or a person sends."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from django_jobqueue import queues
+from django_jobqueue.models import Run
+from django_jobqueue.models import Worker as WorkerRow
+from tests.acceptance.conftest import StartWorker
+from tests.acceptance.programs import Effects
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_worker_ends_at_once(start_worker: StartWorker, number: signal.Signals) -> None:
+    worker = start_worker("--grace=3600").wait_until_ready()
+
+    worker.send(number)
+
+    assert worker.wait() == 0
+    assert not WorkerRow.objects.exists()
+
+
+def test_a_busy_worker_finishes_its_run_first(start_worker: StartWorker, effects: Effects) -> None:
+    run = queues.default.add("hold")
+    worker = start_worker("--concurrency=1")
+    effects.wait_for("start")
+    later = queues.default.add("record")
+
+    worker.send(signal.SIGTERM)
+    worker.wait_for_line("Stopping: finishing 1 run")
+    effects.open_gate()
+
+    assert worker.wait() == 0
+    run.refresh_from_db()
+    later.refresh_from_db()
+    assert (run.state, run.attempt, run.releases) == ("completed", 1, 0)
+    assert (later.state, later.attempt) == ("pending", 0)
+    assert not WorkerRow.objects.exists()
+
+
+def test_a_run_that_outlasts_the_grace_is_handed_to_the_next_worker(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    run = queues.default.add("hold", max_attempts=1)
+    worker = start_worker("--grace=0.5")
+    effects.wait_for("start")
+
+    exit_code = worker.stop()
+
+    run.refresh_from_db()
+    assert exit_code == 0
+    assert (run.state, run.attempt, run.releases, run.failures, run.crashes) == ("pending", 1, 1, 0, 0)
+    assert run.attempts.get().outcome == "released"
+
+    effects.open_gate()
+    successor = start_worker("--drain")
+
+    assert successor.wait() == 0
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.result) == ("completed", 2, "by attempt 2")
+
+
+def test_a_second_signal_ends_the_worker_by_force(start_worker: StartWorker, effects: Effects) -> None:
+    run = queues.default.add("hold")
+    worker = start_worker("--grace=3600")
+    effects.wait_for("start")
+    worker.send(signal.SIGTERM)
+    worker.wait_for_line("Stopping: finishing 1 run")
+
+    worker.send(signal.SIGTERM)
+
+    assert worker.wait() == 3
+    run.refresh_from_db()
+    assert (run.state, run.releases) == ("pending", 1)
+
+
+def test_a_ctrl_c_to_the_whole_group_lets_the_run_finish(start_worker: StartWorker, effects: Effects) -> None:
+    run = queues.default.add("hold")
+    worker = start_worker()
+    effects.wait_for("start")
+
+    os.killpg(worker.pid, signal.SIGINT)
+    worker.wait_for_line("Stopping: finishing 1 run")
+    effects.open_gate()
+
+    assert worker.wait() == 0
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == ("completed", 1)
+    assert "Traceback" not in worker.output
+
+
+def test_a_worker_that_is_told_to_stop_while_it_is_busy_with_short_runs_loses_none(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    ids = queues.default.bulk_add([{"job": "record"} for _ in range(2000)])
+    worker = start_worker("--concurrency=4", "--verbosity=0")
+    effects.wait_for("start", 100)
+
+    exit_code = worker.stop()
+
+    assert exit_code == 0
+    started = [effect.run_id for effect in effects.all("start")]
+    assert len(set(started)) == len(started)
+    assert not Run.objects.in_state("running").exists()
+    assert set(Run.objects.in_state("completed").values_list("pk", flat=True)) == set(started)
+    assert Run.objects.in_state("pending").count() == len(ids) - len(started)
+
+
+@pytest.mark.slow
+def test_workers_that_are_stopped_at_any_moment_account_for_every_run(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    ids = queues.default.bulk_add([{"job": "record_slowly"} for _ in range(400)])
+
+    for moment in range(5):
+        worker = start_worker("--concurrency=4").wait_until_ready()
+        effects.wait_for("start", 40 * (moment + 1))
+        worker.send(signal.SIGTERM)
+        assert worker.wait() == 0
+        assert not Run.objects.in_state("running").exists()
+    last = start_worker("--drain")
+
+    assert last.wait() == 0
+    assert sorted(effect.run_id for effect in effects.all("start")) == sorted(ids)
+    assert set(Run.objects.values_list("state", "crashes", "failures")) == {("completed", 0, 0)}
