@@ -16,16 +16,19 @@ def obey_signals(stop: Callable[[], None]) -> None:
         signal.signal(number, lambda *_: stop())
 
 
-def obey_supervisor(stop: Callable[[], None]) -> None:
+def obey_supervisor(stop: Callable[[], None]) -> Callable[[], None]:
     """Call *stop* for each byte of standard input, and once when it ends, because the supervisor is gone.
 
     A signal that reaches every process of a container reaches this one too, beside the byte that the supervisor then
-    sends; both together are one request. Ctrl-C is left to the supervisor.
+    sends; both together are one request. So is what calls the function that is returned. Ctrl-C is left to the supervisor.
     """
     once = _Once(stop)
+    orders = os.dup(STDIN)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), STDIN)  # the programs that jobs start inherit nothing else
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: once())
-    threading.Thread(target=_listen, args=[once, stop], name="jobqueue-supervised", daemon=True).start()
+    threading.Thread(target=_listen, args=[orders, once, stop], name="jobqueue-supervised", daemon=True).start()
+    return once
 
 
 class _Once:
@@ -41,10 +44,10 @@ class _Once:
             self._call()
 
 
-def _listen(first: Callable[[], None], again: Callable[[], None]) -> None:
+def _listen(orders: int, first: Callable[[], None], again: Callable[[], None]) -> None:
     # Read from the descriptor: a thread that waits in sys.stdin would hold its lock when the interpreter ends.
     stop = first
-    while os.read(STDIN, 1):
+    while os.read(orders, 1):
         stop()
         stop = again
     first()

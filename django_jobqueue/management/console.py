@@ -7,6 +7,7 @@ import re
 import sysconfig
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
@@ -98,11 +99,11 @@ class Console(Observer):
 def _place(traceback: str | None) -> str:
     """Where the project's own code was last, as ``path:line``; empty where it was not involved."""
     frames = FRAME.findall(traceback or "")
-    own = [(path, line) for path, line in frames if not path.startswith(FOREIGN) and "site-packages" not in path]
+    own = [(path, line) for path, line in frames if not path.startswith(FOREIGN) and "-packages/" not in path]
     if not own:
         return ""
     path, line = own[-1]
-    return f"{os.path.relpath(path) if path.startswith(os.getcwd()) else path}:{line}"
+    return f"{os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path}:{line}"
 
 
 def _consequence(settlement: Settlement, state: State) -> str:

@@ -18,7 +18,7 @@ def require_tables(alias: str) -> None:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan([node for node in executor.loader.graph.leaf_nodes() if node[0] == APP])
     except DATABASE_AWAY as error:
-        raise CommandError(f"Database {alias!r} does not answer: {error}") from error
+        raise CommandError(f"Database {alias!r} does not answer: {' '.join(str(error).split())}") from error
     if missing:
         option = "" if alias == "default" else f" --database {alias}"
         raise CommandError(

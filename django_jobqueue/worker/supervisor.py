@@ -132,7 +132,10 @@ class Supervisor:
             child.forget()
             self._after(child, code)
         if child.process is None and not child.done and monotonic() >= child.start_at:
-            child.start()
+            try:
+                child.start()
+            except OSError as error:  # no memory, no process, no descriptor: perhaps later
+                self._delay(child, f"cannot be started: {error}")
 
     def _after(self, child: Child, code: int) -> None:
         """Decide what follows the end of a process."""
@@ -144,10 +147,14 @@ class Supervisor:
             if code == EXIT_FORCED or child.program.ends:
                 self._code = max(self._code, code)
             return
+        self._delay(child, _how(code))
+
+    def _delay(self, child: Child, how: str) -> None:
+        """Start *child* again, the later the more often it fails."""
         child.failures = 1 if monotonic() - child.started_at > HEALTHY_SECONDS else child.failures + 1
         delay = min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(child.failures - 1, 10))
         child.start_at = monotonic() + delay
-        logger.warning("%s %s; it is started again in %g s.", child.program.name, _how(code), delay)
+        logger.warning("%s %s; it is started again in %g s.", child.program.name, how, delay)
 
     def _pass_on(self) -> None:
         """Tell every program once for each time that we were told."""

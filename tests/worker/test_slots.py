@@ -181,6 +181,23 @@ def test_runs_claimed_ahead_are_handed_back_when_a_slow_one_holds_them_up(
     assert [run.attempts.count() for run in handed_back] == [1] * len(handed_back)
 
 
+def test_runs_claimed_ahead_after_an_idle_time_are_not_handed_back(
+    start_worker: StartWorker, observer: Recorder
+) -> None:
+    @job
+    def quick() -> None:
+        pass
+
+    before = queues.default.bulk_add([{"job": "quick"} for _ in range(150)])
+    with start_worker(concurrency=2) as worker:
+        observer.wait_for(lambda: set(before) <= set(observer.settled_ids()))
+        worker.chores.wait_for_turns(3)
+        after = queues.default.bulk_add([{"job": "quick"} for _ in range(150)])
+        observer.wait_for(lambda: set(after) <= set(observer.settled_ids()))
+
+    assert set(Run.objects.values_list("state", "attempt", "releases")) == {("completed", 1, 0)}
+
+
 def test_a_slot_that_becomes_free_is_filled_in_the_same_transaction(
     start_worker: StartWorker, observer: Recorder, engine: Engine, on_connect: OnConnect
 ) -> None:

@@ -78,11 +78,11 @@ class Command(BaseCommand):
             grace_seconds=options["grace"],
             drain=options["drain"],
         )
-        if options["supervised"]:
-            obey_supervisor(worker.stop)
-        else:
+        if not options["supervised"]:
             obey_signals(worker.stop)
-        return work_until_code_changes(worker.run, worker.stop) if options["reload"] else worker.run()
+            return worker.run()
+        stop_once = obey_supervisor(worker.stop)
+        return work_until_code_changes(worker.run, stop_once) if options["reload"] else worker.run()
 
     def _supervise(self, queues: list[str], options: dict[str, Any]) -> int:
         config = get_config()

@@ -1,0 +1,124 @@
+"""What a worker looks at before it starts, and what it says where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError
+from django.db import OperationalError, connection, connections
+from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.db.migrations.recorder import MigrationRecorder
+
+from django_jobqueue.management import startup
+from django_jobqueue.management.startup import require_tables
+from tests.acceptance.programs import WorkerProcess
+
+TOLD = "The tables in database 'default' are not those of this release. Run: manage.py migrate django_jobqueue"
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """The alias of a database without any tables, beside the default."""
+    settings = connections["default"].settings_dict | {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(tmp_path / "elsewhere.sqlite3"),
+        "OPTIONS": {},
+    }
+    connections["elsewhere"] = DatabaseWrapper(settings, "elsewhere")
+    yield "elsewhere"
+    connections["elsewhere"].close()
+    del connections["elsewhere"]
+
+
+@pytest.mark.django_db
+def test_tables_of_this_release_are_enough() -> None:
+    require_tables("default")
+
+
+@pytest.mark.django_db
+def test_a_migration_that_was_not_run_yet_is_told() -> None:
+    recorder = MigrationRecorder(connection)
+    last = recorder.migration_qs.filter(app="django_jobqueue").order_by("name").last()
+    assert last is not None
+    recorder.record_unapplied("django_jobqueue", last.name)
+
+    with pytest.raises(CommandError) as caught:
+        require_tables("default")
+
+    assert str(caught.value) == TOLD
+
+
+@pytest.mark.django_db
+def test_tables_of_a_later_release_are_left_to_it() -> None:
+    MigrationRecorder(connection).record_applied("django_jobqueue", "9999_from_the_future")
+
+    require_tables("default")
+
+
+@pytest.mark.django_db
+def test_migrations_of_other_apps_are_none_of_our_business() -> None:
+    MigrationRecorder(connection).migration_qs.filter(app="admin").delete()
+
+    require_tables("default")
+
+
+@pytest.mark.django_db
+def test_another_database_is_named_in_the_command_to_run(elsewhere: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        require_tables(elsewhere)
+
+    assert str(caught.value) == (
+        "The tables in database 'elsewhere' are not those of this release. "
+        "Run: manage.py migrate django_jobqueue --database elsewhere"
+    )
+
+
+def database_without_tables(folder: Path) -> dict[str, str]:
+    """What leads to it: on PostgreSQL the one that every server has."""
+    names = {"sqlite": str(folder / "empty.sqlite3"), "postgresql": "postgres"}
+    return {"JOBQUEUE_TEST_DATABASE_NAME": names[connection.vendor]}
+
+
+def database_that_is_away(folder: Path) -> dict[str, str]:
+    nowhere = folder / "nowhere"
+    names = {"sqlite": str(nowhere / "db.sqlite3"), "postgresql": "jobqueue"}
+    return {
+        "JOBQUEUE_TEST_DATABASE_NAME": names[connection.vendor],
+        "JOBQUEUE_TEST_POSTGRESQL_HOST": str(nowhere),
+    }
+
+
+@pytest.mark.parametrize("arguments", [[], ["--drain"], ["--processes=2"], ["--reload"]])
+def test_without_tables_the_command_ends_with_one_line(tmp_path: Path, arguments: list[str]) -> None:
+    with WorkerProcess(arguments, tmp_path, environment=database_without_tables(tmp_path)) as worker:
+        code = worker.wait()
+
+    assert code == 1
+    assert worker.lines == [f"CommandError: {TOLD}"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--processes=2"]])
+def test_with_a_database_that_is_away_the_command_ends_at_once(tmp_path: Path, arguments: list[str]) -> None:
+    with WorkerProcess(arguments, tmp_path, environment=database_that_is_away(tmp_path)) as worker:
+        code = worker.wait()
+
+    assert code == 1
+    assert worker.lines[0].startswith("CommandError: Database 'default' does not answer: ")
+    assert "Traceback" not in worker.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_is_away_is_told_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(connection: object) -> None:
+        raise OperationalError('connection to "db" failed: refused\n\tIs the server running?\n')
+
+    monkeypatch.setattr(startup, "MigrationExecutor", refuse)
+
+    with pytest.raises(CommandError) as caught:
+        require_tables("default")
+
+    assert str(caught.value) == (
+        "Database 'default' does not answer: connection to \"db\" failed: refused Is the server running?"
+    )
