@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.db import connections
 
 from django_jobqueue.conf import Config, get_config
@@ -45,6 +45,7 @@ def check_project(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         *check_sqlite(config),
         *check_pool(config),
         *check_time_zone(),
+        *check_admin(),
     ]
 
 
@@ -107,6 +108,16 @@ def check_time_zone() -> Iterator[CheckMessage]:
             "USE_TZ is False: in the hour that clocks repeat in autumn, next_run_at can mean either of two moments.",
             hint="Set USE_TZ = True.",
             id="jobqueue.W002",
+        )
+
+
+def check_admin() -> Iterator[CheckMessage]:
+    """Tell of an admin that is not there to show runs and queues (jobqueue.I001)."""
+    if not apps.is_installed("django.contrib.admin"):
+        yield Info(
+            "django.contrib.admin is not installed: nobody can look at runs, replay, cancel or pause there.",
+            hint='Add "django.contrib.admin" to INSTALLED_APPS, or silence this with SILENCED_SYSTEM_CHECKS.',
+            id="jobqueue.I001",
         )
 
 

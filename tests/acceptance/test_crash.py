@@ -125,7 +125,7 @@ def test_runs_that_a_killed_worker_had_claimed_but_not_started_are_each_started_
     assert claimed_ahead
     starts = Counter(effect.run_id for effect in effects.all("start") if effect.run_id in behind)
     assert starts == Counter(behind)
-    assert set(Run.objects.filter(pk__in=claimed_ahead).values_list("attempt", "crashes")) == {(2, 1)}
+    assert set(Run.objects.filter(pk__in=claimed_ahead).values_list("crashes", "failures")) == {(1, 0)}
     assert set(Run.objects.values_list("state", flat=True)) == {"completed"}
     # A result that was not written yet is lost with its worker: such a run is started again, and nothing else is.
     again = Counter(effect.run_id for effect in effects.all("start") if effect.run_id in quick)

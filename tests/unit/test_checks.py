@@ -253,3 +253,17 @@ def test_local_time_is_a_warning() -> None:
     assert message.id == "jobqueue.W002"
     assert message.level == checks.WARNING
     assert message.hint == "Set USE_TZ = True."
+
+
+# --- The admin -------------------------------------------------------------------------------------------------------
+
+
+def test_an_admin_that_is_missing_is_mentioned(settings: Settings) -> None:
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.admin"]
+
+    [message] = found()
+
+    assert message.id == "jobqueue.I001"
+    assert message.level == checks.INFO
+    assert message.hint is not None
+    assert '"django.contrib.admin"' in message.hint

@@ -132,7 +132,7 @@ def test_what_a_job_says_cannot_break_a_line() -> None:
     job(name="act", max_attempts=1)(raise_(ValueError('"one"\ntwo\u2028three\r\n\x00\x1b[31m caf\u00e9')))
     queues.default.add("act")
 
-    output = runjobs(log_format="json")
+    output = runjobs(log_format="json", verbosity=2)
 
     assert output.isascii()
     assert "\x1b" not in output
