@@ -116,8 +116,9 @@ def _imported(queue: str, job: JobConfig) -> Declaration:
     module_name, _, attribute = str(job.run).rpartition(".")
     try:
         module = import_module(module_name)
-    except ImportError as error:
-        raise ConfigError([f"{path}: {module_name!r} cannot be imported: {error}."]) from error
+    except Exception as error:  # a module may fail in any way
+        what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise ConfigError([f"{path}: {module_name!r} cannot be imported: {what}."]) from error
     if not hasattr(module, attribute):
         raise ConfigError([f"{path}: {module_name!r} has no {attribute!r}. {nearest(attribute, vars(module))}"])
     target = getattr(module, attribute)

@@ -25,7 +25,7 @@ def obey_supervisor(stop: Callable[[], None]) -> Callable[[], None]:
     once = _Once(stop)
     orders = os.dup(STDIN)
     os.dup2(os.open(os.devnull, os.O_RDONLY), STDIN)  # the programs that jobs start inherit nothing else
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: None)  # unlike SIG_IGN, it is not inherited by what jobs start
     signal.signal(signal.SIGTERM, lambda *_: once())
     threading.Thread(target=_listen, args=[orders, once, stop], name="jobqueue-supervised", daemon=True).start()
     return once

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
@@ -49,7 +49,7 @@ class Exchange:
                 claims, more = self._claim(wanted)
         except DATABASE_AWAY:
             raise
-        except DatabaseError:
+        except Exception:
             if not ended:
                 raise
             logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended))
@@ -126,9 +126,11 @@ class Exchange:
                 states |= self._settle_one(settlement)
             except DATABASE_AWAY:
                 raise
-            except DatabaseError as error:
+            except Exception as error:
                 plain = f"What came of this attempt could not be stored: {type(error).__name__}."
-                states |= self._settle_one(replace(settlement, result=None, error=plain, traceback=None))
+                states |= self._settle_one(
+                    replace(settlement, result=None, error=plain, traceback=None, run_at=None, delay_seconds=1.0)
+                )
         return states
 
     def _settle_one(self, settlement: Settlement) -> dict[Ref, State]:

@@ -132,6 +132,7 @@ class AsyncioExecutor:
         self._on_ended = on_ended
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
 
@@ -139,11 +140,14 @@ class AsyncioExecutor:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=_turn, args=[self._loop], name="jobqueue-asyncio", daemon=True)
+                self._thread = threading.Thread(
+                    target=_turn, args=[self._loop, self._closing], name="jobqueue-asyncio", daemon=True
+                )
                 self._thread.start()
         self._loop.call_soon_threadsafe(self._spawn, self._loop, claim, job)
 
     def close(self, *, wait: bool) -> None:
+        self._closing.set()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
         if self._thread is not None and wait:
@@ -164,12 +168,11 @@ class AsyncioExecutor:
         self._on_ended(ended)
 
 
-def _turn(loop: asyncio.AbstractEventLoop) -> None:
+def _turn(loop: asyncio.AbstractEventLoop, closing: threading.Event) -> None:
     """Run *loop* until it is stopped; what then still runs was handed back, and is cancelled."""
-    while True:
+    while not closing.is_set():
         try:
             loop.run_forever()
-            break
         except (SystemExit, KeyboardInterrupt) as error:  # from a task that a job has started: asyncio passes it on
             logger.warning("A task of a job raised %r; the event loop goes on.", error)
     if tasks := asyncio.all_tasks(loop):

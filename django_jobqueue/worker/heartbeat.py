@@ -69,6 +69,8 @@ class Heartbeat:
         except DATABASE_AWAY as error:
             logger.warning("Heartbeat failed, the next follows in %.1f s: %s", self.interval, error)
             connections.close_all()
+        except Exception:  # whatever it is, the leases must not end with it
+            logger.exception("Heartbeat failed, the next follows in %.1f s.", self.interval)
 
     def _beat(self) -> None:
         if leases := self._leases.renewals():

@@ -33,6 +33,10 @@ class Pace:
         self._mean_seconds += WEIGHT * (ended.seconds - self._mean_seconds)
         self._last_end = monotonic()
 
+    def begin(self) -> None:
+        """Work begins after a time without any: what ended before says nothing of a stall."""
+        self._last_end = monotonic()
+
     def ahead(self) -> int:
         """How many runs to hold beyond those that run."""
         if self._mean_seconds >= SHORT_SECONDS:

@@ -164,6 +164,8 @@ class Worker:
     def _trade(self, wanted: int) -> None:
         if not self._ended and wanted <= 0:
             return
+        if self._running() == 0:
+            self._pace.begin()
         trade = self._exchange.trade(self._ended, wanted)
         self._ended = []
         self._start(trade.claims)

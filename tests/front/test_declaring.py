@@ -265,7 +265,7 @@ def test_nothing_is_imported_before_it_is_asked_for(settings: Settings, write_mo
     configure(settings, {"bomb": "explosive.bomb", "hello": f"{HERE}.greet"})
 
     assert definition("hello").function is greet
-    with pytest.raises(RuntimeError, match="imported"):
+    with pytest.raises(ConfigError, match="RuntimeError: imported"):
         definition("bomb")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -139,7 +140,7 @@ def test_a_run_that_was_asked_to_cancel_is_not_started_again(work: Work, lose: L
 
 
 def test_an_idle_worker_takes_back_lost_runs_without_waiting_for_its_poll(
-    start_worker: StartWorker, lose: Lose, observer: Recorder, settings: Any
+    start_worker: StartWorker, observer: Recorder, settings: Any
 ) -> None:
     settings.JOBQUEUE = {"worker": {"poll_seconds": 60}}
 
@@ -150,9 +151,11 @@ def test_an_idle_worker_takes_back_lost_runs_without_waiting_for_its_poll(
     with start_worker() as worker:
         worker.chores.wait_for_turns(1)
         run = queues.default.add("note", delay_seconds=3600)
-        Run.objects.filter(pk=run.pk).update(run_at=timezone.now(), priority=1)
-        lose()
+        long_ago = timezone.now() - timedelta(minutes=1)
+        Run.objects.filter(pk=run.pk).update(
+            state="running", attempt=1, worker="gone:1:a", started_at=long_ago, lease_until=long_ago
+        )
         observer.wait_until_settled(run)
 
     run.refresh_from_db()
-    assert (run.state, run.attempt) == ("completed", 2)
+    assert (run.state, run.attempt, run.crashes) == ("completed", 2, 1)

@@ -87,12 +87,12 @@ class Command(BaseCommand):
     def _supervise(self, queues: list[str], options: dict[str, Any]) -> int:
         config = get_config()
         slots = (options["concurrency"] or config.worker.concurrency) * options["processes"]
-        self._observer(options).started(f"supervisor {os.getpid()}", queues, slots)
         connections.close_all()
         grace = config.worker.grace_seconds if options["grace"] is None else options["grace"]
         supervisor = Supervisor(_programs(options), grace_seconds=grace)
         obey_signals(supervisor.stop)
         signal.signal(signal.SIGCHLD, lambda *_: supervisor.wake())
+        self._observer(options).started(f"supervisor {os.getpid()}", queues, slots)
         return supervisor.run()
 
     def _observer(self, options: dict[str, Any]) -> Observer:
