@@ -21,7 +21,7 @@ from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
 from django_jobqueue.management.json_lines import JSONLines
 from django_jobqueue.management.reloading import work_until_code_changes
-from django_jobqueue.management.startup import require_tables
+from django_jobqueue.management.startup import answering_database, require_tables
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.supervisor import Program, Supervisor
@@ -59,6 +59,10 @@ class Command(BaseCommand):
         add("--with-runserver", nargs="?", const="", metavar="ADDRESS", help="Run the development server beside it.")
         add("--log-format", choices=["text", "json"], default="text", help="Lines for people, or for programs.")
         add("--supervised", action="store_true", help=SUPPRESS)
+
+    def check(self, *args: Any, **options: Any) -> None:
+        with answering_database():  # from Django 6.1 on, the checks of models connect to it
+            super().check(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         queues = _known(options["queues"])
