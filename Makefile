@@ -7,24 +7,31 @@ PYTHON ?= python3
 VENV   ?= .venv
 DJANGO ?=
 ARGS   ?=
+# Tests mostly wait for processes that they have started: three at a time keep two cores busy.
+TESTS_AT_ONCE ?= 3
 
 bin     := $(VENV)/bin
 pip     := $(bin)/python -m pip -qq --disable-pip-version-check
 django  := $(VENV)/.django
 runtime := $(VENV)/.runtime
 dev     := $(VENV)/.dev
+pytest  := $(bin)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist worksteal
 
-.PHONY: help demo test lint docs clean FORCE
+.PHONY: help demo test coverage lint docs clean FORCE
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(runtime)  ## run the example project: a queue, a worker and some jobs
 	@$(bin)/python -m example_project.demo
 
 test: $(dev)  ## run the whole suite, on SQLite and on PostgreSQL
-	JOBQUEUE_TEST_DATABASE=sqlite $(bin)/python -m pytest --cov --cov-report= $(ARGS)
-	JOBQUEUE_TEST_DATABASE=postgresql $(bin)/python -m pytest --cov --cov-append --cov-report=term:skip-covered $(ARGS)
+	JOBQUEUE_TEST_DATABASE=sqlite $(pytest) $(ARGS)
+	JOBQUEUE_TEST_DATABASE=postgresql $(pytest) $(ARGS)
+
+coverage: $(dev)  ## run it once more, and show which lines no test reaches
+	JOBQUEUE_TEST_DATABASE=sqlite $(pytest) --cov --cov-report= $(ARGS)
+	JOBQUEUE_TEST_DATABASE=postgresql $(pytest) --cov --cov-append --cov-report=term:skip-covered $(ARGS)
 
 lint: $(dev)  ## check style, types and layers
 	$(bin)/ruff check

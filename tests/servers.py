@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -89,7 +90,8 @@ class PostgresServer:
         postmaster = psutil.Process(self.pid)
         family = [postmaster, *postmaster.children(recursive=True)]
         for process in family:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # a backend may end by itself meanwhile
+                process.kill()
         psutil.wait_procs(family, timeout=10)
         self._pid_file.unlink()  # the dead process may still be a zombie, which the next start would take for alive
 
