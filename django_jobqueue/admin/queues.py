@@ -22,11 +22,11 @@ from django_jobqueue.admin.badges import WORDS, badge
 from django_jobqueue.admin.forms import PauseForm, ReasonForm
 from django_jobqueue.admin.queue_figures import QueueFigures, figures
 from django_jobqueue.admin.read_only import ReadOnlyAdmin
-from django_jobqueue.admin.workers import is_alive
 from django_jobqueue.conf import QueueConfig, get_config
 from django_jobqueue.jobs import registry
-from django_jobqueue.models import Activity, QueueState, Worker
+from django_jobqueue.models import Activity, QueueState
 from django_jobqueue.operations import queues as operations
+from django_jobqueue.operations.workers import live_workers
 
 PERMISSION = "pause_queue"
 
@@ -155,12 +155,10 @@ def _rows() -> list[QueueRow]:
 
 def _workers() -> dict[str, int]:
     """How many living workers listen to each queue."""
-    config, now = get_config(), timezone.now()
     numbers: dict[str, int] = {}
-    for worker in Worker.objects.using(config.database).filter(namespace=config.namespace):
-        if is_alive(worker, now=now):
-            for queue in worker.queues:
-                numbers[queue] = numbers.get(queue, 0) + 1
+    for worker in live_workers(now=timezone.now()):
+        for queue in worker.queues:
+            numbers[queue] = numbers.get(queue, 0) + 1
     return numbers
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from django.contrib import admin
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
@@ -11,15 +9,8 @@ from django.utils.translation import gettext_lazy
 from django_jobqueue.admin import times
 from django_jobqueue.admin.badges import badge
 from django_jobqueue.admin.read_only import ReadOnlyAdmin
-from django_jobqueue.conf import get_config
 from django_jobqueue.models import Worker
-
-
-def is_alive(worker: Worker, *, now: datetime) -> bool:
-    """Whether its latest heartbeat is younger than a lease: after that, others take its runs over."""
-    config = get_config()
-    leases = [config.queues[queue].lease_seconds for queue in worker.queues if queue in config.queues]
-    return (now - worker.heartbeat_at).total_seconds() < min(leases, default=config.worker.lease_seconds)
+from django_jobqueue.operations.workers import is_alive
 
 
 @admin.register(Worker)

@@ -191,6 +191,10 @@ class Engine(ABC):
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
         """Seconds until a run of *queues* can be claimed: 0 or less if one is due, None if none is pending."""
 
+    @abstractmethod
+    def now(self) -> datetime:
+        """The clock that decides what is due."""
+
     def document(self, rows: Iterable[object]) -> str:
         """A batch as JSON text."""
         return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"), default=self.timestamps())

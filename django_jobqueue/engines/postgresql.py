@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from django_jobqueue.engines.base import (
     Claim,
@@ -331,6 +331,10 @@ class PostgreSQLEngine(Engine):
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
         [[seconds]] = self.fetch(self.NEXT_DUE, {"namespace": namespace, "queues": self.document(queues)})
         return None if seconds is None else float(seconds)
+
+    def now(self) -> datetime:
+        [[now]] = self.fetch("SELECT statement_timestamp()", {})
+        return cast("datetime", now)
 
     def timestamps(self) -> Callable[[datetime], str]:
         return datetime.isoformat

@@ -326,6 +326,9 @@ class SQLiteEngine(Engine):
         due = _aware(datetime.fromisoformat(run_at), self.connection.timezone)
         return (due - timezone.now()).total_seconds()
 
+    def now(self) -> datetime:
+        return timezone.now()
+
     def timestamps(self) -> Callable[[datetime], str]:
         zone = self.connection.timezone
         return str if zone is None else lambda moment: str(moment.astimezone(zone).replace(tzinfo=None))
