@@ -6,6 +6,7 @@
     ├── UnknownJob               no such job in the queue (also a LookupError)
     ├── InvalidRun               the arguments of an add() are refused (also a ValueError)
     │   └── PayloadError         ... because of the payload
+    ├── InvalidSchedule          a cron line, time zone or other part of a schedule is refused (also a ValueError)
     ├── RunNotFound              no such run              (also a LookupError)
     └── RunNotEnded              only a run that has ended can be replayed
 
@@ -81,6 +82,12 @@ class PayloadError(InvalidRun):
     """The payload does not fit its job, or cannot be stored. The message names the place."""
 
     code = "invalid_payload"
+
+
+class InvalidSchedule(JobQueueError, ValueError):
+    """A part of a schedule is refused; nothing was written. The message begins with the name of the part."""
+
+    code = "invalid_schedule"
 
 
 class RunNotFound(JobQueueError, LookupError):
