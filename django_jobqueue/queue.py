@@ -18,7 +18,7 @@ from django_jobqueue.states import State
 
 if TYPE_CHECKING:
     from django_jobqueue.models import Run, RunQuerySet
-    from django_jobqueue.operations.new_runs import AddOptions
+    from django_jobqueue.operations.new_runs import AddOptions, Key, Tags
 
 # Jobs are declared before Django's app registry is ready, so what needs models is imported where it is called.
 
@@ -54,12 +54,19 @@ class Queue:
         delay_seconds: float | None = None,
         priority: int | None = None,
         max_attempts: int | None = None,
+        expires_at: datetime | str | None = None,
+        tags: Tags = (),
+        tenant: Key = None,
+        user: Key = None,
+        trace_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Run:
         """Add a run of *job* and return it; it commits and rolls back with the caller's transaction.
 
         *payload* holds the arguments of the job by name. The run starts at *next_run_at* (a datetime, ISO-8601 text or
-        "now"), or *delay_seconds* from now; by default at once. Raises UnknownJob, PayloadError or InvalidRun, and
-        then has written nothing.
+        "now"), or *delay_seconds* from now; by default at once. If it has not been started by *expires_at*, it is
+        cancelled. *tags*, *tenant* and *user* (an instance of a model, or its key), *trace_id* and *metadata* (JSON)
+        say more about it. Raises UnknownJob, PayloadError or InvalidRun, and then has written nothing.
         """
         from django_jobqueue.operations import runs
 
@@ -71,6 +78,12 @@ class Queue:
             delay_seconds=delay_seconds,
             priority=priority,
             max_attempts=max_attempts,
+            expires_at=expires_at,
+            tags=tags,
+            tenant=tenant,
+            user=user,
+            trace_id=trace_id,
+            metadata=metadata,
         )
 
     async def aadd(self, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run:

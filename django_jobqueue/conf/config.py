@@ -57,6 +57,15 @@ class JobOptions:
     delivery: Delivery = field(default=Delivery.AT_LEAST_ONCE, metadata=parsed_by(options.member(Delivery)))
     """What happens to a run whose attempt was cut off: ``at_least_once`` starts it again, ``at_most_once`` never does."""
 
+    expires_after_seconds: float | None = field(
+        default=None, metadata=parsed_by(options.optional(options.number(1, 366 * DAY_SECONDS)))
+    )
+    """Seconds, counted from when it is due, after which a run that has not been started is cancelled; None: it waits
+    for ever. From 1 second to 366 days."""
+
+    tags: tuple[str, ...] = field(default=(), metadata=parsed_by(options.tags))
+    """Labels of all its runs, beside those that ``add()`` gives: at most 20, each of 1 to 64 characters."""
+
     @classmethod
     def merged(cls, *partials: Mapping[str, Any]) -> Self:
         """Return the options of all *partials*, each of them parsed, where later ones win over earlier ones."""

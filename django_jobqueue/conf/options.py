@@ -24,6 +24,9 @@ Parser = Callable[[str, Any], T]
 
 WEEK_SECONDS = 7 * 86400.0
 
+MOST_TAGS = 20
+"""Tags that one run, or one job, may have."""
+
 
 class Problems:
     """Gathers the problems of many parsers, to raise them together."""
@@ -85,6 +88,27 @@ def text(path: str, value: object) -> str:
     if not isinstance(value, str):
         raise _refused(path, "text", value)
     return str(value)
+
+
+def label(longest: int) -> Parser[str]:
+    """Parse text of 1 to *longest* printable characters: nothing that a database, a log or a page could choke on."""
+
+    def parse(path: str, value: object) -> str:
+        if not isinstance(value, str) or not 1 <= len(value) <= longest or not value.isprintable():
+            raise _refused(path, f"text of 1 to {longest} printable characters", value)
+        return str(value)
+
+    return parse
+
+
+def tags(path: str, value: object) -> tuple[str, ...]:
+    """Parse a list of labels. One that is there twice counts once; a set is sorted."""
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise _refused(path, "a list of texts", value)
+    if len(value) > MOST_TAGS:
+        raise _refused(path, f"a list of at most {MOST_TAGS} texts", value)
+    parsed = dict.fromkeys(_tag(path, item) for item in value)
+    return tuple(sorted(parsed) if isinstance(value, set | frozenset) else parsed)
 
 
 def one_of(*words: str) -> Parser[str]:
@@ -210,6 +234,9 @@ def backoff(path: str, value: object) -> Backoff:
 def at(path: str, key: object) -> str:
     """Return the path of what stands under *key* in the mapping at *path*."""
     return f"{path}[{json.dumps(key) if isinstance(key, str) and len(key) <= 200 else shown(key)}]"
+
+
+_tag = label(64)
 
 
 def _refused(path: str, wanted: str, value: object) -> ConfigError:

@@ -43,8 +43,18 @@ class NewRun:
     """None: now, by the database's clock."""
     delay_seconds: float = 0.0
     """Added to ``run_at``."""
+    expires_at: datetime | None = None
+    expires_after_seconds: float | None = None
+    """Counted from when the run is due; where ``expires_at`` is not given."""
     max_attempts: int | None = None
     delivery: Delivery = Delivery.AT_LEAST_ONCE
+    tags: str | None = None
+    """JSON text."""
+    tenant: str | None = None
+    user: str | None = None
+    trace_id: str | None = None
+    metadata: str | None = None
+    """JSON text."""
     replay_of: int | None = None
     """The id of the run whose payload is run again."""
 
@@ -55,6 +65,7 @@ class Inserted(NamedTuple):
     id: int
     run_at: datetime
     created_at: datetime
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +223,8 @@ class Engine(ABC):
 
 
 def columns(item: NewRun | Settlement) -> dict[str, Any]:
-    """The fields of *item* by name; ``dataclasses.asdict`` would copy every value."""
-    return {name: getattr(item, name) for name in item.__slots__}
+    """The fields of *item* that are set, by name: what a document does not say is NULL."""
+    return {name: value for name in item.__slots__ if (value := getattr(item, name)) is not None}
 
 
 def seconds_ago(settlement: Settlement) -> tuple[float | None, float]:

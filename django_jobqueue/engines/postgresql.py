@@ -34,15 +34,22 @@ class PostgreSQLEngine(Engine):
 
     INSERT = """
         INSERT INTO jobqueue_run (
-               namespace, queue, job, version, payload, state, priority, run_at, created_at,
-               attempt, failures, crashes, snoozes, releases, max_attempts, delivery, replay_of_id)
+               namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
+               attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
+               tags, tenant, user_id, trace_id, metadata, replay_of_id)
         SELECT %(namespace)s, new.queue, new.job, new.version, new.payload::jsonb, 'pending', new.priority,
                COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds),
-               statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.delivery, new.replay_of
+               COALESCE(new.expires_at,
+                        COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds)
+                        + make_interval(secs => new.expires_after_seconds)),
+               statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.delivery,
+               new.tags::jsonb, new.tenant, new."user", new.trace_id, new.metadata::jsonb, new.replay_of
           FROM json_to_recordset(%(runs)s::json) AS new(
                queue text, job text, version int, payload text, priority smallint, run_at timestamptz,
-               delay_seconds double precision, max_attempts smallint, delivery text, replay_of bigint)
-     RETURNING id, run_at, created_at
+               delay_seconds double precision, expires_at timestamptz, expires_after_seconds double precision,
+               max_attempts smallint, delivery text, tags text, tenant text, "user" text, trace_id text,
+               metadata text, replay_of bigint)
+     RETURNING id, run_at, created_at, expires_at
     """
 
     def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:

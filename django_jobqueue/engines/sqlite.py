@@ -34,26 +34,31 @@ class SQLiteEngine(Engine):
 
     INSERT = """
         INSERT INTO jobqueue_run (
-               namespace, queue, job, version, payload, state, priority, run_at, created_at,
-               attempt, failures, crashes, snoozes, releases, max_attempts, delivery, replay_of_id)
+               namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
+               attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
+               tags, tenant, user_id, trace_id, metadata, replay_of_id)
         SELECT %(namespace)s, json_extract(value, '$.queue'), json_extract(value, '$.job'),
                json_extract(value, '$.version'), json_extract(value, '$.payload'), 'pending',
-               json_extract(value, '$.priority'), json_extract(value, '$.run_at'), %(now)s,
+               json_extract(value, '$.priority'), COALESCE(json_extract(value, '$.run_at'), %(now)s),
+               json_extract(value, '$.expires_at'), %(now)s,
                0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.delivery'),
+               json_extract(value, '$.tags'), json_extract(value, '$.tenant'), json_extract(value, '$.user'),
+               json_extract(value, '$.trace_id'), json_extract(value, '$.metadata'),
                json_extract(value, '$.replay_of')
           FROM json_each(%(runs)s)
       ORDER BY key
-     RETURNING id, run_at, created_at
+     RETURNING id, run_at, created_at, expires_at
     """
 
     def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
         now = timezone.now()
-        document = self.document(
-            columns(run) | {"run_at": (run.run_at or now) + timedelta(seconds=run.delay_seconds)} for run in runs
-        )
+        document = self.document(columns(run) | _times(run, now) for run in runs)
         rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": document, "now": self.timestamps()(now)})
         zone = self.connection.timezone
-        return sorted(Inserted(run_id, _aware(run_at, zone), _aware(created, zone)) for run_id, run_at, created in rows)
+        return sorted(
+            Inserted(run_id, _aware(run_at, zone), _aware(created_at, zone), expires_at and _aware(expires_at, zone))
+            for run_id, run_at, created_at, expires_at in rows
+        )
 
     # A level is a priority that has a pending run. Levels are found one by one, highest first, and only as far as the
     # batch needs; the due runs of a level travel as one JSON array, because a plain join would look through all runs.
@@ -341,6 +346,17 @@ class SQLiteEngine(Engine):
 def _aware(moment: datetime, zone: tzinfo | None) -> datetime:
     """A moment out of a column, which says nothing of its *zone*, as Django would have it."""
     return moment if zone is None else moment.replace(tzinfo=zone)
+
+
+def _times(run: NewRun, now: datetime) -> dict[str, datetime]:
+    """When a new run is due, and until when it may be started; nothing for at once and for ever, as most are."""
+    if run.run_at is None and not run.delay_seconds and run.expires_after_seconds is None:
+        return {}
+    run_at = (run.run_at or now) + timedelta(seconds=run.delay_seconds)
+    times = {"run_at": run_at}
+    if run.expires_at is None and run.expires_after_seconds is not None:
+        times["expires_at"] = run_at + timedelta(seconds=run.expires_after_seconds)
+    return times
 
 
 def _ending(settlement: Settlement, now: datetime) -> dict[str, Any]:

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
+
+from django.utils import timezone
 
 from django_jobqueue.conf import get_config
+from django_jobqueue.conf.options import MOST_TAGS
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import InvalidRun, JobQueueError, nearest, shown
-from django_jobqueue.jobs import moments, registry
+from django_jobqueue.jobs import registry
+from django_jobqueue.operations import arguments
 from django_jobqueue.payloads import encode
+
+
+class Keyed(Protocol):
+    """An instance of a model, or an anonymous user."""
+
+    @property
+    def pk(self) -> Any: ...
+
+
+Key: TypeAlias = Keyed | str | int | None
+"""How one names somebody: by an instance of a model, or by its key."""
+
+Tags: TypeAlias = list[str] | tuple[str, ...] | set[str] | frozenset[str]
+"""Not any collection of texts, for a text is one of its letters."""
 
 
 class AddOptions(TypedDict, total=False):
@@ -24,6 +43,18 @@ class AddOptions(TypedDict, total=False):
     """From -100 to 100, higher first; None: the job's."""
     max_attempts: int | None
     """Failures after which the run is dead-lettered, from 1 to 1000; None: the job's, as it is when the run fails."""
+    expires_at: datetime | str | None
+    """When the run is cancelled, if it has not been started by then; None: as the job's ``expires_after_seconds``."""
+    tags: Tags
+    """Labels, beside those of the job: at most 20, each of 1 to 64 characters."""
+    tenant: Key
+    """Whom the run is for: an instance of a model, or its key."""
+    user: Key
+    """Who wants the run: an instance of a model, or its key. An anonymous user is nobody."""
+    trace_id: str | None
+    """The trace that the run belongs to."""
+    metadata: Mapping[str, Any] | None
+    """More about the run, as JSON. The job sees it in its context."""
 
 
 ITEM_KEYS = {"job", "payload", *AddOptions.__annotations__}
@@ -47,30 +78,32 @@ def new_runs(queue: str, items: Iterable[Mapping[Any, Any]]) -> Iterator[NewRun]
 
 def new_run(queue: str, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> NewRun:
     """A run of *job*. Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun."""
-    if unknown := options.keys() - AddOptions.__annotations__.keys():
-        name = min(unknown)
-        raise InvalidRun(f"{name!r} is not an argument. {nearest(name, AddOptions.__annotations__)}")
     definition = registry.get(queue, job)
+    of_job = definition.options
     text = encode(payload, max_bytes=get_config().payload_max_bytes)
     definition.parameters.check(payload or {})
+    given = arguments.checked(options)
     if options.get("next_run_at") is not None and options.get("delay_seconds") is not None:
         raise InvalidRun("Give next_run_at or delay_seconds, not both.")
-    priority = _whole("priority", options.get("priority"), -100, 100)
-    return NewRun(
-        queue=queue,
-        job=definition.name,
-        payload=text,
-        priority=definition.options.priority if priority is None else priority,
-        run_at=moments.moment(options.get("next_run_at"), "next_run_at"),
-        delay_seconds=moments.delay(options.get("delay_seconds"), "delay_seconds"),
-        max_attempts=_whole("max_attempts", options.get("max_attempts"), 1, 1000),
-        delivery=definition.options.delivery,
-    )
+    if "expires_at" in given:
+        _check_expiry(options["expires_at"], **given)
+    if of_job.tags or "tags" in given:
+        given["tags"] = _all_tags(of_job.tags, given.get("tags", ()))
+    defaults = {"priority": of_job.priority, "expires_after_seconds": of_job.expires_after_seconds}
+    return NewRun(queue=queue, job=definition.name, payload=text, delivery=of_job.delivery, **(defaults | given))
 
 
-def _whole(name: str, value: object, least: int, most: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InvalidRun(f"{name}: must be a whole number from {least} to {most}, got {shown(value)}.")
-    return value
+def _check_expiry(
+    said: object, *, expires_at: datetime, run_at: datetime | None = None, delay_seconds: float = 0, **_: Any
+) -> None:
+    due = (run_at or timezone.now()) + timedelta(seconds=delay_seconds)
+    if expires_at <= due:
+        raise InvalidRun(f"expires_at: {shown(said)} is not later than the run is due, so it would never start.")
+
+
+def _all_tags(of_job: tuple[str, ...], given: tuple[str, ...]) -> str | None:
+    """The tags of the job, and then those of the run that it has not, as JSON text; None for none."""
+    together = [*dict.fromkeys(of_job + given)]
+    if len(together) > MOST_TAGS:
+        raise InvalidRun(f"tags: with those of the job these are {len(together)}, and {MOST_TAGS} are allowed.")
+    return json.dumps(together, ensure_ascii=False) if together else None

@@ -107,9 +107,15 @@ def _insert(new: NewRun) -> Run:
         payload=json.loads(new.payload),
         priority=new.priority,
         run_at=inserted.run_at,
+        expires_at=inserted.expires_at,
         created_at=inserted.created_at,
         max_attempts=new.max_attempts,
         delivery=new.delivery.value,
+        tags=json.loads(new.tags) if new.tags else None,
+        tenant=new.tenant,
+        user=new.user,
+        trace_id=new.trace_id,
+        metadata=json.loads(new.metadata) if new.metadata else None,
         replay_of_id=new.replay_of,
     )
     run._state.adding = False

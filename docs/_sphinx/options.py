@@ -35,6 +35,7 @@ TYPES = {
     "Delivery": '"at_least_once" | "at_most_once"',
     "Mode": '"fixed" | "exponential" | "custom"',
     "tuple[float, ...]": "list of float",
+    "tuple[str, ...]": "list of str",
 }
 """What one writes in the settings, where that is not the type of the field."""
 

@@ -22,7 +22,7 @@ Row: TypeAlias = Callable[[int], Run]
 Table: TypeAlias = "Callable[[], list[dict[str, Any]]]"
 Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 
-NOT_IN_NEW_RUN = {"blocked_on", "expires_at", "metadata"}
+NOT_IN_NEW_RUN = {"blocked_on"}
 
 
 @pytest.fixture

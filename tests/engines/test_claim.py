@@ -34,7 +34,7 @@ def test_a_claim_carries_all_that_an_attempt_needs(make_run: MakeRun, take: Take
         priority=5,
         max_attempts=4,
         delivery=Delivery.AT_MOST_ONCE,
-        metadata={"from": "you"},
+        metadata='{"from": "you"}',
     )
     Run.objects.filter(pk=run_id).update(attempt=9, failures=2, crashes=3, releases=4)
 

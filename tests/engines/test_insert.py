@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from datetime import timezone as fixed_offset
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -14,6 +15,9 @@ from django_jobqueue.states import Delivery, State
 from tests.engines.conftest import MakeRun, Row, Take
 
 pytestmark = pytest.mark.django_db
+
+NEW_YEAR = datetime(2031, 1, 1, tzinfo=UTC)
+SOON = datetime(2031, 1, 1, 0, 0, 30, 250, tzinfo=UTC)
 
 AWKWARD = [
     {"name": "Žofie Müller, 北京, 🎉"},
@@ -36,7 +40,7 @@ def test_a_new_run_is_due_at_once_by_the_clock_of_the_database(engine: Engine, r
     [inserted] = engine.insert("default", [NewRun(queue="mail", job="send")])
 
     run = row(inserted.id)
-    assert inserted == (run.pk, run.run_at, run.created_at)
+    assert inserted == (run.pk, run.run_at, run.created_at, None)
     assert before - timedelta(seconds=5) < run.created_at == run.run_at < timezone.now() + timedelta(seconds=5)
 
 
@@ -90,12 +94,48 @@ def test_names_may_hold_any_letters(engine: Engine, row: Row, name: str) -> None
 def test_every_field_of_a_new_run_is_stored(make_run: MakeRun, row: Row) -> None:
     first = make_run()
     fields = {"version": 7, "priority": -3, "max_attempts": 9, "delivery": Delivery.AT_MOST_ONCE, "replay_of": first}
+    labels = {"tags": '["a", "é"]', "tenant": "acme", "user": "7", "trace_id": "t1", "metadata": '{"from": ["you"]}'}
 
-    run = row(make_run("shop", queue="mail", job="send", **fields))
+    run = row(make_run("shop", queue="mail", job="send", **fields, **labels))
 
     assert (run.namespace, run.queue, run.job, run.version) == ("shop", "mail", "send", 7)
     assert (run.priority, run.max_attempts, run.delivery) == (-3, 9, Delivery.AT_MOST_ONCE)
     assert (run.replay_of_id, row(first).replay_of_id) == (first, None)
+    assert (run.tags, run.tenant, run.user, run.trace_id) == (["a", "é"], "acme", "7", "t1")
+    assert run.metadata == {"from": ["you"]}
+
+
+def test_runs_of_one_batch_may_have_different_fields(engine: Engine) -> None:
+    given: list[dict[str, Any]] = [{"tenant": "acme"}, {}, {"trace_id": "t1", "max_attempts": 2}, {"expires_at": SOON}]
+
+    engine.insert("default", [NewRun(queue="mail", job="send", **fields) for fields in given])
+
+    names = ("tenant", "trace_id", "max_attempts", "expires_at")
+    assert [*Run.objects.order_by("id").values(*names)] == [dict.fromkeys(names) | fields for fields in given]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expires_at"),
+    [
+        ({"run_at": NEW_YEAR}, None),
+        ({"run_at": NEW_YEAR, "expires_at": SOON}, SOON),
+        ({"run_at": NEW_YEAR, "expires_after_seconds": 1.5}, NEW_YEAR + timedelta(seconds=1.5)),
+        ({"run_at": NEW_YEAR, "delay_seconds": 60, "expires_after_seconds": 1}, NEW_YEAR + timedelta(seconds=61)),
+        ({"run_at": NEW_YEAR, "expires_at": SOON, "expires_after_seconds": 1}, SOON),
+    ],
+)
+def test_a_run_expires_at_its_time_or_so_long_after_it_is_due(
+    engine: Engine, row: Row, fields: dict[str, Any], expires_at: datetime | None
+) -> None:
+    [inserted] = engine.insert("default", [NewRun(queue="mail", job="send", **fields)])
+
+    assert inserted.expires_at == row(inserted.id).expires_at == expires_at
+
+
+def test_a_run_that_is_due_at_once_expires_so_long_from_now(engine: Engine) -> None:
+    [inserted] = engine.insert("default", [NewRun(queue="mail", job="send", expires_after_seconds=90.5)])
+
+    assert inserted.expires_at == inserted.created_at + timedelta(seconds=90.5)
 
 
 def test_a_new_run_has_nothing_behind_it(make_run: MakeRun, row: Row) -> None:
@@ -105,6 +145,7 @@ def test_a_new_run_has_nothing_behind_it(make_run: MakeRun, row: Row) -> None:
     assert (run.attempt, run.failures, run.crashes, run.snoozes, run.releases) == (0, 0, 0, 0, 0)
     assert (run.reason, run.worker, run.lease_until, run.started_at, run.finished_at) == (None,) * 5
     assert (run.result, run.error, run.max_attempts, run.blocked_on, run.cancel_requested_at) == (None,) * 5
+    assert (run.expires_at, run.tags, run.tenant, run.user, run.trace_id, run.metadata) == (None,) * 6
 
 
 def test_inserting_nothing_answers_nothing(engine: Engine) -> None:

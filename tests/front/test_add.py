@@ -10,15 +10,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
 from django_jobqueue import job, queues
-from django_jobqueue.errors import PayloadError
+from django_jobqueue.errors import InvalidRun, PayloadError
 from django_jobqueue.models import Run
 from django_jobqueue.queue import Queue
 from tests.front.conftest import Columns, send
@@ -57,6 +59,10 @@ def test_a_run_starts_pending_and_due_at_once(mail: Queue) -> None:
         {"delay_seconds": 0.25},
         {"priority": -7},
         {"max_attempts": 9},
+        {"expires_at": NEW_YEAR},
+        {"tags": ["a", "é"]},
+        {"tenant": "acme", "user": 7, "trace_id": "4bf92f3577b34da6"},
+        {"metadata": {"ip": "::1", "more": [1, {"a": None}]}},
         {"payload": {"to": "n1"}, "next_run_at": NEW_YEAR, "priority": 5, "max_attempts": 1},
     ],
 )
@@ -173,6 +179,97 @@ def test_a_project_without_time_zones_writes_moments_that_others_understand(
 
     with override_settings(USE_TZ=True):
         assert Run.objects.get().run_at == NEW_YEAR
+
+
+# --- Expiry ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expires_at", [NEW_YEAR, "2031-01-01T05:45:00+05:45"])
+def test_a_run_may_expire(mail: Queue, expires_at: Any) -> None:
+    assert mail.add("send", expires_at=expires_at).expires_at == Run.objects.get().expires_at == NEW_YEAR
+
+
+def test_by_default_a_run_waits_for_ever(mail: Queue) -> None:
+    assert mail.add("send").expires_at is None
+
+
+@pytest.mark.parametrize("when", [{}, {"delay_seconds": 60}, {"next_run_at": NEW_YEAR}])
+def test_the_runs_of_a_job_expire_so_long_after_they_are_due(mail: Queue, when: dict[str, Any]) -> None:
+    job(queue="mail", name="brief", expires_after_seconds=90)(send)
+
+    run = mail.add("brief", **when)
+
+    assert run.expires_at == run.run_at + 90 * SECOND == Run.objects.get().expires_at
+
+
+def test_the_expiry_of_a_run_wins_over_that_of_its_job(mail: Queue) -> None:
+    job(queue="mail", name="brief", expires_after_seconds=90)(send)
+
+    assert mail.add("brief", expires_at=NEW_YEAR).expires_at == NEW_YEAR
+
+
+def test_without_time_zones_an_expiry_is_local(mail: Queue, columns: Columns, local_time: ZoneInfo) -> None:
+    job(queue="mail", name="brief", expires_after_seconds=90)(send)
+
+    run = mail.add("send", expires_at=datetime(2031, 1, 1, 5, 45))  # noqa: DTZ001
+    brief = mail.add("brief")
+
+    assert run.expires_at == datetime(2031, 1, 1, 5, 45)  # noqa: DTZ001
+    assert brief.expires_at == brief.run_at + 90 * SECOND
+    assert [columns(run), columns(brief)] == [columns(run) for run in Run.objects.order_by("id")]
+
+
+# --- Labels ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("of_job", "given", "tags"),
+    [
+        ((), (), None),
+        ((), ["b", "a", "b"], ["b", "a"]),
+        ((), {"b", "a"}, ["a", "b"]),
+        (["x"], (), ["x"]),
+        (["x", "y"], ["a", "x"], ["x", "y", "a"]),
+    ],
+)
+def test_a_run_has_the_tags_of_its_job_and_its_own(
+    mail: Queue, of_job: list[str], given: Any, tags: list[str] | None
+) -> None:
+    job(queue="mail", name="tagged", tags=of_job)(send)
+
+    assert mail.add("tagged", tags=given).tags == Run.objects.get().tags == tags
+
+
+def test_the_tags_of_job_and_run_together_have_a_limit(mail: Queue) -> None:
+    job(queue="mail", name="tagged", tags=[f"job-{n}" for n in range(15)])(send)
+
+    assert mail.add("tagged", tags=["job-1", *"abcde"]).tags == [f"job-{n}" for n in range(15)] + [*"abcde"]
+    with pytest.raises(InvalidRun, match=r"^tags: with those of the job these are 21, and 20 are allowed\.$"):
+        mail.add("tagged", tags=[*"abcdef"])
+
+
+@pytest.mark.parametrize("argument", ["user", "tenant"])
+def test_users_and_tenants_are_kept_by_their_keys_as_text(mail: Queue, argument: str) -> None:
+    ada = User.objects.create_user("ada")
+    lazy = SimpleLazyObject(lambda: ada)
+
+    ways: list[Any] = [ada, lazy, ada.pk, str(ada.pk)]
+    for somebody in ways:
+        run = mail.add("send", **{argument: somebody})
+        assert getattr(run, argument) == getattr(Run.objects.get(pk=run.pk), argument) == str(ada.pk)
+
+
+def test_the_user_of_a_request_that_nobody_signed_is_nobody(mail: Queue) -> None:
+    assert mail.add("send", user=AnonymousUser()).user is None
+
+
+def test_changing_the_metadata_afterwards_changes_nothing(mail: Queue) -> None:
+    metadata: dict[str, Any] = {"list": [1]}
+    run = mail.add("send", metadata=metadata)
+
+    metadata["list"].append(2)
+
+    assert run.metadata == Run.objects.get().metadata == {"list": [1]}
 
 
 # --- Priority and attempts -------------------------------------------------------------------------------------------

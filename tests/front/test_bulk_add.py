@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, Group
 from django.db import transaction
 from pytest_django import DjangoAssertNumQueries
 
@@ -26,6 +27,12 @@ OPTIONS: dict[str, list[Any]] = {
     "delay_seconds": [0, 0.25, 3600, None],
     "priority": [-100, 0, 7, None],
     "max_attempts": [1, 1000, None],
+    "expires_at": [datetime(2031, 1, 1, tzinfo=UTC), "2031-01-01T02:00:00+02:00", None],
+    "tags": [["a", "b"], {"b", "a"}, (), None],
+    "tenant": ["acme", 7, None],
+    "user": [Group(pk=3), AnonymousUser(), "7", None],
+    "trace_id": ["4bf92f3577b34da6a3ce929d0e0e4736", None],
+    "metadata": [{"from": {"ip": "::1"}}, {}, None],
 }
 
 

@@ -158,6 +158,8 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "max_crashes": (7, 8, 9),
     "backoff": (FIXED | {"initial_seconds": 1}, FIXED | {"initial_seconds": 2}, FIXED | {"initial_seconds": 3}),
     "delivery": ("at_most_once", "at_least_once", "at_most_once"),
+    "expires_after_seconds": (60.0, 70.0, 80.0),
+    "tags": (("queue",), ("code",), ("settings",)),
 }
 
 

@@ -27,6 +27,7 @@ from tests.front.conftest import send
 pytestmark = pytest.mark.django_db
 
 NAIVE = datetime(2031, 1, 1)  # noqa: DTZ001
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def digest(reader: str, *, limit: int = 10, run: RunContext) -> None:
@@ -121,6 +122,44 @@ REFUSALS: list[tuple[dict[str, Any], type[JobQueueError], str]] = [
     ({"max_attempts": 0}, InvalidRun, "max_attempts: must be a whole number from 1 to 1000, got 0."),
     ({"max_attempts": 1001}, InvalidRun, "max_attempts: must be a whole number from 1 to 1000, got 1001."),
     ({"max_attempts": False}, InvalidRun, "max_attempts: must be a whole number from 1 to 1000, got False."),
+    ({"max_attempts": 10**9}, InvalidRun, "max_attempts: must be a whole number from 1 to 1000, got 1000000000."),
+    ({"expires_at": NAIVE}, InvalidRun, "expires_at: datetime.datetime(2031, 1, 1, 0, 0) has no time zone."),
+    ({"expires_at": "tomorrow"}, InvalidRun, "expires_at: must be a datetime, ISO-8601 text with date and time"),
+    ({"expires_at": 60}, InvalidRun, "expires_at: must be a datetime, ISO-8601 text with date and time"),
+    ({"expires_at": timedelta(1)}, InvalidRun, "expires_at: must be a moment, not a timedelta."),
+    ({"expires_at": "9999-12-31T23:59:59Z"}, InvalidRun, "expires_at: '9999-12-31T23:59:59Z' is more than ten years"),
+    ({"expires_at": "now"}, InvalidRun, "expires_at: 'now' is not later than the run is due, so it would never start."),
+    ({"expires_at": PAST}, InvalidRun, "expires_at: datetime.datetime(2020, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)"),
+    (
+        {"expires_at": "2031-01-01T00:00:00Z", "next_run_at": "2031-01-01T00:00:00Z"},
+        InvalidRun,
+        "expires_at: '2031-01-01T00:00:00Z' is not later than the run is due, so it would never start.",
+    ),
+    (
+        {"expires_at": timezone.now() + timedelta(days=1), "delay_seconds": 86401},
+        InvalidRun,
+        "expires_at: datetime.datetime(",
+    ),
+    ({"tags": "urgent"}, InvalidRun, "tags: must be a list of texts, got 'urgent'."),
+    ({"tags": ["a", 5]}, InvalidRun, "tags: must be text of 1 to 64 printable characters, got 5."),
+    ({"tags": ["x" * 65]}, InvalidRun, "tags: must be text of 1 to 64 printable characters, got 'xxxx"),
+    ({"tags": ["a\0"]}, InvalidRun, "tags: must be text of 1 to 64 printable characters, got 'a\\x00'."),
+    ({"tags": ["\ud800"]}, InvalidRun, "tags: must be text of 1 to 64 printable characters, got '\\ud800'."),
+    ({"tags": map(str, range(3))}, InvalidRun, "tags: must be a list of texts, got <map object"),
+    ({"tags": [str(n) for n in range(21)]}, InvalidRun, "tags: must be a list of at most 20 texts, got ['0', '1',"),
+    ({"tenant": ""}, InvalidRun, "tenant: must be text of 1 to 255 printable characters, got ''."),
+    ({"tenant": "x" * 256}, InvalidRun, "tenant: must be text of 1 to 255 printable characters, got 'xxxx"),
+    ({"tenant": 1.5}, InvalidRun, "tenant: must be text of 1 to 255 printable characters, got 1.5."),
+    ({"tenant": True}, InvalidRun, "tenant: must be text of 1 to 255 printable characters, got True."),
+    ({"user": Group(name="new")}, InvalidRun, "user: <Group: new> has no primary key yet. Save it first."),
+    ({"user": ["ada"]}, InvalidRun, "user: must be text of 1 to 255 printable characters, got ['ada']."),
+    ({"user": "a\nb"}, InvalidRun, "user: must be text of 1 to 255 printable characters, got 'a\\nb'."),
+    ({"trace_id": "x" * 65}, InvalidRun, "trace_id: must be text of 1 to 64 printable characters, got 'xxxx"),
+    ({"trace_id": 5}, InvalidRun, "trace_id: must be text of 1 to 64 printable characters, got 5."),
+    ({"metadata": ["a"]}, InvalidRun, "metadata: must be a mapping of names to values, got ['a']."),
+    ({"metadata": {"at": NAIVE}}, PayloadError, 'metadata["at"]: datetime is not JSON. Pass its isoformat().'),
+    ({"metadata": {1: 2}}, PayloadError, "metadata: the key 1 is not text."),
+    ({"metadata": {"a": "x" * 300_000}}, PayloadError, "metadata: takes 300008 bytes as JSON, and 262144 are allowed."),
 ]
 
 
@@ -186,6 +225,11 @@ def test_an_argument_that_there_is_not_is_refused_as_python_does(mail: Queue) ->
 def test_a_job_whose_name_is_not_text_is_refused_as_well(mail: Queue, name: Any) -> None:
     with pytest.raises(UnknownJob, match="is not a job of queue 'mail'"):
         mail.add(name)
+
+
+def test_a_key_beyond_all_integers_is_refused(mail: Queue) -> None:
+    with pytest.raises(InvalidRun, match=r"^tenant: must be text of 1 to 255 printable characters, got <int>\.$"):
+        mail.add("send", tenant=10**5000)
 
 
 def test_a_delay_beyond_all_floats_is_refused(mail: Queue) -> None:

@@ -95,6 +95,8 @@ def test_a_job_has_the_documented_defaults() -> None:
             mode="exponential", initial_seconds=1.0, max_seconds=60.0, multiplier=2.0, jitter=0.2, delays_seconds=()
         ),
         delivery=Delivery.AT_LEAST_ONCE,
+        expires_after_seconds=None,
+        tags=(),
     )
 
 
@@ -332,6 +334,16 @@ def test_a_section_must_be_a_mapping(jobqueue: Any, path: str) -> None:
         ("max_crashes", 0, "a whole number from 1 to 1000, got 0"),
         ("max_crashes", 1001, "a whole number from 1 to 1000, got 1001"),
         ("delivery", "exactly_once", "one of 'at_least_once', 'at_most_once', got 'exactly_once'"),
+        ("expires_after_seconds", 0, "a number from 1 to 31622400, got 0"),
+        ("expires_after_seconds", 31622401, "a number from 1 to 31622400, got 31622401"),
+        ("expires_after_seconds", "60", "a number from 1 to 31622400, got '60'"),
+        ("tags", "urgent", "a list of texts, got 'urgent'"),
+        ("tags", {"urgent": 1}, "a list of texts, got {'urgent': 1}"),
+        ("tags", ["a", ""], "text of 1 to 64 printable characters, got ''"),
+        ("tags", ["a", 5], "text of 1 to 64 printable characters, got 5"),
+        ("tags", ["a\n"], "text of 1 to 64 printable characters, got 'a\\n'"),
+        ("tags", ["x" * 65], f"text of 1 to 64 printable characters, got '{'x' * 65}'"),
+        ("tags", [0] * 21, f"a list of at most 20 texts, got {[0] * 21}"),
         ("delivery", ["at_most_once"], "one of 'at_least_once', 'at_most_once', got ['at_most_once']"),
         pytest.param("priority", 10**5000, "a whole number from -100 to 100, got <int>", id="endless-priority"),
         pytest.param("lease_seconds", 10**5000, "a number from 1 to 86400, got <int>", id="endless-lease"),
@@ -358,7 +370,17 @@ def test_the_bounds_of_queue_options_belong_to_them(option: str, value: Any) -> 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("priority", -100), ("priority", 100), ("max_attempts", 1), ("max_crashes", 1000)],
+    [
+        ("priority", -100),
+        ("priority", 100),
+        ("max_attempts", 1),
+        ("max_crashes", 1000),
+        ("expires_after_seconds", 1),
+        ("expires_after_seconds", 366 * 86400),
+        ("expires_after_seconds", None),
+        ("tags", ()),
+        ("tags", tuple("abcdefghijklmnopqrst")),
+    ],
 )
 def test_the_bounds_of_job_options_belong_to_them(option: str, value: Any) -> None:
     assert parse_job_options("@job", {option: value}) == {option: value}

@@ -1,0 +1,94 @@
+"""The arguments of ``add()``, checked one by one. Each error is an InvalidRun that begins with the argument's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+from django.utils import timezone
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.conf.options import Parser, label, tags, whole
+from django_jobqueue.errors import ConfigError, InvalidRun, nearest, shown
+from django_jobqueue.jobs import moments
+from django_jobqueue.payloads import MAX_INTEGER, MIN_INTEGER, encode_json
+
+T = TypeVar("T")
+Check: TypeAlias = Callable[[str, Any], Any]
+
+_label = label(255)
+
+
+def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is *given*, as the fields of a NewRun. An argument that is None is not given."""
+    fields = {}
+    for argument, value in given.items():
+        if argument not in CHECKS:
+            raise InvalidRun(f"{shown(argument)} is not an argument. {nearest(argument, CHECKS)}")
+        if value is not None:
+            field, check = CHECKS[argument]
+            fields[field] = check(argument, value)
+    return fields
+
+
+def _as_option(parse: Parser[T]) -> Callable[[str, object], T]:
+    """Check an argument that is parsed as an option of the settings is."""
+
+    def check(argument: str, value: object) -> T:
+        try:
+            return parse(argument, value)
+        except ConfigError as error:
+            raise InvalidRun(f"{error}.") from None
+
+    return check
+
+
+def _moment(argument: str, value: object) -> object:
+    return moments.moment(value, argument)
+
+
+def _delay(argument: str, value: object) -> float:
+    return moments.delay(value, argument)
+
+
+def _expiry(argument: str, value: object) -> object:
+    return moments.moment(value, argument) or timezone.now()
+
+
+def _user(argument: str, value: object) -> str | None:
+    """Nobody, where it is the user of a request that nobody signed."""
+    return None if getattr(value, "is_anonymous", False) else _key(argument, value)
+
+
+def _key(argument: str, value: object) -> str:
+    """The primary key of a model's instance, a whole number, or text; as text."""
+    key: Any = value
+    if hasattr(value, "pk"):
+        if value.pk is None:
+            raise InvalidRun(f"{argument}: {shown(value)} has no primary key yet. Save it first.")
+        key = str(value.pk)
+    elif isinstance(value, int) and not isinstance(value, bool) and MIN_INTEGER <= value <= MAX_INTEGER:
+        key = str(value)
+    return _as_option(_label)(argument, key)
+
+
+def _metadata(argument: str, value: object) -> str | None:
+    """A mapping of JSON values, as JSON text; None for an empty one."""
+    if not isinstance(value, Mapping):
+        raise InvalidRun(f"{argument}: must be a mapping of names to values, got {shown(value)}.")
+    return encode_json(dict(value), root=argument, max_bytes=get_config().payload_max_bytes) if value else None
+
+
+CHECKS: Mapping[str, tuple[str, Check]] = {
+    "next_run_at": ("run_at", _moment),
+    "delay_seconds": ("delay_seconds", _delay),
+    "priority": ("priority", _as_option(whole(-100, 100))),
+    "max_attempts": ("max_attempts", _as_option(whole(1, 1000))),
+    "expires_at": ("expires_at", _expiry),
+    "tags": ("tags", _as_option(tags)),
+    "tenant": ("tenant", _key),
+    "user": ("user", _user),
+    "trace_id": ("trace_id", _as_option(label(64))),
+    "metadata": ("metadata", _metadata),
+}
+"""The arguments by name: the field of a NewRun that each one sets, and how it is checked."""
