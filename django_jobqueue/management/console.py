@@ -16,6 +16,7 @@ from django.db import connections
 from django_jobqueue import __version__
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim, LostRun, Settlement
+from django_jobqueue.management.printable import encodable, printable, printable_lines
 from django_jobqueue.states import Outcome, State
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.runner import Ended
@@ -63,7 +64,7 @@ class Console(Observer):
         line = self._line(ended.claim, settlement, state, _duration(ended.seconds))
         self._write(line, self._style_of(state, settlement))
         if settlement.traceback and self._verbosity >= 2:
-            self._write(settlement.traceback.rstrip())
+            self._write(printable_lines(settlement.traceback.rstrip()))
 
     def reaped(self, lost: LostRun, settlement: Settlement, state: State) -> None:
         self._write(self._line(lost, settlement, state, "-"), self._style_of(state, settlement))
@@ -75,7 +76,7 @@ class Console(Observer):
         told = [
             part for part in (settlement.error, _place(settlement.traceback), _consequence(settlement, state)) if part
         ]
-        return f"{now} {mark} {name:<30} #{run.id:<8} {duration:>8}  {'; '.join(told)}".rstrip()
+        return f"{now} {mark} {name:<30} #{run.id:<8} {duration:>8}  {printable('; '.join(told))}".rstrip()
 
     def _style_of(self, state: State, settlement: Settlement) -> str:
         if state == State.COMPLETED:
@@ -87,8 +88,7 @@ class Console(Observer):
     def _write(self, line: str, style: str = "") -> None:
         if self._verbosity == 0:
             return
-        encoding = getattr(self._out, "encoding", None) or "utf-8"
-        line = line.encode(encoding, "replace").decode(encoding)
+        line = encodable(line, self._out)
         try:
             self._out.write(getattr(self._style, style)(line) if style else line)
             self._out.flush()

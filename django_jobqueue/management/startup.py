@@ -1,12 +1,9 @@
-"""What must be true before a worker starts."""
+"""What must be true of the database before a command can work, and what is said where it is not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from django.core.management.base import CommandError
-from django.db import connections
+from django.db import Error, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from django_jobqueue.conf import get_config
@@ -15,24 +12,31 @@ from django_jobqueue.worker.connections import DATABASE_AWAY
 APP = "django_jobqueue"
 
 
-@contextmanager
-def answering_database() -> Iterator[None]:
-    """Raise CommandError, on one line, where the database does not answer in the block."""
-    try:
-        yield
-    except DATABASE_AWAY as error:
-        alias = get_config().database
-        raise CommandError(f"Database {alias!r} does not answer: {' '.join(str(error).split())}") from error
-
-
 def require_tables(alias: str) -> None:
     """Raise CommandError where the database *alias* does not answer, or lacks tables that this release needs."""
     connection = connections[alias]
-    with answering_database():
+    try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan([node for node in executor.loader.graph.leaf_nodes() if node[0] == APP])
+    except DATABASE_AWAY as error:
+        raise CommandError(f"Database {alias!r} does not answer: {_on_one_line(error)}") from error
     if missing:
         option = "" if alias == "default" else f" --database {alias}"
         raise CommandError(
             f"The tables in database {alias!r} are not those of this release. Run: manage.py migrate {APP}{option}"
         )
+
+
+def refusal(error: Error) -> str:
+    """Why a database raised *error*: it is away, or lacks our tables; or else what it says itself."""
+    try:
+        require_tables(get_config().database)
+    except CommandError as known:
+        return str(known)
+    except Error:  # it answers nothing at all
+        pass
+    return f"The database refused: {_on_one_line(error)}"
+
+
+def _on_one_line(error: Error) -> str:
+    return " ".join(str(error).split())

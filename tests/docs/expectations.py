@@ -18,10 +18,12 @@ COMMENT = re.compile(r"# (?P<kind>->|raises) (?P<text>.+)$")
 
 VOLATILE = [
     (r"\b\d+\.\d+\.\d+\b", "<version>"),
+    (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]+\b", "<moment>"),
     (r"\b\d\d:\d\d:\d\d\b", "<time>"),
     (r"\S+\.(py|md):\d+\b", "<place>"),
     (r"\S+:\d+:[0-9a-f]{8}\b", "<worker>"),
     (r"#\d+\b", "<run>"),
+    (r"(?m)^\d+$", "<run>"),
     (r"\b\d+(\.\d+)? m?s\b", "<duration>"),
     (r"\b(SQLite|PostgreSQL)\b", "<database>"),
 ]

@@ -1,4 +1,4 @@
-"""Every ``manage.py runjobs`` that the documentation tells to start would start."""
+"""Every command of ours that the documentation tells to call can be called so."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from django.core.management import load_command_class
 
 from tests.docs.pages import blocks, pages
 
-SHELL_FORM = re.compile(r"manage\.py runjobs(?P<arguments>[^\n#]*)")
-LIST_FORM = re.compile(r'\["python", "manage\.py", "runjobs"(?P<arguments>[^\]\n]*)\]')
+NAMES = [module.name for module in iter_modules(import_module("django_jobqueue.management.commands").__path__)]
+
+SHELL_FORM = re.compile(rf"manage\.py (?P<name>{'|'.join(NAMES)})\b(?P<arguments>[^\n#|>)]*)")
+LIST_FORM = re.compile(r'\["python", "manage\.py", "(?P<name>runjobs)"(?P<arguments>[^\]\n]*)\]')
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_its_arguments_exist(page: Path) -> None:
-    parser = load_command_class("django_jobqueue", "runjobs").create_parser("manage.py", "runjobs")
-
-    for arguments in started(page):
-        parser.parse_args(arguments)  # would exit
+    for name, arguments in called(page):
+        load_command_class("django_jobqueue", name).create_parser("manage.py", name).parse_args(arguments)  # would exit
 
 
-def started(page: Path) -> Iterator[list[str]]:
-    """The arguments of each ``runjobs`` in a block of *page*."""
+def called(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """The name and the arguments of each command in a block of *page*."""
     for block in blocks(page):
-        yield from (shlex.split(found["arguments"]) for found in SHELL_FORM.finditer(block.text))
-        yield from (json.loads(f'[""{found["arguments"]}]')[1:] for found in LIST_FORM.finditer(block.text))
+        for found in SHELL_FORM.finditer(block.text):
+            yield found["name"], shlex.split(found["arguments"])
+        for found in LIST_FORM.finditer(block.text):
+            yield found["name"], json.loads(f'[""{found["arguments"]}]')[1:]

@@ -119,6 +119,21 @@ def test_an_error_of_several_lines_is_told_on_one() -> None:
     assert len(lines) == 1
 
 
+def test_an_error_gives_no_orders_to_the_terminal() -> None:
+    @job(max_attempts=1)
+    def fall() -> None:
+        raise ValueError("\x1b[2J\u202egone")
+
+    queues.default.add("fall")
+
+    lines = drain(verbosity=2)
+
+    assert "\x1b" not in "".join(lines)
+    assert "\u202e" not in "".join(lines)
+    assert r"ValueError: \x1b[2J\u202egone" in lines[0]
+    assert lines[-1] == r"ValueError: \x1b[2J\u202egone"
+
+
 def test_a_run_whose_worker_vanished_is_told(lose: Lose) -> None:
     @job
     def note() -> None:
@@ -238,6 +253,16 @@ def test_an_unknown_queue_is_refused_with_the_nearest_name(settings: Any) -> Non
         call_command("runjobs", "notfications", drain=True)
 
 
+def test_a_server_beside_a_worker_that_drains_is_refused() -> None:
+    with pytest.raises(CommandError, match="argument --with-runserver: not allowed with argument --drain"):
+        call_command("runjobs", "--drain", "--with-runserver")
+
+
+def test_an_empty_name_is_no_queue() -> None:
+    with pytest.raises(CommandError, match=r"'' is not a queue\. Known: default\."):
+        call_command("runjobs", "", drain=True)
+
+
 def test_no_queue_at_all_is_refused(settings: Any) -> None:
     settings.JOBQUEUE = {"queues": {"default": {"run_on_startup": False}}}
 
@@ -246,8 +271,17 @@ def test_no_queue_at_all_is_refused(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("concurrency", "0"), ("concurrency", "many"), ("grace", "-1"), ("grace", "inf")]
+    ("option", "value"),
+    [
+        ("concurrency", "0"),
+        ("concurrency", "many"),
+        ("concurrency", "1000000"),
+        ("processes", "-1"),
+        ("grace", "-1"),
+        ("grace", "inf"),
+        ("grace", "nan"),
+    ],
 )
 def test_impossible_numbers_are_refused(option: str, value: str) -> None:
-    with pytest.raises(CommandError, match=f"--{option}.*must be a number of at least"):
+    with pytest.raises(CommandError, match=f"--{option}.*must be a number from"):
         call_command("runjobs", f"--{option}={value}", "--drain")

@@ -5,32 +5,34 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptionalAction
-from collections.abc import Callable
+from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
-from django.core.management.color import no_style
+from django.core.management.base import CommandError
 from django.db import connections
 from django.utils.autoreload import get_child_arguments
 
 from django_jobqueue.conf import get_config
+from django_jobqueue.conf.config import DAY_SECONDS
 from django_jobqueue.errors import nearest
+from django_jobqueue.management.arguments import number
+from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
 from django_jobqueue.management.json_lines import JSONLines
 from django_jobqueue.management.reloading import work_until_code_changes
-from django_jobqueue.management.startup import answering_database, require_tables
+from django_jobqueue.management.startup import require_tables
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.supervisor import Program, Supervisor
 from django_jobqueue.worker.worker import Worker
 
 
-class Command(BaseCommand):
+class Command(JobQueueCommand):
     """The face of ``worker.Worker``: arguments in, lines out, signals passed on."""
 
+    requires_system_checks = "__all__"
     help = "Works queues: claims their runs, calls their jobs, records how they ended. Stops on SIGTERM or Ctrl-C."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,31 +40,36 @@ class Command(BaseCommand):
         add("queues", nargs="*", metavar="queue", help="Work these queues. Default: all with run_on_startup.")
         add(
             "--concurrency",
-            type=_number(int, 1),
+            type=number(int, 1, 1000),
             metavar="N",
             help="Work N runs at once in each process. Default: worker.concurrency.",
         )
-        add("--processes", type=_number(int, 1), metavar="N", default=1, help="Start N worker processes. Default: 1.")
+        add(
+            "--processes",
+            type=number(int, 1, 1000),
+            metavar="N",
+            default=1,
+            help="Start N worker processes. Default: 1.",
+        )
         add(
             "--grace",
-            type=_number(float, 0),
+            type=number(float, 0, DAY_SECONDS),
             metavar="SECONDS",
             help="When told to stop, let running jobs go on for so long. Default: worker.grace_seconds.",
         )
-        add("--drain", action="store_true", help="Exit when no run can be claimed any more.")
+        end = parser.add_mutually_exclusive_group()  # a server is never done
+        end.add_argument("--drain", action="store_true", help="Exit when no run can be claimed any more.")
+        end.add_argument(
+            "--with-runserver", nargs="?", const="", metavar="ADDRESS", help="Run the development server beside it."
+        )
         add(
             "--reload",
             action=BooleanOptionalAction,
             default=settings.DEBUG,
             help="Start anew when code changes, after running jobs have ended. Default: as DEBUG.",
         )
-        add("--with-runserver", nargs="?", const="", metavar="ADDRESS", help="Run the development server beside it.")
         add("--log-format", choices=["text", "json"], default="text", help="Lines for people, or for programs.")
         add("--supervised", action="store_true", help=SUPPRESS)
-
-    def check(self, *args: Any, **options: Any) -> None:
-        with answering_database():  # from Django 6.1 on, the checks of models connect to it
-            super().check(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         queues = _known(options["queues"])
@@ -103,8 +110,7 @@ class Command(BaseCommand):
         verbosity = 0 if sys.stdout is None else options["verbosity"]  # a daemon may be started without any output
         if options["log_format"] == "json":
             return JSONLines(self.stdout, verbosity=verbosity)
-        style = no_style() if os.environ.get("NO_COLOR") else self.style
-        return Console(self.stdout, style, verbosity=verbosity, banner=not options["supervised"])
+        return Console(self.stdout, self.style, verbosity=verbosity, banner=not options["supervised"])
 
 
 def _programs(options: dict[str, Any]) -> list[Program]:
@@ -131,16 +137,3 @@ def _known(names: list[str]) -> list[str]:
     if not chosen:
         raise CommandError("No queue has run_on_startup: name the queues to work.")
     return chosen
-
-
-def _number(kind: Callable[[str], float], least: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value < float("inf"):
-            raise ArgumentTypeError(f"must be a number of at least {least}, got {text!r}.")
-        return value
-
-    return parse

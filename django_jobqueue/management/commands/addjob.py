@@ -1,0 +1,143 @@
+"""``manage.py addjob``: add a run of a job."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from itertools import takewhile
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.errors import nearest, shown
+from django_jobqueue.jobs import registry
+from django_jobqueue.management.arguments import add_format, duration, json_object, moment
+from django_jobqueue.management.command import JobQueueCommand
+from django_jobqueue.management.output import as_json
+from django_jobqueue.management.printable import printable
+from django_jobqueue.management.waiting import STILL_GOING, wait_for_end
+from django_jobqueue.models import Run
+from django_jobqueue.operations.new_runs import AddOptions
+from django_jobqueue.operations.runs import enqueue
+from django_jobqueue.states import FINAL_STATES, State
+
+
+class Command(JobQueueCommand):
+    """The face of ``operations.runs.enqueue``: each of its options is one of ours."""
+
+    help = "Adds a run of a job, and prints its id."
+
+    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **options)
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]  # words may follow options
+        return parser
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add(
+            "words",
+            nargs="+",
+            metavar="word",
+            help="The job, as queue.job or as queue job; then its arguments, as key=value. A value is JSON where it "
+            "can be read as JSON, and else text.",
+        )
+        payload = parser.add_mutually_exclusive_group()
+        payload.add_argument("--payload", type=json_object, metavar="JSON", help="The arguments as a JSON object.")
+        payload.add_argument("--payload-file", metavar="PATH", help="The file of that object; - is standard input.")
+        add("--at", type=moment, dest="next_run_at", metavar="MOMENT", help="Start it then: 2030-02-28T09:00.")
+        add("--delay", type=duration, dest="delay_seconds", metavar="DURATION", help="Start it after 90, 5m, 1h30m.")
+        add("--priority", type=int, metavar="N", help="From -100 to 100, higher first. Default: the job's.")
+        add("--max-attempts", type=int, metavar="N", help="Give up after so many failures. Default: the job's.")
+        add("--expires-at", type=moment, metavar="MOMENT", help="Cancel it, if it has not been started by then.")
+        add("--tag", action="append", dest="tags", metavar="TEXT", help="A label; may be given several times.")
+        add("--tenant", metavar="KEY", help="Whom it is for.")
+        add("--user", metavar="KEY", help="Who wants it.")
+        add("--trace-id", metavar="TEXT", help="The trace that it belongs to.")
+        add("--metadata", type=json_object, metavar="JSON", help="More about it, as a JSON object.")
+        add(
+            "--wait",
+            nargs="?",
+            type=duration,
+            const=inf,
+            metavar="DURATION",
+            help=f"Wait until it has ended, and print its result. Exit with 1 where it ended badly, and with "
+            f"{STILL_GOING} where it has not ended in time.",
+        )
+        add_format(parser, "text", "json")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        queue, job, words = _named(options["words"])
+        payload = {**_payload(options), **dict(map(_argument, words))}
+        given = {name: options[name] for name in AddOptions.__annotations__ if options.get(name) is not None}
+        run = enqueue(queue, job, payload, **given)
+        if options["wait"] is None:
+            self._tell(run, str(run.pk), options)
+            return
+        self.note(f"Run {run.pk} was added. Waiting for its end.")
+        run = wait_for_end(run.pk, options["wait"])
+        self._tell(run, json.dumps(run.result), options)
+        _exit_as(run)
+
+    def _tell(self, run: Run, text: str, options: dict[str, Any]) -> None:
+        self.answer(as_json(_facts(run)) if options["format"] == "json" else text)
+
+
+def _named(words: list[str]) -> tuple[str, str, list[str]]:
+    """The queue and the job that the first one or two *words* name, and the words after them."""
+    names = list(takewhile(lambda word: "=" not in word, words))
+    rest = words[len(names) :]
+    if len(names) == 2:
+        return names[0], names[1], rest
+    if len(names) != 1:
+        raise CommandError("Name one job first, as queue.job or as queue job; then its arguments, as key=value.")
+    jobs = [(queue, job) for queue in get_config().queues for job in registry.names(queue)]
+    found = [(queue, job) for queue, job in jobs if f"{queue}.{job}" == names[0]]
+    if not found:
+        known = nearest(names[0], [f"{queue}.{job}" for queue, job in jobs])
+        raise CommandError(f"{names[0]!r} is not a job. {known}")
+    if len(found) > 1:
+        raise CommandError(f"{names[0]!r} means more than one job: give queue and job as two words.")
+    [(queue, job)] = found
+    return queue, job, rest
+
+
+def _argument(word: str) -> tuple[str, object]:
+    key, equals, text = word.partition("=")
+    if not equals or not key:
+        raise CommandError(f"{shown(word)} is not an argument of the job: write key=value.")
+    try:
+        return key, json.loads(text)
+    except (ValueError, RecursionError):
+        return key, text
+
+
+def _payload(options: dict[str, Any]) -> dict[str, Any]:
+    path = options["payload_file"]
+    if path is None:
+        return options["payload"] or {}
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        return json_object(text)
+    except (OSError, UnicodeError, ArgumentTypeError) as error:
+        raise CommandError(f"--payload-file: {error}") from error
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What programs want to know of a run that they have added."""
+    facts = {"id": run.pk, "queue": run.queue, "job": run.job, "added": run.added, "state": run.state}
+    if run.state not in FINAL_STATES:
+        return facts | {"run_at": run.run_at}
+    return facts | {"reason": run.reason, "result": run.result, "error": run.error, "finished_at": run.finished_at}
+
+
+def _exit_as(run: Run) -> None:
+    """Raise CommandError, unless *run* is completed."""
+    if run.state not in FINAL_STATES:
+        raise CommandError(f"Run {run.pk} has not ended in time: it is {run.state}.", returncode=STILL_GOING)
+    if run.state != State.COMPLETED:
+        error = f": {printable(run.error)}" if run.error else "."
+        raise CommandError(f"Run {run.pk} is {run.state.replace('_', '-')} ({run.reason}){error}")

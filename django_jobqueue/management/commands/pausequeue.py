@@ -1,0 +1,42 @@
+"""``manage.py pausequeue``: let no worker claim runs of a queue."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from django_jobqueue.management.arguments import add_format, add_reason, duration, moment
+from django_jobqueue.management.command import JobQueueCommand, operator
+from django_jobqueue.management.output import as_json, local
+from django_jobqueue.operations.queues import pause_queue
+
+
+class Command(JobQueueCommand):
+    help = "Pauses a queue: no worker claims its runs. What runs goes on, and adding goes on too."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("queue", help="The queue to pause.")
+        end = parser.add_mutually_exclusive_group()
+        end.add_argument("--until", type=moment, metavar="MOMENT", help="Resume by itself then: 2030-02-28T09:00.")
+        end.add_argument(
+            "--for", type=duration, dest="seconds", metavar="DURATION", help="Resume by itself after 90, 5m, 1h30m, 2d."
+        )
+        add_reason(parser)
+        add_format(parser, "text", "json")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        queue, until = options["queue"], options["until"]
+        if options["seconds"] is not None:
+            until = timezone.now() + timedelta(seconds=options["seconds"])
+        if until is not None and until <= timezone.now():
+            raise CommandError(f"--until: {local(until)} is over.")
+        pause_queue(queue, actor=operator(), reason=options["reason"], until=until)
+        if options["format"] == "json":
+            self.answer(as_json({"queue": queue, "paused": True, "until": until}))
+        else:
+            end = f" until {local(until)}" if until else ""
+            self.answer(f"Queue {queue!r} is paused{end}. To end it: manage.py resumequeue {queue}")

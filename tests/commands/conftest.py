@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any, NamedTuple, TypeAlias
+
+import pytest
+from django.core.management import call_command
+from pytest_django import Settings
+
+from django_jobqueue import job, queues
+from django_jobqueue.jobs import JobRegistry, registry
+from django_jobqueue.queue import Queue
+
+
+class Told(NamedTuple):
+    """What a command wrote."""
+
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+Command: TypeAlias = Callable[..., Told]
+
+
+def command(name: str, *arguments: str, **options: Any) -> Told:
+    """Call a command of ours as the command line does, but for its process."""
+    out, err = StringIO(), StringIO()
+    call_command(name, *arguments, no_color=True, stdout=out, stderr=err, **options)
+    return Told(out.getvalue(), err.getvalue())
+
+
+def send(to: str, subject: str = "", copies: int = 0) -> str:
+    """Send one letter."""
+    return f"sent to {to}"
+
+
+@pytest.fixture(autouse=True)
+def new_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test begin without a job, as a new process does; what it declares goes with it."""
+    monkeypatch.setattr(registry, "__dict__", vars(JobRegistry()))
+
+
+@pytest.fixture
+def mail(settings: Settings) -> Queue:
+    """A queue of which ``send`` is a job."""
+    settings.JOBQUEUE = {"queues": {"mail": {}}}
+    job(queue="mail")(send)
+    return queues.mail
