@@ -6,6 +6,8 @@ import hypothesis
 import pytest
 from django.db import connection
 
+from tests.listening import Listener
+
 hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("suite")
 
@@ -23,3 +25,12 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JOBQUEUE_TEST_DATABASE_NAME", str(connection.settings_dict["NAME"]))
         yield
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    """Listens to all events, until the test ends."""
+    listener = Listener()
+    listener.connect()
+    yield listener
+    listener.disconnect()

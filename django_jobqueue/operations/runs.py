@@ -16,6 +16,7 @@ from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import RunNotEnded, RunNotFound
 from django_jobqueue.models import Run, RunQuerySet
 from django_jobqueue.operations.activities import record
+from django_jobqueue.operations.announcements import announce_cancelled, announce_enqueued
 from django_jobqueue.operations.new_runs import AddOptions, new_run, new_runs
 from django_jobqueue.payloads import MAX_INTEGER
 from django_jobqueue.states import FINAL_STATES
@@ -43,7 +44,9 @@ def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int]:
     ids: list[int] = []
     with transaction.atomic(using=config.database):
         while chunk := list(islice(waiting, CHUNK)):
-            ids += [inserted.id for inserted in engine.insert(config.namespace, chunk)]
+            inserted = engine.insert(config.namespace, chunk)
+            ids += [row.id for row in inserted]
+            announce_enqueued(chunk, inserted)
     return ids
 
 
@@ -62,9 +65,13 @@ def cancel(run_id: int | str, *, actor: str, reason: str = "") -> bool:
     """
     runs = _runs(run_id)
     with transaction.atomic(using=get_config().database):
-        changed = bool(runs.cancel_pending() or runs.request_cancel())
+        cancelled = runs.cancel_pending()
+        changed = bool(cancelled or runs.request_cancel())
         if changed:
-            record("jobs.cancel", actor=actor, reason=reason, run=get(run_id))
+            run = get(run_id)
+            record("jobs.cancel", actor=actor, reason=reason, run=run)
+            if cancelled:
+                announce_cancelled([run])
     if not changed:
         get(run_id)
     return changed
@@ -98,6 +105,7 @@ def _runs(run_id: int | str) -> RunQuerySet:
 def _insert(new: NewRun) -> Run:
     config = get_config()
     [inserted] = engine_for(config.database).insert(config.namespace, [new])
+    announce_enqueued([new], [inserted])
     run = Run(
         id=inserted.id,
         namespace=config.namespace,

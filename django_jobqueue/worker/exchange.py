@@ -59,15 +59,18 @@ class Exchange:
         self._leases.drop(attempt.claim.ref for attempt in ended)
         return Trade(_with_states(ended, states), claims, more)
 
-    def release(self, claims: Sequence[Claim], delay_seconds: float) -> None:
-        """Hand back claims of which no user code ran."""
-        self._engine.release([claim.ref for claim in claims], delay_seconds=delay_seconds)
+    def release(self, claims: Sequence[Claim], delay_seconds: float) -> list[Claim]:
+        """Hand back claims of which no user code ran; answer with those that were cancelled instead."""
+        states = self._engine.release([claim.ref for claim in claims], delay_seconds=delay_seconds)
         self._leases.drop(claim.ref for claim in claims)
+        return [claim for claim in claims if states.get(claim.ref) == State.CANCELLED]
 
-    def abandon(self, claims: Sequence[Claim]) -> None:
+    def abandon(self, claims: Sequence[Claim]) -> list[tuple[Ended, State]]:
         """Settle attempts that are still running, because this process is about to end."""
-        self._engine.settle([_abandoned(claim) for claim in claims])
+        ended = [Ended(claim, _abandoned(claim)) for claim in claims]
+        states = self._engine.settle([attempt.settlement for attempt in ended])
         self._leases.drop(claim.ref for claim in claims)
+        return _with_states(ended, states)
 
     def seconds_until_due(self) -> float | None:
         """Seconds until a run can be claimed; 0 or less where one is due, but not to be had now."""

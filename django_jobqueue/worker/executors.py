@@ -36,13 +36,14 @@ class Executor(Protocol):
 class Executors:
     """All executors of a worker, which share its slots: at most *slots* attempts run at once.
 
-    A claim beyond that waits here for a slot. *on_ended* is called in the thread of the attempt.
+    A claim beyond that waits here for a slot. *on_ended* is called in the thread of the attempt, *on_start* in any.
     """
 
-    def __init__(self, slots: int, on_ended: Callable[[Ended], None]) -> None:
+    def __init__(self, slots: int, on_start: Callable[[Claim], None], on_ended: Callable[[Ended], None]) -> None:
         self._slots = self._free = slots
         self._waiting: deque[tuple[Claim, JobDefinition]] = deque()
         self._lock = threading.Lock()
+        self._on_start = on_start
         self._on_ended = on_ended
         self._threads = ThreadExecutor(self._ended)
         self._asyncio = AsyncioExecutor(self._ended)
@@ -72,6 +73,7 @@ class Executors:
 
     def _start(self, claim: Claim, job: JobDefinition) -> None:
         executor: Executor = self._asyncio if job.is_async else self._threads
+        self._on_start(claim)
         executor.start(claim, job)
 
     def _ended(self, ended: Ended) -> None:

@@ -43,6 +43,9 @@ UNKNOWN_JOB_DELAY_SECONDS = 30.0
 UNKNOWN_JOB_RELEASES = 120
 """How often it is put back, an hour in all, before it ends as failed."""
 
+LAST_SECONDS = 1.0
+"""What observers get to come to their end, even where the grace is over."""
+
 BUSY_LOOK_SECONDS = 0.05
 """How soon a worker looks again after a turn that did something, but found its queues empty."""
 
@@ -81,7 +84,7 @@ class Worker:
         self._leases = Leases()
         self._exchange = Exchange(self.name, queues, self._leases)
         self._inbox: SimpleQueue[Ended | None] = SimpleQueue()
-        self._executors = Executors(self.concurrency, self._inbox.put)
+        self._executors = Executors(self.concurrency, observer.attempt_started, self._inbox.put)
         self._pace = Pace(self.concurrency)
 
         self._ended: list[Ended] = []
@@ -168,9 +171,10 @@ class Worker:
             self._pace.begin()
         trade = self._exchange.trade(self._ended, wanted)
         self._ended = []
+        self._observer.attempts_settled(
+            trade.settled
+        )  # first: a run that is tried again at once may be among the claims
         self._start(trade.claims)
-        for ended, state in trade.settled:
-            self._observer.ended(ended, state)
         self._idle = wanted > 0 and not trade.claims
         self._look_at = monotonic() + (0.0 if trade.more else self._pause(busy=bool(trade.settled or trade.claims)))
 
@@ -203,7 +207,7 @@ class Worker:
             self._pace.reset()
             self._refused.append((waiting, 0.0))
         while self._refused:
-            self._exchange.release(*self._refused[0])
+            self._observer.cancelled(self._exchange.release(*self._refused[0]))
             del self._refused[0]
 
     def _wait_for_database(self, error: Exception) -> None:
@@ -237,13 +241,21 @@ class Worker:
             self._take_in_all()
             self._trade(0)
             if running := self._leases.claims():
-                self._exchange.abandon(running)
+                self._observer.attempts_settled(self._exchange.abandon(running))
         except DATABASE_AWAY:
             logger.exception("The database does not answer. %d runs are left to the reapers.", len(self._leases))
             code = EXIT_FORCED
+        self._observer.leaving(self._seconds_left())
         self._executors.close()
         connections.close_all()
         return code
+
+    def _seconds_left(self) -> float:
+        """How long the rest may take: what is left of the grace, but at least a moment."""
+        if self._stops > 1:
+            return LAST_SECONDS
+        deadline = self._deadline or monotonic() + self._grace_seconds
+        return max(LAST_SECONDS, deadline - monotonic())
 
 
 def _definition(claim: Claim) -> JobDefinition | None:

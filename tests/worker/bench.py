@@ -14,8 +14,9 @@ from django.db import connections
 from django_jobqueue.engines.base import LostRun, Settlement
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
+from django_jobqueue.worker.announcer import Announcer
 from django_jobqueue.worker.maintenance import Maintenance
-from django_jobqueue.worker.observer import Observer
+from django_jobqueue.worker.observer import Observer, Observers
 from django_jobqueue.worker.runner import Ended
 from django_jobqueue.worker.worker import Worker
 
@@ -90,8 +91,9 @@ class WorkerThread:
     """A worker that works in a thread, until the end of the block at the latest."""
 
     def __init__(self, queues: Sequence[str], observer: Observer, **options: Any) -> None:
-        self.chores = Chores(observer)
-        self.worker = Worker(queues, chores=self.chores, observer=observer, **options)
+        everybody = Observers(observer, Announcer())
+        self.chores = Chores(everybody)
+        self.worker = Worker(queues, chores=self.chores, observer=everybody, **options)
         self.exit_code: int | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name=f"test-worker-{self.worker.name}", daemon=True)

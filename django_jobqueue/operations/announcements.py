@@ -1,0 +1,49 @@
+"""What operations tell of, once it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines.base import Inserted, NewRun
+from django_jobqueue.models import Run
+from django_jobqueue.signals import RunCancelled, RunEnqueued, heard, send_on_commit
+from django_jobqueue.states import Reason
+
+
+def announce_enqueued(runs: Sequence[NewRun], inserted: Sequence[Inserted]) -> None:
+    """Tell of new runs, and what the database decided about each."""
+    if not heard(RunEnqueued):
+        return
+    config = get_config()
+    events = [
+        RunEnqueued(
+            namespace=config.namespace,
+            run_id=row.id,
+            queue=run.queue,
+            job=run.job,
+            run_at=row.run_at,
+            replay_of=run.replay_of,
+        )
+        for run, row in zip(runs, inserted, strict=True)
+    ]
+    send_on_commit(events, using=config.database)
+
+
+def announce_cancelled(runs: Iterable[Run], reason: Reason = Reason.CANCELLED) -> None:
+    """Tell of runs that were pending and are cancelled."""
+    if not heard(RunCancelled):
+        return
+    config = get_config()
+    events = [
+        RunCancelled(
+            namespace=config.namespace,
+            run_id=run.pk,
+            queue=run.queue,
+            job=run.job,
+            attempt=run.attempt,
+            reason=reason,
+        )
+        for run in runs
+    ]
+    send_on_commit(events, using=config.database)
