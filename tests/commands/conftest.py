@@ -1,16 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from io import StringIO
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import pytest
 from django.core.management import call_command
 from pytest_django import Settings
 
 from django_jobqueue import job, queues
-from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.queue import Queue
+from tests.front.conftest import new_registry, write_module
+
+__all__ = ["new_registry", "write_module"]
 
 
 class Told(NamedTuple):
@@ -24,9 +25,6 @@ class Told(NamedTuple):
         return self.out.splitlines()
 
 
-Command: TypeAlias = Callable[..., Told]
-
-
 def command(name: str, *arguments: str, **options: Any) -> Told:
     """Call a command of ours as the command line does, but for its process."""
     out, err = StringIO(), StringIO()
@@ -37,12 +35,6 @@ def command(name: str, *arguments: str, **options: Any) -> Told:
 def send(to: str, subject: str = "", copies: int = 0) -> str:
     """Send one letter."""
     return f"sent to {to}"
-
-
-@pytest.fixture(autouse=True)
-def new_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the test begin without a job, as a new process does; what it declares goes with it."""
-    monkeypatch.setattr(registry, "__dict__", vars(JobRegistry()))
 
 
 @pytest.fixture
