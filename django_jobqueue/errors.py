@@ -7,6 +7,7 @@
     ├── InvalidRun               the arguments of an add() are refused (also a ValueError)
     │   └── PayloadError         ... because of the payload
     ├── InvalidSchedule          a cron line, time zone or other part of a schedule is refused (also a ValueError)
+    ├── RunVetoed                the job's on_before_add does not let the run be added
     ├── RunNotFound              no such run              (also a LookupError)
     └── RunNotEnded              only a run that has ended can be replayed
 
@@ -88,6 +89,15 @@ class InvalidSchedule(JobQueueError, ValueError):
     """A part of a schedule is refused; nothing was written. The message begins with the name of the part."""
 
     code = "invalid_schedule"
+
+
+class RunVetoed(JobQueueError):
+    """The ``on_before_add`` of the job does not let a run be added, where one was promised."""
+
+    code = "run_vetoed"
+
+    def __init__(self, queue: str, job: str) -> None:
+        super().__init__(f"on_before_add of job {job!r} of queue {queue!r} does not let it be added.")
 
 
 class RunNotFound(JobQueueError, LookupError):

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from django_jobqueue.operations.new_runs import AddOptions, Key, Tags
 
 # Jobs are declared before Django's app registry is ready, so what needs models is imported where it is called.
+
+MaybeNone: TypeAlias = Any
+"""None, for jobs with an ``on_before_add``. A type checker cannot know which these are, so it lets both pass: with None, all
+the others would have to be asked for what they never are."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,13 +64,14 @@ class Queue:
         user: Key = None,
         trace_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> Run:
+    ) -> Run | MaybeNone:
         """Add a run of *job* and return it; it commits and rolls back with the caller's transaction.
 
         *payload* holds the arguments of the job by name. The run starts at *next_run_at* (a datetime, ISO-8601 text or
         "now"), or *delay_seconds* from now; by default at once. If it has not been started by *expires_at*, it is
         cancelled. *tags*, *tenant* and *user* (an instance of a model, or its key), *trace_id* and *metadata* (JSON)
-        say more about it. Raises UnknownJob, PayloadError or InvalidRun, and then has written nothing.
+        say more about it. None is returned only where the job's ``on_before_add`` does not let the run be added. Raises
+        UnknownJob, PayloadError or InvalidRun, and then has written nothing.
         """
         from django_jobqueue.operations import runs
 
@@ -86,21 +91,23 @@ class Queue:
             metadata=metadata,
         )
 
-    async def aadd(self, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run:
+    async def aadd(
+        self, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]
+    ) -> Run | MaybeNone:
         """``add``, from async code."""
         return await sync_to_async(self.add)(job, payload, **options)
 
-    def bulk_add(self, items: Iterable[Mapping[str, Any]]) -> list[int]:
+    def bulk_add(self, items: Iterable[Mapping[str, Any]]) -> list[int | MaybeNone]:
         """Add a run for each of *items*, mappings of the arguments of ``add``; return their ids in the same order.
 
         All or none: one transaction, in chunks, so *items* may be a generator of any length. A refused item refuses
-        all; the error names its index.
+        all; the error names its index. Where ``add`` would return None, so stands None among the ids.
         """
         from django_jobqueue.operations import runs
 
         return runs.enqueue_many(self.name, items)
 
-    async def abulk_add(self, items: Iterable[Mapping[str, Any]]) -> list[int]:
+    async def abulk_add(self, items: Iterable[Mapping[str, Any]]) -> list[int | MaybeNone]:
         """``bulk_add``, from async code."""
         return await sync_to_async(self.bulk_add)(items)
 
@@ -160,11 +167,11 @@ class Job(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
 
-    def add(self, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run:
+    def add(self, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run | MaybeNone:
         """``Queue.add`` for this job."""
         return queues[self.declaration.queue].add(self.declaration.name, payload, **options)
 
-    async def aadd(self, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run:
+    async def aadd(self, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run | MaybeNone:
         """``add``, from async code."""
         return await sync_to_async(self.add)(payload, **options)
 

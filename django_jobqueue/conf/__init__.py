@@ -15,11 +15,15 @@ from django_jobqueue.conf.config import (
     get_config,
     parse_job_options,
 )
+from django_jobqueue.conf.options import Function
+from django_jobqueue.conf.preflight import Preflight
 
 __all__ = [
     "Config",
+    "Function",
     "JobConfig",
     "JobOptions",
+    "Preflight",
     "QueueConfig",
     "WorkerConfig",
     "check_name",

@@ -6,7 +6,7 @@ Every option is one field of a dataclass. Its parser is in the metadata of the f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Self
 
@@ -15,21 +15,12 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from django_jobqueue.conf import options
-from django_jobqueue.conf.options import Parser
+from django_jobqueue.conf.options import parsed_by, parsers_of
+from django_jobqueue.conf.preflight import Preflight, parse_preflight
 from django_jobqueue.retry import Backoff
 from django_jobqueue.states import Delivery
 
 DAY_SECONDS = 86400.0
-
-
-def parsed_by(parse: Parser[Any]) -> dict[str, Parser[Any]]:
-    """Return the metadata of a field that is an option, parsed by *parse*."""
-    return {"parse": parse}
-
-
-def parsers_of(kind: type[Any]) -> dict[str, Parser[Any]]:
-    """Return the parsers of all options of the dataclass *kind*, by name."""
-    return {item.name: item.metadata["parse"] for item in fields(kind) if "parse" in item.metadata}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +56,10 @@ class JobOptions:
 
     tags: tuple[str, ...] = field(default=(), metadata=parsed_by(options.tags))
     """Labels of all its runs, beside those that ``add()`` gives: at most 20, each of 1 to 64 characters."""
+
+    preflight: Preflight = field(default=Preflight(), metadata=parsed_by(parse_preflight))
+    """Who is asked before a run is added, and before it is started: a mapping, which replaces that of the queue as a
+    whole."""
 
     @classmethod
     def merged(cls, *partials: Mapping[str, Any]) -> Self:

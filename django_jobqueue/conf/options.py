@@ -9,9 +9,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from enum import StrEnum
 from keyword import iskeyword
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from django.conf import settings
 
@@ -22,10 +23,23 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 Parser = Callable[[str, Any], T]
 
+Function: TypeAlias = Callable[..., Any] | str
+"""A function, or the dotted path of one."""
+
 WEEK_SECONDS = 7 * 86400.0
 
 MOST_TAGS = 20
 """Tags that one run, or one job, may have."""
+
+
+def parsed_by(parse: Parser[Any]) -> dict[str, Parser[Any]]:
+    """Return the metadata of a field that is an option, parsed by *parse*."""
+    return {"parse": parse}
+
+
+def parsers_of(kind: type[Any]) -> dict[str, Parser[Any]]:
+    """Return the parsers of all options of the dataclass *kind*, by name."""
+    return {item.name: item.metadata["parse"] for item in fields(kind) if "parse" in item.metadata}
 
 
 class Problems:
@@ -156,6 +170,16 @@ def dotted_path(path: str, value: object) -> str:
     if len(parts) < 2 or not all(part.isidentifier() and not iskeyword(part) for part in parts):
         raise _refused(path, "a dotted path such as 'shop.jobs.send_mail'", value)
     return str(value)
+
+
+def function(path: str, value: object) -> Function:
+    """Parse a function, or the dotted path of one, which is not imported."""
+    if callable(value):
+        return value
+    try:
+        return dotted_path(path, value)
+    except ConfigError:
+        raise _refused(path, "a function, or a dotted path such as 'shop.rules.may_send'", value) from None
 
 
 def database_alias(path: str, value: object) -> str:

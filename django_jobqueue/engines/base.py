@@ -31,12 +31,12 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run that is about to be inserted."""
+    """A run that is about to be added."""
 
     queue: str
     job: str
-    payload: str = "{}"
-    """JSON text."""
+    payload_text: str = "{}"
+    """The payload as JSON text."""
     version: int = 1
     priority: int = 0
     run_at: datetime | None = None
@@ -48,15 +48,25 @@ class NewRun:
     """Counted from when the run is due; where ``expires_at`` is not given."""
     max_attempts: int | None = None
     delivery: Delivery = Delivery.AT_LEAST_ONCE
-    tags: str | None = None
-    """JSON text."""
+    tags: tuple[str, ...] | None = None
     tenant: str | None = None
     user: str | None = None
     trace_id: str | None = None
-    metadata: str | None = None
-    """JSON text."""
+    metadata_text: str | None = None
+    """The metadata as JSON text."""
     replay_of: int | None = None
     """The id of the run whose payload is run again."""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The payload as the job will get it; a new copy each time."""
+        payload: dict[str, Any] = json.loads(self.payload_text)
+        return payload
+
+    @property
+    def metadata(self) -> dict[str, Any] | None:
+        """The metadata as the job will get it; a new copy each time."""
+        return None if self.metadata_text is None else json.loads(self.metadata_text)
 
 
 class Inserted(NamedTuple):

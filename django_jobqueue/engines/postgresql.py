@@ -37,18 +37,18 @@ class PostgreSQLEngine(Engine):
                namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
                attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
                tags, tenant, user_id, trace_id, metadata, replay_of_id)
-        SELECT %(namespace)s, new.queue, new.job, new.version, new.payload::jsonb, 'pending', new.priority,
+        SELECT %(namespace)s, new.queue, new.job, new.version, new.payload_text::jsonb, 'pending', new.priority,
                COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds),
                COALESCE(new.expires_at,
                         COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds)
                         + make_interval(secs => new.expires_after_seconds)),
                statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.delivery,
-               new.tags::jsonb, new.tenant, new."user", new.trace_id, new.metadata::jsonb, new.replay_of
+               new.tags, new.tenant, new."user", new.trace_id, new.metadata_text::jsonb, new.replay_of
           FROM json_to_recordset(%(runs)s::json) AS new(
-               queue text, job text, version int, payload text, priority smallint, run_at timestamptz,
+               queue text, job text, version int, payload_text text, priority smallint, run_at timestamptz,
                delay_seconds double precision, expires_at timestamptz, expires_after_seconds double precision,
-               max_attempts smallint, delivery text, tags text, tenant text, "user" text, trace_id text,
-               metadata text, replay_of bigint)
+               max_attempts smallint, delivery text, tags jsonb, tenant text, "user" text, trace_id text,
+               metadata_text text, replay_of bigint)
      RETURNING id, run_at, created_at, expires_at
     """
 

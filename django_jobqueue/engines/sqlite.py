@@ -38,12 +38,12 @@ class SQLiteEngine(Engine):
                attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
                tags, tenant, user_id, trace_id, metadata, replay_of_id)
         SELECT %(namespace)s, json_extract(value, '$.queue'), json_extract(value, '$.job'),
-               json_extract(value, '$.version'), json_extract(value, '$.payload'), 'pending',
+               json_extract(value, '$.version'), json_extract(value, '$.payload_text'), 'pending',
                json_extract(value, '$.priority'), COALESCE(json_extract(value, '$.run_at'), %(now)s),
                json_extract(value, '$.expires_at'), %(now)s,
                0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.delivery'),
                json_extract(value, '$.tags'), json_extract(value, '$.tenant'), json_extract(value, '$.user'),
-               json_extract(value, '$.trace_id'), json_extract(value, '$.metadata'),
+               json_extract(value, '$.trace_id'), json_extract(value, '$.metadata_text'),
                json_extract(value, '$.replay_of')
           FROM json_each(%(runs)s)
       ORDER BY key

@@ -36,6 +36,9 @@ class JobDefinition:
     function: Callable[..., Any]
     options: JobOptions
     parameters: Parameters
+    on_before_add: Callable[..., object] | None = None
+    okay_to_run: Callable[..., object] | None = None
+    """The functions of the preflight, imported."""
 
     @property
     def is_async(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 from django.core.signals import setting_changed
@@ -12,6 +11,7 @@ from django.dispatch import receiver
 from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, get_config
 from django_jobqueue.errors import ConfigError, UnknownJob, UnknownQueue, nearest
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
+from django_jobqueue.jobs.functions import function_of, imported_function
 from django_jobqueue.payloads import Parameters
 
 
@@ -97,33 +97,26 @@ class JobRegistry:
 
 
 def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_settings: Any) -> JobDefinition:
+    where = f"Job {name!r} of queue {queue.name!r} ({declaration.place})"
     parameters = Parameters.of(declaration.function)
-    problems = [f"Job {name!r} of queue {queue.name!r} ({declaration.place}): {flaw}" for flaw in parameters.problems()]
+    problems = [f"{where}: {flaw}" for flaw in parameters.problems()]
     if problems or declaration.problems:
         raise ConfigError([*declaration.problems, *problems])
+    options = JobOptions.merged(queue.job_defaults, declaration.options, in_settings)
     return JobDefinition(
         queue=queue.name,
         name=name,
         function=declaration.function,
-        options=JobOptions.merged(queue.job_defaults, declaration.options, in_settings),
+        options=options,
         parameters=parameters,
+        on_before_add=function_of(f'{where}: preflight["on_before_add"]', options.preflight.on_before_add),
+        okay_to_run=function_of(f'{where}: preflight["okay_to_run"]', options.preflight.okay_to_run),
     )
 
 
 def _imported(queue: str, job: JobConfig) -> Declaration:
     """The function, or the ``Job``, that the dotted path of a job in the settings names."""
-    path = f'{_path(queue, job.name)}["run"]'
-    module_name, _, attribute = str(job.run).rpartition(".")
-    try:
-        module = import_module(module_name)
-    except Exception as error:  # a module may fail in any way
-        what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
-        raise ConfigError([f"{path}: {module_name!r} cannot be imported: {what}."]) from error
-    if not hasattr(module, attribute):
-        raise ConfigError([f"{path}: {module_name!r} has no {attribute!r}. {nearest(attribute, vars(module))}"])
-    target = getattr(module, attribute)
-    if not callable(target):
-        raise ConfigError([f"{path}: {job.run!r} is not a function, but {type(target).__name__}."])
+    target = imported_function(f'{_path(queue, job.name)}["run"]', str(job.run))
     declaration = getattr(target, "declaration", None)
     if isinstance(declaration, Declaration):
         return declaration

@@ -89,6 +89,6 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     "tenant": ("tenant", _key),
     "user": ("user", _user),
     "trace_id": ("trace_id", _as_option(label(64))),
-    "metadata": ("metadata", _metadata),
+    "metadata": ("metadata_text", _metadata),
 }
 """The arguments by name: the field of a NewRun that each one sets, and how it is checked."""

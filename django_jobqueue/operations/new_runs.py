@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
 
@@ -14,6 +13,7 @@ from django_jobqueue.conf.options import MOST_TAGS
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import InvalidRun, JobQueueError, nearest, shown
 from django_jobqueue.jobs import registry
+from django_jobqueue.jobs.definition import place_of
 from django_jobqueue.operations import arguments
 from django_jobqueue.payloads import encode
 
@@ -60,7 +60,7 @@ class AddOptions(TypedDict, total=False):
 ITEM_KEYS = {"job", "payload", *AddOptions.__annotations__}
 
 
-def new_runs(queue: str, items: Iterable[Mapping[Any, Any]]) -> Iterator[NewRun]:
+def new_runs(queue: str, items: Iterable[Mapping[Any, Any]]) -> Iterator[NewRun | None]:
     """``new_run`` of each item, a mapping of its arguments; an error names the index of the item."""
     for index, item in enumerate(items):
         try:
@@ -76,8 +76,13 @@ def new_runs(queue: str, items: Iterable[Mapping[Any, Any]]) -> Iterator[NewRun]
             raise
 
 
-def new_run(queue: str, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> NewRun:
-    """A run of *job*. Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun."""
+def new_run(
+    queue: str, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]
+) -> NewRun | None:
+    """A run of *job*; None, if the job's ``on_before_add`` does not let it be added.
+
+    Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun, and whatever ``on_before_add`` raises.
+    """
     definition = registry.get(queue, job)
     of_job = definition.options
     text = encode(payload, max_bytes=get_config().payload_max_bytes)
@@ -90,7 +95,16 @@ def new_run(queue: str, job: str, payload: Mapping[str, Any] | None = None, **op
     if of_job.tags or "tags" in given:
         given["tags"] = _all_tags(of_job.tags, given.get("tags", ()))
     defaults = {"priority": of_job.priority, "expires_after_seconds": of_job.expires_after_seconds}
-    return NewRun(queue=queue, job=definition.name, payload=text, delivery=of_job.delivery, **(defaults | given))
+    new = NewRun(queue=queue, job=definition.name, payload_text=text, delivery=of_job.delivery, **(defaults | given))
+    return new if definition.on_before_add is None or _may_add(definition.on_before_add, new) else None
+
+
+def _may_add(on_before_add: Callable[[NewRun], object], new: NewRun) -> bool:
+    """Ask the project. A function that forgets to answer, or that answers with a coroutine, is a mistake."""
+    answer = on_before_add(new)
+    if not isinstance(answer, bool):
+        raise TypeError(f"{place_of(on_before_add)}() must answer True or False, got {shown(answer)}.")
+    return answer
 
 
 def _check_expiry(
@@ -101,9 +115,9 @@ def _check_expiry(
         raise InvalidRun(f"expires_at: {shown(said)} is not later than the run is due, so it would never start.")
 
 
-def _all_tags(of_job: tuple[str, ...], given: tuple[str, ...]) -> str | None:
-    """The tags of the job, and then those of the run that it has not, as JSON text; None for none."""
-    together = [*dict.fromkeys(of_job + given)]
+def _all_tags(of_job: tuple[str, ...], given: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The tags of the job, and then those of the run that it has not; None for none."""
+    together = tuple(dict.fromkeys(of_job + given))
     if len(together) > MOST_TAGS:
         raise InvalidRun(f"tags: with those of the job these are {len(together)}, and {MOST_TAGS} are allowed.")
-    return json.dumps(together, ensure_ascii=False) if together else None
+    return together or None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -13,7 +12,7 @@ from django.db import transaction
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import NewRun
-from django_jobqueue.errors import RunNotEnded, RunNotFound
+from django_jobqueue.errors import RunNotEnded, RunNotFound, RunVetoed
 from django_jobqueue.models import Run, RunQuerySet
 from django_jobqueue.operations.activities import record
 from django_jobqueue.operations.announcements import announce_cancelled, announce_enqueued
@@ -25,28 +24,34 @@ CHUNK = 1000
 """Runs that one statement inserts."""
 
 
-def enqueue(queue: str, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run:
-    """Add one run, in the caller's transaction, and return it.
+def enqueue(
+    queue: str, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]
+) -> Run | None:
+    """Add one run, in the caller's transaction, and return it; None, if the job's ``on_before_add`` does not let it be.
 
     Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun before anything is written.
     """
-    return _insert(new_run(queue, job, payload, **options))
+    new = new_run(queue, job, payload, **options)
+    return None if new is None else _insert(new)
 
 
-def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int]:
+def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int | None]:
     """Add a run for each item, a mapping of the arguments of ``enqueue``; all of them or none.
 
-    Returns the ids in the order of the items. Raises what ``enqueue`` raises, naming the index of the item.
+    Returns the ids in the order of the items, None where ``enqueue`` does. Raises what ``enqueue`` raises, naming the
+    index of the item.
     """
     config = get_config()
     engine = engine_for(config.database)
     waiting = new_runs(queue, items)
-    ids: list[int] = []
+    ids: list[int | None] = []
     with transaction.atomic(using=config.database):
         while chunk := list(islice(waiting, CHUNK)):
-            inserted = engine.insert(config.namespace, chunk)
-            ids += [row.id for row in inserted]
-            announce_enqueued(chunk, inserted)
+            news = [new for new in chunk if new is not None]
+            inserted = engine.insert(config.namespace, news)
+            announce_enqueued(news, inserted)
+            rows = iter(inserted)
+            ids += [None if new is None else next(rows).id for new in chunk]
     return ids
 
 
@@ -80,12 +85,14 @@ def cancel(run_id: int | str, *, actor: str, reason: str = "") -> bool:
 def replay(run_id: int | str, *, actor: str, reason: str = "") -> Run:
     """Run the payload of an ended run again, as a new run, by the job as it is now.
 
-    Raises RunNotFound, RunNotEnded, and what ``enqueue`` raises.
+    Raises RunNotFound, RunNotEnded, RunVetoed, and what ``enqueue`` raises.
     """
     old = get(run_id)
     if old.state not in FINAL_STATES:
         raise RunNotEnded(old.pk, old.state)
     new = new_run(old.queue, old.job, old.payload, priority=old.priority, max_attempts=old.max_attempts)
+    if new is None:
+        raise RunVetoed(old.queue, old.job)
     with transaction.atomic(using=get_config().database):
         run = _insert(replace(new, replay_of=old.pk))
         record("jobs.replay", actor=actor, reason=reason, run=run)
@@ -112,18 +119,18 @@ def _insert(new: NewRun) -> Run:
         queue=new.queue,
         job=new.job,
         version=new.version,
-        payload=json.loads(new.payload),
+        payload=new.payload,
         priority=new.priority,
         run_at=inserted.run_at,
         expires_at=inserted.expires_at,
         created_at=inserted.created_at,
         max_attempts=new.max_attempts,
         delivery=new.delivery.value,
-        tags=json.loads(new.tags) if new.tags else None,
+        tags=None if new.tags is None else list(new.tags),
         tenant=new.tenant,
         user=new.user,
         trace_id=new.trace_id,
-        metadata=json.loads(new.metadata) if new.metadata else None,
+        metadata=new.metadata,
         replay_of_id=new.replay_of,
     )
     run._state.adding = False

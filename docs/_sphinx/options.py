@@ -23,6 +23,7 @@ SECTIONS: dict[str, type[Any]] = {
     "queue": config.QueueConfig,
     "job": config.JobOptions,
     "job-in-settings": config.JobConfig,
+    "preflight": config.Preflight,
     "backoff": Backoff,
 }
 """The dataclass behind each mapping in the settings."""
@@ -32,6 +33,8 @@ TYPES = {
     "Mapping[str, JobConfig]": "mapping of names to jobs",
     "WorkerConfig": "mapping of worker options",
     "Backoff": "mapping of backoff options",
+    "Preflight": "mapping of preflight options",
+    "Function | None": "function | str | None",
     "Delivery": '"at_least_once" | "at_most_once"',
     "Mode": '"fixed" | "exponential" | "custom"',
     "tuple[float, ...]": "list of float",
@@ -43,6 +46,7 @@ NAMED_DEFAULTS = {
     ("queue", "lease_seconds"): "that of worker",
     ("project", "worker"): "{}",
     ("job", "backoff"): "{}",
+    ("job", "preflight"): "{}",
 }
 """Defaults that are no plain value."""
 

@@ -131,6 +131,15 @@ def test_every_option_of_add_can_be_given() -> None:
     assert set(AddOptions.__annotations__) <= {action.dest for action in parser._actions}
 
 
+def test_what_the_job_does_not_let_in_is_an_error() -> None:
+    job(queue="mail", name="ask", preflight={"on_before_add": lambda new: False})(lambda: None)
+
+    with pytest.raises(CommandError, match="on_before_add of job 'ask' of queue 'mail' does not let it be added"):
+        command("addjob", "mail.ask")
+
+    assert not Run.objects.exists()
+
+
 def test_a_program_gets_json() -> None:
     told = command("addjob", "mail.send", "to=ann", "--at=2033-01-01T09:00+01:00", "--format=json")
 

@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from django_jobqueue.conf.config import parsers_of
-from django_jobqueue.conf.options import BACKOFF_PARSERS
+from django_jobqueue.conf.options import BACKOFF_PARSERS, parsers_of
 from docs._sphinx.options import SECTIONS, options_of
 from tests.docs.pages import DOCS
 

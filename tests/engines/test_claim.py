@@ -30,11 +30,11 @@ def test_a_claim_carries_all_that_an_attempt_needs(make_run: MakeRun, take: Take
     run_id = make_run(
         job="send",
         version=2,
-        payload='{"to": "me"}',
+        payload_text='{"to": "me"}',
         priority=5,
         max_attempts=4,
         delivery=Delivery.AT_MOST_ONCE,
-        metadata='{"from": "you"}',
+        metadata_text='{"from": "you"}',
     )
     Run.objects.filter(pk=run_id).update(attempt=9, failures=2, crashes=3, releases=4)
 

@@ -75,7 +75,7 @@ def test_a_time_in_any_zone_is_the_same_moment(engine: Engine, row: Row, offset:
 
 @pytest.mark.parametrize("payload", AWKWARD, ids=["alphabets", "quotes", "whitespace", "empty"])
 def test_a_payload_comes_back_as_it_was(make_run: MakeRun, take: Take, row: Row, payload: dict[str, object]) -> None:
-    run_id = make_run(payload=json.dumps(payload, ensure_ascii=False))
+    run_id = make_run(payload_text=json.dumps(payload, ensure_ascii=False))
 
     assert row(run_id).payload == payload
     assert json.loads(take().payload) == payload
@@ -94,7 +94,7 @@ def test_names_may_hold_any_letters(engine: Engine, row: Row, name: str) -> None
 def test_every_field_of_a_new_run_is_stored(make_run: MakeRun, row: Row) -> None:
     first = make_run()
     fields = {"version": 7, "priority": -3, "max_attempts": 9, "delivery": Delivery.AT_MOST_ONCE, "replay_of": first}
-    labels = {"tags": '["a", "é"]', "tenant": "acme", "user": "7", "trace_id": "t1", "metadata": '{"from": ["you"]}'}
+    labels = {"tags": ("a", "é"), "tenant": "acme", "user": "7", "trace_id": "t1", "metadata_text": '{"from": ["you"]}'}
 
     run = row(make_run("shop", queue="mail", job="send", **fields, **labels))
 

@@ -14,6 +14,7 @@ from django.core import checks
 from pytest_django import Settings
 
 from django_jobqueue import RunContext, job, queues
+from django_jobqueue.conf import Preflight
 from django_jobqueue.errors import ConfigError, UnknownJob, UnknownQueue
 from django_jobqueue.jobs import JobDefinition, registry
 from django_jobqueue.models import Run
@@ -160,15 +161,19 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "delivery": ("at_most_once", "at_least_once", "at_most_once"),
     "expires_after_seconds": (60.0, 70.0, 80.0),
     "tags": (("queue",), ("code",), ("settings",)),
+    "preflight": ({"requeue_delay_seconds": 1}, {"requeue_delay_seconds": 2}, {"requeue_delay_seconds": 3}),
 }
+
+
+KINDS: dict[str, type[Any]] = {"backoff": Backoff, "preflight": Preflight}
 
 
 def read(option: str) -> Any:
     return getattr(definition("greet").options, option)
 
 
-def parsed(value: Any) -> Any:
-    return Backoff(**value) if isinstance(value, dict) else value
+def parsed(option: str, value: Any) -> Any:
+    return KINDS[option](**value) if option in KINDS else value
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -180,13 +185,13 @@ def test_each_option_comes_from_the_settings_of_the_job_or_from_code_or_from_its
     default = read(option)
 
     configure(settings, {}, **{option: of_queue})
-    assert read(option) == parsed(of_queue) != default
+    assert read(option) == parsed(option, of_queue) != default
 
     job(queue="mail", **{option: in_code})(greet)
-    assert read(option) == parsed(in_code) != parsed(of_queue)
+    assert read(option) == parsed(option, in_code) != parsed(option, of_queue)
 
     configure(settings, {"greet": {option: in_settings}}, **{option: of_queue})
-    assert read(option) == parsed(in_settings) != parsed(in_code)
+    assert read(option) == parsed(option, in_settings) != parsed(option, in_code)
 
 
 def test_no_option_is_left_out_here() -> None:

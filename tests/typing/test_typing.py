@@ -52,14 +52,14 @@ SAMPLE = """
         reveal_type(digest)  # Job[[reader: str, *, limit: int =, run: RunContext], str]
         reveal_type(bare("a"))  # int
         reveal_type(digest("a", limit=5, run=context))  # str
-        reveal_type(bare.add())  # Run
-        reveal_type(digest.add({"reader": "r"}, priority=5, delay_seconds=1.5, next_run_at="now"))  # Run
+        reveal_type(bare.add())  # Run | Any
+        reveal_type(digest.add({"reader": "r"}, priority=5, delay_seconds=1.5, next_run_at="now"))  # Run | Any
         reveal_type(queues)  # Queues
         reveal_type(queues.mail)  # Queue
         reveal_type(queues["mail"])  # Queue
-        reveal_type(queues.mail.add("dig", {"reader": "r"}))  # Run
-        reveal_type(queues.mail.add(job="dig", payload=None, next_run_at=datetime.now()).pk)  # int
-        reveal_type(queues.mail.bulk_add([{"job": "dig"}, {"job": "dig", "priority": 5}]))  # list[int]
+        reveal_type(queues.mail.add("dig", {"reader": "r"}))  # Run | Any
+        reveal_type(queues.mail.add(job="dig", payload=None, next_run_at=datetime.now()).pk)  # int | Any
+        reveal_type(queues.mail.bulk_add([{"job": "dig"}, {"job": "dig", "priority": 5}]))  # list[int | Any]
         reveal_type([queue.name for queue in queues])  # list[str]
         reveal_type(queues.mail.runs("pending").retrying())  # RunQuerySet
         reveal_type(context.metadata)  # Mapping[str, Any]
@@ -67,9 +67,9 @@ SAMPLE = """
 
     async def not_sync() -> None:
         reveal_type(await fetch("a"))  # bytes
-        reveal_type(await fetch.aadd({"url": "a"}, priority=5))  # Run
-        reveal_type(await queues.mail.aadd("fetch", {"url": "a"}, priority=5))  # Run
-        reveal_type(await queues.mail.abulk_add([{"job": "fetch"}]))  # list[int]
+        reveal_type(await fetch.aadd({"url": "a"}, priority=5))  # Run | Any
+        reveal_type(await queues.mail.aadd("fetch", {"url": "a"}, priority=5))  # Run | Any
+        reveal_type(await queues.mail.abulk_add([{"job": "fetch"}]))  # list[int | Any]
 
 
     def wrong(context: RunContext) -> None:
@@ -85,6 +85,8 @@ SAMPLE = """
         queues.mail.add("dig", delay_seconds="60")  # [arg-type]
         queues.mail.bulk_add([5])  # [list-item]
         job("mail")  # [call-overload]
+        queues.mail.add("dig", tags="urgent")  # [arg-type]
+        queues.mail.add("dig").priotity  # [union-attr]
         context.attempt = 5  # [misc]
 
 

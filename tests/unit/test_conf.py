@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, fields
 from itertools import pairwise
@@ -17,9 +18,9 @@ from django_jobqueue.conf import (
     Config,
     JobConfig,
     JobOptions,
+    Preflight,
     QueueConfig,
     WorkerConfig,
-    config,
     get_config,
     options,
     parse_job_options,
@@ -28,7 +29,7 @@ from django_jobqueue.errors import ConfigError
 from django_jobqueue.retry import Backoff
 from django_jobqueue.states import Delivery
 
-SECTIONS = [Config, WorkerConfig, QueueConfig, JobConfig, JobOptions]
+SECTIONS = [Config, WorkerConfig, QueueConfig, JobConfig, JobOptions, Preflight]
 WEEK = 604_800
 
 
@@ -97,6 +98,7 @@ def test_a_job_has_the_documented_defaults() -> None:
         delivery=Delivery.AT_LEAST_ONCE,
         expires_after_seconds=None,
         tags=(),
+        preflight=Preflight(on_before_add=None, okay_to_run=None, requeue_delay_seconds=10.0),
     )
 
 
@@ -570,7 +572,7 @@ def test_problems_of_options_in_code_begin_with_the_place() -> None:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_option_says_below_its_field_what_it_means(section: type[Any]) -> None:
-    tree = ast.parse(inspect.getsource(config))
+    tree = ast.parse(inspect.getsource(sys.modules[section.__module__]))
     [body] = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == section.__name__]
     documented = {
         field.target.id

@@ -352,7 +352,7 @@ def test_a_payload_that_no_longer_fits_fails_the_run_without_calling_the_job(wor
     def greet(name: str) -> None:
         calls.append(name)
 
-    [inserted] = engine.insert("default", [NewRun(queue="default", job="greet", payload='{"nmae": "Ann"}')])
+    [inserted] = engine.insert("default", [NewRun(queue="default", job="greet", payload_text='{"nmae": "Ann"}')])
 
     work()
 

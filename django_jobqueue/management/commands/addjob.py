@@ -13,7 +13,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.errors import nearest, shown
+from django_jobqueue.errors import RunVetoed, nearest, shown
 from django_jobqueue.jobs import registry
 from django_jobqueue.management.arguments import add_format, duration, json_object, moment
 from django_jobqueue.management.command import JobQueueCommand
@@ -74,6 +74,8 @@ class Command(JobQueueCommand):
         payload = {**_payload(options), **dict(map(_argument, words))}
         given = {name: options[name] for name in AddOptions.__annotations__ if options.get(name) is not None}
         run = enqueue(queue, job, payload, **given)
+        if run is None:
+            raise RunVetoed(queue, job)
         if options["wait"] is None:
             self._tell(run, str(run.pk), options)
             return

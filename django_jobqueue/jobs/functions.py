@@ -1,0 +1,38 @@
+"""Functions that options name by their dotted paths."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from django_jobqueue.conf import Function
+from django_jobqueue.errors import ConfigError, nearest
+from django_jobqueue.jobs.definition import place_of
+
+
+def function_of(where: str, option: Function | None) -> Callable[..., Any] | None:
+    """The plain function that an option gives or names, if any. *Where* begins the problem of the ConfigError."""
+    function = imported_function(where, option) if isinstance(option, str) else option
+    if inspect.iscoroutinefunction(function):
+        raise ConfigError(
+            [f"{where}: {place_of(function)} is a coroutine function. Make it a plain one: def, not async def."]
+        )
+    return function
+
+
+def imported_function(where: str, path: str) -> Callable[..., Any]:
+    """The function of that dotted path. *Where* begins the problem of the ConfigError."""
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # a module may fail in any way
+        what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise ConfigError([f"{where}: {module_name!r} cannot be imported: {what}."]) from error
+    if not hasattr(module, name):
+        raise ConfigError([f"{where}: {module_name!r} has no {name!r}. {nearest(name, vars(module))}"])
+    function: Any = getattr(module, name)
+    if not callable(function):
+        raise ConfigError([f"{where}: {path!r} is not a function, but {type(function).__name__}."])
+    return function  # type: ignore[no-any-return]  # nothing is known of its signature
