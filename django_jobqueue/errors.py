@@ -4,10 +4,11 @@
     ├── ConfigError              settings.JOBQUEUE, or a @job, asks for something that cannot work
     ├── UnknownQueue             no such queue            (also an AttributeError)
     ├── UnknownJob               no such job in the queue (also a LookupError)
-    ├── InvalidRun               the arguments of an add() are refused (also a ValueError)
+    ├── InvalidRun               what add() is asked, or a job says of its run, is refused (also a ValueError)
     │   └── PayloadError         ... because of the payload
     ├── InvalidSchedule          a cron line, time zone or other part of a schedule is refused (also a ValueError)
     ├── RunVetoed                the job's on_before_add does not let the run be added
+    ├── AttemptEnded             a job speaks of its run after it has returned
     ├── RunNotFound              no such run              (also a LookupError)
     └── RunNotEnded              only a run that has ended can be replayed
 
@@ -74,7 +75,7 @@ class UnknownJob(JobQueueError, LookupError):
 
 
 class InvalidRun(JobQueueError, ValueError):
-    """An argument of ``add()`` is refused; nothing was written."""
+    """An argument of ``add()``, or what a job says of its run, is refused; nothing was written."""
 
     code = "invalid_run"
 
@@ -98,6 +99,18 @@ class RunVetoed(JobQueueError):
 
     def __init__(self, queue: str, job: str) -> None:
         super().__init__(f"on_before_add of job {job!r} of queue {queue!r} does not let it be added.")
+
+
+class AttemptEnded(JobQueueError):
+    """What a job says of its run comes after it has returned; nothing was written."""
+
+    code = "attempt_ended"
+
+    def __init__(self, run_id: int, attempt: int, said: str) -> None:
+        super().__init__(
+            f"run.{said}: attempt {attempt} of run {run_id} has ended, so this changes nothing. "
+            f"Let the job wait for the threads and tasks that it starts."
+        )
 
 
 class RunNotFound(JobQueueError, LookupError):

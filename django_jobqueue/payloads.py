@@ -86,6 +86,11 @@ def encode_json(value: object, *, root: str, max_bytes: int) -> str:
     return text
 
 
+def storable(text: str) -> str:
+    """Return *text* with what no database stores made visible: NUL, and surrogates without their pair."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "backslashreplace").decode()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
     """What a job function takes: its parameters by name, without their annotations."""

@@ -125,9 +125,28 @@ class Settlement:
     """JSON text."""
     error: str | None = None
     traceback: str | None = None
+    progress: str | None = None
+    metadata: str | None = None
+    """JSON text of what the job has noted; None leaves what is there."""
+    delete: bool = False
+    """Whether the run goes, with all its attempts, instead of ending in *state*."""
     started: float | None = None
     finished: float | None = None
     """When the job was called, and returned, by ``time.monotonic()`` of this process; None: when claimed, and now."""
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.id, self.attempt)
+
+
+class Note(NamedTuple):
+    """What a job says of its run while it runs."""
+
+    id: int
+    attempt: int
+    progress: str | None = None
+    metadata: str | None = None
+    """JSON text; None leaves what is there."""
 
     @property
     def ref(self) -> Ref:
@@ -188,12 +207,29 @@ class Engine(ABC):
         """Let the leases end so many seconds from now; for those still ours, say whether a cancel is requested."""
 
     @abstractmethod
+    def note(self, notes: Sequence[Note]) -> set[Ref]:
+        """Write what running jobs say of their runs; answer which of them were still ours, and could be written."""
+
     def settle(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
         """Write how attempts ended; answer with the state of each run that was still ours.
 
-        A run that would go back to pending, but is asked to cancel, is cancelled. A missing ref means that the lease
-        was lost, and nothing was written.
+        A run that would go back to pending, but is asked to cancel, is cancelled. One that is to be deleted is gone; it
+        counts as completed. A missing ref means that the lease was lost, and nothing was written.
         """
+        deleted = [settlement.ref for settlement in settlements if settlement.delete]
+        if not deleted:
+            return self._settle(settlements, expired=False)
+        kept = [settlement for settlement in settlements if not settlement.delete]
+        gone = dict.fromkeys(self._delete(deleted), State.COMPLETED)
+        return self._settle(kept, expired=False) | gone
+
+    @abstractmethod
+    def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
+        """Settle runs that are kept; if *expired*, only those whose lease is over."""
+
+    @abstractmethod
+    def _delete(self, refs: Sequence[Ref]) -> set[Ref]:
+        """Delete running runs and all their attempts; answer which were still ours."""
 
     @abstractmethod
     def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0) -> dict[Ref, State]:

@@ -19,6 +19,7 @@ from django_jobqueue.engines.base import (
     Inserted,
     LostRun,
     NewRun,
+    Note,
     Ref,
     Settlement,
     columns,
@@ -198,6 +199,33 @@ class PostgreSQLEngine(Engine):
         rows = self.fetch(self.RENEW, {"leases": document})
         return {Ref(run_id, attempt): cancel_requested for run_id, attempt, cancel_requested in rows}
 
+    # It passes over rows that are locked, for the same reason: they are still to be written next time.
+    NOTE = """
+        WITH note AS (
+            SELECT *
+              FROM json_to_recordset(%(notes)s::json) AS note(id bigint, attempt int, progress text, metadata text)
+        ), held AS (
+            SELECT run.id, note.progress, note.metadata
+              FROM jobqueue_run AS run
+              JOIN note USING (id, attempt)
+             WHERE run.id = ANY(ARRAY(SELECT id FROM note))
+               AND run.lease_until IS NOT NULL
+               FOR NO KEY UPDATE OF run SKIP LOCKED
+        )
+           UPDATE jobqueue_run AS run
+              SET progress = COALESCE(held.progress::jsonb, run.progress),
+                  metadata = COALESCE(held.metadata::jsonb, run.metadata)
+             FROM held
+            WHERE run.id = ANY(ARRAY(SELECT id FROM held))
+              AND run.id = held.id
+        RETURNING run.id, run.attempt
+    """
+
+    def note(self, notes: Sequence[Note]) -> set[Ref]:
+        by_ref = {note.ref: note for note in notes}
+        document = self.document(by_ref[ref]._asdict() for ref in in_lock_order(by_ref))
+        return {Ref(*row) for row in self.fetch(self.NOTE, {"notes": document})}
+
     # A run that is asked to cancel does not go back to pending; one whose lease is over takes no other end either.
     SETTLE = """
         WITH ending AS (
@@ -205,7 +233,7 @@ class PostgreSQLEngine(Engine):
               FROM json_to_recordset(%(settlements)s::json) AS ending(
                    id bigint, attempt int, outcome text, state text, reason text, counter text, run_at timestamptz,
                    delay_seconds double precision, result text, error text, traceback text,
-                   started_ago double precision, finished_ago double precision)
+                   progress text, metadata text, started_ago double precision, finished_ago double precision)
         ), settled AS (
             UPDATE jobqueue_run AS run
                SET state = CASE WHEN run.cancel_requested_at IS NOT NULL
@@ -226,7 +254,9 @@ class PostgreSQLEngine(Engine):
                    snoozes = run.snoozes + CASE ending.counter WHEN 'snoozes' THEN 1 ELSE 0 END,
                    releases = run.releases + CASE ending.counter WHEN 'releases' THEN 1 ELSE 0 END,
                    result = ending.result::jsonb,
-                   error = ending.error
+                   error = ending.error,
+                   progress = COALESCE(ending.progress::jsonb, run.progress),
+                   metadata = COALESCE(ending.metadata::jsonb, run.metadata)
               FROM ending
              WHERE run.id = ANY(ARRAY(SELECT id FROM ending))
                AND run.id = ending.id
@@ -247,8 +277,28 @@ class PostgreSQLEngine(Engine):
         SELECT id, attempt, state FROM settled
     """
 
-    def settle(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
-        return self._settle(settlements, expired=False)
+    DELETE = """
+        WITH ref AS (
+            SELECT *
+              FROM json_to_recordset(%(refs)s::json) AS ref(id bigint, attempt int)
+        ), deleted AS (
+            DELETE FROM jobqueue_run AS run
+                  USING ref
+                  WHERE run.id = ANY(ARRAY(SELECT id FROM ref))
+                    AND run.id = ref.id
+                    AND run.attempt = ref.attempt
+                    AND run.lease_until IS NOT NULL
+              RETURNING run.id, run.attempt
+        ), history AS (
+            DELETE FROM jobqueue_attempt
+                  WHERE run_id = ANY(ARRAY(SELECT id FROM deleted))
+        )
+        SELECT id, attempt FROM deleted
+    """
+
+    def _delete(self, refs: Sequence[Ref]) -> set[Ref]:
+        document = self.document(ref._asdict() for ref in in_lock_order(refs))
+        return {Ref(*row) for row in self.fetch(self.DELETE, {"refs": document})}
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         by_ref = {settlement.ref: settlement for settlement in settlements}

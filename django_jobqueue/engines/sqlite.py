@@ -20,6 +20,7 @@ from django_jobqueue.engines.base import (
     Inserted,
     LostRun,
     NewRun,
+    Note,
     Ref,
     Settlement,
     columns,
@@ -175,6 +176,25 @@ class SQLiteEngine(Engine):
         rows = self.fetch(self.RENEW, {"leases": document})
         return {Ref(run_id, attempt): requested_at is not None for run_id, attempt, requested_at in rows}
 
+    NOTE = """
+           UPDATE jobqueue_run
+              SET progress = COALESCE(note.progress, jobqueue_run.progress),
+                  metadata = COALESCE(note.metadata, jobqueue_run.metadata)
+             FROM (SELECT json_extract(value, '$.id') AS id,
+                          json_extract(value, '$.attempt') AS attempt,
+                          json_extract(value, '$.progress') AS progress,
+                          json_extract(value, '$.metadata') AS metadata
+                     FROM json_each(%(notes)s)) AS note
+            WHERE jobqueue_run.id = note.id
+              AND jobqueue_run.attempt = note.attempt
+              AND jobqueue_run.lease_until IS NOT NULL
+        RETURNING id, attempt
+    """
+
+    def note(self, notes: Sequence[Note]) -> set[Ref]:
+        document = self.document(note._asdict() for note in notes)
+        return {Ref(*row) for row in self.fetch(self.NOTE, {"notes": document})}
+
     # A run that is asked to cancel does not go back to pending; one whose lease is over takes no other end either.
     SETTLE = """
            UPDATE jobqueue_run
@@ -192,7 +212,9 @@ class SQLiteEngine(Engine):
                   snoozes = snoozes + (ending.counter IS 'snoozes'),
                   releases = releases + (ending.counter IS 'releases'),
                   result = ending.result,
-                  error = ending.error
+                  error = ending.error,
+                  progress = COALESCE(ending.progress, jobqueue_run.progress),
+                  metadata = COALESCE(ending.metadata, jobqueue_run.metadata)
              FROM (SELECT json_extract(value, '$.id') AS id,
                           json_extract(value, '$.attempt') AS attempt,
                           json_extract(value, '$.state') AS state,
@@ -200,7 +222,9 @@ class SQLiteEngine(Engine):
                           json_extract(value, '$.counter') AS counter,
                           json_extract(value, '$.run_at') AS run_at,
                           json_extract(value, '$.result') AS result,
-                          json_extract(value, '$.error') AS error
+                          json_extract(value, '$.error') AS error,
+                          json_extract(value, '$.progress') AS progress,
+                          json_extract(value, '$.metadata') AS metadata
                      FROM json_each(%(settlements)s)) AS ending
             WHERE jobqueue_run.id = ending.id
               AND jobqueue_run.attempt = ending.attempt
@@ -221,8 +245,26 @@ class SQLiteEngine(Engine):
      RETURNING number
     """
 
-    def settle(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
-        return self._settle(settlements, expired=False)
+    DELETE = """
+        DELETE FROM jobqueue_run
+              WHERE id IN (SELECT json_extract(value, '$.id') FROM json_each(%(refs)s))
+                AND (id, attempt) IN (
+                    SELECT json_extract(value, '$.id'), json_extract(value, '$.attempt') FROM json_each(%(refs)s))
+                AND lease_until IS NOT NULL
+          RETURNING id, attempt
+    """
+
+    FORGET = """
+        DELETE FROM jobqueue_attempt
+              WHERE run_id IN (SELECT value FROM json_each(%(runs)s))
+    """
+
+    def _delete(self, refs: Sequence[Ref]) -> set[Ref]:
+        with transaction.atomic(using=self.alias, savepoint=False):
+            document = self.document(ref._asdict() for ref in refs)
+            deleted = {Ref(*row) for row in self.fetch(self.DELETE, {"refs": document})}
+            self.fetch(self.FORGET, {"runs": self.document(ref.id for ref in deleted)})
+        return deleted
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         now = timezone.now()
@@ -371,6 +413,8 @@ def _ending(settlement: Settlement, now: datetime) -> dict[str, Any]:
         "run_at": (settlement.run_at or now) + timedelta(seconds=settlement.delay_seconds) if again else None,
         "result": settlement.result,
         "error": settlement.error,
+        "progress": settlement.progress,
+        "metadata": settlement.metadata,
     }
 
 

@@ -2,19 +2,37 @@
 
 from django_jobqueue.jobs.context import RunContext
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
-from django_jobqueue.jobs.outcomes import Cancel, Fail, JobSignal, Later, Retry, Snooze
+from django_jobqueue.jobs.notes import Notes, Said
+from django_jobqueue.jobs.outcomes import (
+    Cancel,
+    Completed,
+    Decision,
+    Deleted,
+    Fail,
+    Failed,
+    JobSignal,
+    Later,
+    Retry,
+    Snooze,
+)
 from django_jobqueue.jobs.registry import JobRegistry, registry
 
 __all__ = [
     "Cancel",
+    "Completed",
+    "Decision",
     "Declaration",
+    "Deleted",
     "Fail",
+    "Failed",
     "JobDefinition",
     "JobRegistry",
     "JobSignal",
     "Later",
+    "Notes",
     "Retry",
     "RunContext",
+    "Said",
     "Snooze",
     "registry",
 ]

@@ -1,7 +1,8 @@
-"""What a job may raise to say what shall become of its run."""
+"""What an attempt may come to: what a job may raise, and what it may say by its ``run`` instead."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django_jobqueue.jobs import moments
@@ -17,7 +18,9 @@ class Later(JobSignal):
     delay_seconds: float | None = None
     at: datetime | None = None
 
-    def __init__(self, message: str = "", *, delay_seconds: float | None = None, at: datetime | None = None) -> None:
+    def __init__(
+        self, message: str = "", *, delay_seconds: float | None = None, at: datetime | str | None = None
+    ) -> None:
         if delay_seconds is not None and at is not None:
             raise ValueError(f"{type(self).__name__}: give delay_seconds or at, not both.")
         super().__init__(message)
@@ -43,3 +46,26 @@ class Fail(JobSignal):
 
 class Cancel(JobSignal):
     """There is nothing left to do: end the run as cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The run is complete, with this result."""
+
+    result: object
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The run has failed, for this reason."""
+
+    error: str | BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The run is complete, and nothing of it is to be kept."""
+
+
+Decision = Completed | Failed | Deleted | Snooze
+"""What a job may decide about its run without raising."""

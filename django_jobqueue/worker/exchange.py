@@ -12,10 +12,10 @@ from django.db import transaction
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Ref, Settlement
-from django_jobqueue.models import Attempt
+from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import Delivery, Outcome, Reason, State
 from django_jobqueue.worker.connections import DATABASE_AWAY
-from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.runner import Ended
 
 logger = logging.getLogger(__name__)
@@ -65,11 +65,11 @@ class Exchange:
         self._leases.drop(claim.ref for claim in claims)
         return [claim for claim in claims if states.get(claim.ref) == State.CANCELLED]
 
-    def abandon(self, claims: Sequence[Claim]) -> list[tuple[Ended, State]]:
+    def abandon(self, leases: Sequence[Lease]) -> list[tuple[Ended, State]]:
         """Settle attempts that are still running, because this process is about to end."""
-        ended = [Ended(claim, _abandoned(claim)) for claim in claims]
+        ended = [Ended(lease.claim, _abandoned(lease)) for lease in leases]
         states = self._engine.settle([attempt.settlement for attempt in ended])
-        self._leases.drop(claim.ref for claim in claims)
+        self._leases.drop(lease.claim.ref for lease in leases)
         return _with_states(ended, states)
 
     def seconds_until_due(self) -> float | None:
@@ -107,18 +107,22 @@ class Exchange:
         return states | self._receipts(missing)
 
     def _receipts(self, missing: Sequence[Settlement]) -> dict[Ref, State]:
-        """The states of those that an Attempt of ours tells of. One that a reaper wrote tells another outcome."""
+        """The states of those that an Attempt of ours tells of. One that a reaper wrote tells another outcome.
+
+        Of one that was to be deleted nothing is left to tell, nor to be done.
+        """
         if not missing:
             return {}
-        ours = Attempt.objects.using(self._config.database).filter(worker=self._worker)
-        rows = ours.filter(run_id__in=[settlement.id for settlement in missing])
+        ids = [settlement.id for settlement in missing]
+        ours = Attempt.objects.using(self._config.database).filter(worker=self._worker, run_id__in=ids)
         outcomes = {
-            Ref(run_id, number): told for run_id, number, told in rows.values_list("run_id", "number", "outcome")
+            Ref(run_id, number): told for run_id, number, told in ours.values_list("run_id", "number", "outcome")
         }
+        kept = set(Run.objects.using(self._config.database).filter(pk__in=ids).values_list("pk", flat=True))
         return {
             settlement.ref: settlement.state
             for settlement in missing
-            if outcomes.get(settlement.ref) == settlement.outcome
+            if (settlement.id not in kept if settlement.delete else outcomes.get(settlement.ref) == settlement.outcome)
         }
 
     def _settle_each(self, ended: Sequence[Ended]) -> dict[Ref, State]:
@@ -153,16 +157,17 @@ def _with_states(ended: Sequence[Ended], states: dict[Ref, State]) -> list[tuple
     return [(attempt, states[attempt.claim.ref]) for attempt in ended if attempt.claim.ref in states]
 
 
-def _abandoned(claim: Claim) -> Settlement:
+def _abandoned(lease: Lease) -> Settlement:
     """A run that may be started again goes back to pending at once; one that may not is lost."""
-    error = "The worker was stopped before the job had ended."
-    if claim.delivery == Delivery.AT_MOST_ONCE:
-        return Settlement(
-            *claim.ref,
-            outcome=Outcome.RELEASED,
-            state=State.DEAD_LETTERED,
-            reason=Reason.LOST,
-            counter="releases",
-            error=error,
-        )
-    return Settlement(*claim.ref, outcome=Outcome.RELEASED, state=State.PENDING, counter="releases", error=error)
+    settlement = Settlement(
+        *lease.claim.ref,
+        outcome=Outcome.RELEASED,
+        state=State.PENDING,
+        counter="releases",
+        error="The worker was stopped before the job had ended.",
+    )
+    if lease.claim.delivery == Delivery.AT_MOST_ONCE:
+        settlement.state, settlement.reason = State.DEAD_LETTERED, Reason.LOST
+    if lease.notes is not None:
+        settlement.progress, settlement.metadata = lease.notes.said
+    return settlement

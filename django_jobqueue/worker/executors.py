@@ -13,9 +13,8 @@ from typing import Protocol
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from django_jobqueue.engines.base import Claim
-from django_jobqueue.jobs import JobDefinition
 from django_jobqueue.worker import connections
-from django_jobqueue.worker.runner import Ended, run_async_attempt, run_attempt
+from django_jobqueue.worker.runner import Assignment, Ended, run_async_attempt, run_attempt
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ CANCEL_SECONDS = 1.0
 class Executor(Protocol):
     """Runs what it is given at once, and tells when it has ended."""
 
-    def start(self, claim: Claim, job: JobDefinition) -> None:
+    def start(self, assignment: Assignment) -> None:
         """Start an attempt, in another thread than the caller's."""
 
     def close(self, *, wait: bool) -> None:
@@ -41,26 +40,26 @@ class Executors:
 
     def __init__(self, slots: int, on_start: Callable[[Claim], None], on_ended: Callable[[Ended], None]) -> None:
         self._slots = self._free = slots
-        self._waiting: deque[tuple[Claim, JobDefinition]] = deque()
+        self._waiting: deque[Assignment] = deque()
         self._lock = threading.Lock()
         self._on_start = on_start
         self._on_ended = on_ended
         self._threads = ThreadExecutor(self._ended)
         self._asyncio = AsyncioExecutor(self._ended)
 
-    def submit(self, claim: Claim, job: JobDefinition) -> None:
+    def submit(self, assignment: Assignment) -> None:
         """Start an attempt as soon as a slot is free."""
         with self._lock:
             if self._free == 0:
-                self._waiting.append((claim, job))
+                self._waiting.append(assignment)
                 return
             self._free -= 1
-        self._start(claim, job)
+        self._start(assignment)
 
     def take_back(self) -> list[Claim]:
         """The claims that still wait for a slot; they will not be started."""
         with self._lock:
-            claims = [claim for claim, _ in self._waiting]
+            claims = [assignment.claim for assignment in self._waiting]
             self._waiting.clear()
         return claims
 
@@ -71,10 +70,10 @@ class Executors:
         self._threads.close(wait=idle)
         self._asyncio.close(wait=idle)
 
-    def _start(self, claim: Claim, job: JobDefinition) -> None:
-        executor: Executor = self._asyncio if job.is_async else self._threads
-        self._on_start(claim)
-        executor.start(claim, job)
+    def _start(self, assignment: Assignment) -> None:
+        executor: Executor = self._asyncio if assignment.job.is_async else self._threads
+        self._on_start(assignment.claim)
+        executor.start(assignment)
 
     def _ended(self, ended: Ended) -> None:
         with self._lock:
@@ -82,7 +81,7 @@ class Executors:
             if following is None:
                 self._free += 1
         if following is not None:
-            self._start(*following)
+            self._start(following)
         self._on_ended(ended)
 
 
@@ -91,18 +90,18 @@ class ThreadExecutor:
 
     def __init__(self, on_ended: Callable[[Ended], None]) -> None:
         self._on_ended = on_ended
-        self._attempts: SimpleQueue[tuple[Claim, JobDefinition] | None] = SimpleQueue()
+        self._attempts: SimpleQueue[Assignment | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._lock = threading.Lock()
 
-    def start(self, claim: Claim, job: JobDefinition) -> None:
+    def start(self, assignment: Assignment) -> None:
         with self._lock:
             if self._idle:
                 self._idle -= 1
             else:
                 self._add_thread()
-        self._attempts.put((claim, job))
+        self._attempts.put(assignment)
 
     def close(self, *, wait: bool) -> None:
         for _ in self._threads:
@@ -117,9 +116,9 @@ class ThreadExecutor:
         thread.start()
 
     def _work(self) -> None:
-        while (attempt := self._attempts.get()) is not None:
+        while (assignment := self._attempts.get()) is not None:
             connections.before_attempt()
-            ended = run_attempt(*attempt)
+            ended = run_attempt(*assignment)
             connections.after_attempt()
             with self._lock:
                 self._idle += 1
@@ -138,7 +137,7 @@ class AsyncioExecutor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
 
-    def start(self, claim: Claim, job: JobDefinition) -> None:
+    def start(self, assignment: Assignment) -> None:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -146,7 +145,7 @@ class AsyncioExecutor:
                     target=_turn, args=[self._loop, self._closing], name="jobqueue-asyncio", daemon=True
                 )
                 self._thread.start()
-        self._loop.call_soon_threadsafe(self._spawn, self._loop, claim, job)
+        self._loop.call_soon_threadsafe(self._spawn, self._loop, assignment)
 
     def close(self, *, wait: bool) -> None:
         self._closing.set()
@@ -155,14 +154,14 @@ class AsyncioExecutor:
         if self._thread is not None and wait:
             self._thread.join()
 
-    def _spawn(self, loop: asyncio.AbstractEventLoop, claim: Claim, job: JobDefinition) -> None:
-        task = loop.create_task(self._attempt(claim, job))
+    def _spawn(self, loop: asyncio.AbstractEventLoop, assignment: Assignment) -> None:
+        task = loop.create_task(self._attempt(assignment))
         self._tasks.add(task)  # the loop itself does not keep its tasks alive
         task.add_done_callback(self._tasks.discard)
 
-    async def _attempt(self, claim: Claim, job: JobDefinition) -> None:
+    async def _attempt(self, assignment: Assignment) -> None:
         async with ThreadSensitiveContext() as context:
-            ended = await _in_own_task(run_async_attempt(claim, job))
+            ended = await _in_own_task(run_async_attempt(*assignment))
             # What the job does synchronously, the ORM above all, happens in a thread of this attempt alone, made on
             # first use. It ends with the context, and so must its connections.
             if context in SyncToAsync.context_to_thread_executor:

@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from django_jobqueue.engines.base import Claim, Ref
+from django_jobqueue.jobs import Notes
+
+
+@dataclass(slots=True)
+class Lease:
+    """One claim, and what passes between its job and us."""
+
+    claim: Claim
+    seconds: float
+    notes: Notes | None = None
 
 
 class Leases:
     """What this process has claimed and not yet settled; shared by the main thread and the heartbeat."""
 
     def __init__(self) -> None:
-        self._claims: dict[Ref, tuple[Claim, float]] = {}
+        self._leases: dict[Ref, Lease] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._claims)
+        return len(self._leases)
 
     def __contains__(self, ref: object) -> bool:
-        return ref in self._claims
+        return ref in self._leases
 
     def add(self, claims: Iterable[Claim], lease_seconds: float) -> None:
         with self._lock:
-            self._claims.update((claim.ref, (claim, lease_seconds)) for claim in claims)
+            self._leases.update((claim.ref, Lease(claim, lease_seconds)) for claim in claims)
 
     def drop(self, refs: Iterable[Ref]) -> None:
         with self._lock:
             for ref in refs:
-                self._claims.pop(ref, None)
+                self._leases.pop(ref, None)
 
-    def claims(self) -> list[Claim]:
+    def open_notes(self, claim: Claim) -> Notes:
+        """The notes of a claim whose job is about to start."""
+        notes = Notes(json.loads(claim.metadata) if claim.metadata else None)
         with self._lock:
-            return [claim for claim, _ in self._claims.values()]
+            self._leases[claim.ref].notes = notes
+        return notes
 
-    def renewals(self) -> list[tuple[Ref, float]]:
-        """What to give to ``Engine.renew``."""
+    def all(self) -> list[Lease]:
         with self._lock:
-            return [(ref, lease_seconds) for ref, (_, lease_seconds) in self._claims.items()]
+            return list(self._leases.values())

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
-from django_jobqueue.conf import get_config
-from django_jobqueue.engines.base import Claim, Counter, Settlement
+from django_jobqueue.engines.base import Claim, Settlement
 from django_jobqueue.errors import PayloadError
-from django_jobqueue.jobs import Cancel, Fail, JobDefinition, Later, Retry, RunContext, Snooze
-from django_jobqueue.payloads import encode_json
-from django_jobqueue.retry import RetryPolicy
-from django_jobqueue.states import Delivery, Outcome, Reason, State
-from django_jobqueue.worker.failure import error_text, traceback_text
+from django_jobqueue.jobs import Completed, JobDefinition, Notes, RunContext
+from django_jobqueue.worker.verdict import Unreadable, verdict
+
+
+class Assignment(NamedTuple):
+    """What an attempt needs."""
+
+    claim: Claim
+    job: JobDefinition
+    notes: Notes | None = None
+    """Where the job writes; needed if it takes ``run``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,140 +37,55 @@ class Ended:
         return finished - started if finished is not None and started is not None else 0.0
 
 
-def run_attempt(claim: Claim, job: JobDefinition) -> Ended:
+def run_attempt(claim: Claim, job: JobDefinition, notes: Notes | None = None) -> Ended:
     """Call *job* in this thread. Whatever it does, the answer is an ended attempt."""
     started = monotonic()
+    end: Completed | BaseException
     try:
-        settlement = _completed(claim, job.function(**_arguments(claim, job)))
+        end = Completed(job.function(**_arguments(claim, job, notes)))
     except BaseException as error:
-        settlement = _ended_by(error, claim, job)
-    return _ended(claim, settlement, started)
+        end = error
+    return _ended(claim, job, notes, end, started)
 
 
-async def run_async_attempt(claim: Claim, job: JobDefinition) -> Ended:
+async def run_async_attempt(claim: Claim, job: JobDefinition, notes: Notes | None = None) -> Ended:
     """``run_attempt`` for a coroutine function, on the running loop."""
     started = monotonic()
+    end: Completed | BaseException
     try:
-        settlement = _completed(claim, await job.function(**_arguments(claim, job)))
+        end = Completed(await job.function(**_arguments(claim, job, notes)))
     except BaseException as error:
-        settlement = _ended_by(error, claim, job)
-    return _ended(claim, settlement, started)
+        end = error
+    return _ended(claim, job, notes, end, started)
 
 
-def _ended(claim: Claim, settlement: Settlement, started: float) -> Ended:
-    settlement.started, settlement.finished = started, monotonic()
-    return Ended(claim, settlement)
-
-
-class _Unreadable(Exception):
-    """The stored payload does not fit the job as it is now; the error of the same kind may also come out of a job."""
-
-
-def _arguments(claim: Claim, job: JobDefinition) -> dict[str, Any]:
+def _arguments(claim: Claim, job: JobDefinition, notes: Notes | None) -> dict[str, Any]:
     payload: Mapping[str, Any] = json.loads(claim.payload)
     try:
         job.parameters.check(payload)
     except PayloadError as error:
-        raise _Unreadable(str(error)) from None
-    return job.parameters.bind(payload, _context(claim, payload) if job.parameters.takes_run else None)
+        raise Unreadable(str(error)) from None
+    return job.parameters.bind(payload, _context(claim, payload, notes) if notes is not None else None)
 
 
-def _context(claim: Claim, payload: Mapping[str, Any]) -> RunContext:
+def _context(claim: Claim, payload: Mapping[str, Any], notes: Notes) -> RunContext:
     return RunContext(
         id=claim.id,
         attempt=claim.attempt,
         queue=claim.queue,
         job=claim.job,
         payload=payload,
-        metadata=json.loads(claim.metadata) if claim.metadata else {},
         scheduled_for=claim.run_at,
+        _notes=notes,
     )
 
 
-def _completed(claim: Claim, value: object) -> Settlement:
-    try:
-        result = None if value is None else encode_json(value, root="result", max_bytes=get_config().payload_max_bytes)
-    except PayloadError as error:
-        return _failed(claim, Reason.INVALID_RESULT, error=str(error))
-    return Settlement(
-        *claim.ref, outcome=Outcome.COMPLETED, state=State.COMPLETED, reason=Reason.RETURNED, result=result
-    )
-
-
-def _ended_by(error: BaseException, claim: Claim, job: JobDefinition) -> Settlement:
-    match error:
-        case Snooze():
-            return _again(claim, Outcome.SNOOZED, "snoozes", error)
-        case Cancel():
-            return Settlement(
-                *claim.ref,
-                outcome=Outcome.CANCELLED,
-                state=State.CANCELLED,
-                reason=Reason.CANCELLED,
-                error=error_text(error),
-            )
-        case Fail():
-            return _failed(claim, Reason.JOB_FAILED, error=error_text(error), traceback=traceback_text(error))
-        case _Unreadable():
-            return _failed(claim, Reason.INVALID_PAYLOAD, error=str(error))
-        case _:
-            return _retried(error, claim, job)
-
-
-def _retried(error: BaseException, claim: Claim, job: JobDefinition) -> Settlement:
-    delay = _policy(claim, job).next_delay(claim.failures + 1, random)
-    if delay is None:
-        return Settlement(
-            *claim.ref,
-            outcome=Outcome.DEAD_LETTERED,
-            state=State.DEAD_LETTERED,
-            reason=Reason.MAX_ATTEMPTS,
-            counter="failures",
-            error=error_text(error),
-            traceback=traceback_text(error),
-        )
-    wish = error if isinstance(error, Retry) else Retry()
-    if wish.at is None and wish.delay_seconds is None:
-        wish = Retry(delay_seconds=delay)
-    return _again(claim, Outcome.RETRIED, "failures", wish, error=error_text(error), traceback=traceback_text(error))
-
-
-def _policy(claim: Claim, job: JobDefinition) -> RetryPolicy:
-    """A run that may be started once only is never tried again."""
-    max_attempts = claim.max_attempts or job.options.max_attempts
-    if claim.delivery == Delivery.AT_MOST_ONCE:
-        max_attempts = 1
-    return RetryPolicy(max_attempts=max_attempts, backoff=job.options.backoff)
-
-
-def _again(
-    claim: Claim,
-    outcome: Outcome,
-    counter: Counter,
-    wish: Later,
-    *,
-    error: str | None = None,
-    traceback: str | None = None,
-) -> Settlement:
-    return Settlement(
-        *claim.ref,
-        outcome=outcome,
-        state=State.PENDING,
-        counter=counter,
-        run_at=wish.at,
-        delay_seconds=wish.delay_seconds or 0.0,
-        error=error,
-        traceback=traceback,
-    )
-
-
-def _failed(claim: Claim, reason: Reason, *, error: str, traceback: str | None = None) -> Settlement:
-    return Settlement(
-        *claim.ref,
-        outcome=Outcome.FAILED,
-        state=State.FAILED,
-        reason=reason,
-        counter="failures",
-        error=error,
-        traceback=traceback,
-    )
+def _ended(
+    claim: Claim, job: JobDefinition, notes: Notes | None, end: Completed | BaseException, started: float
+) -> Ended:
+    finished = monotonic()
+    settlement = verdict(claim, job, end if notes is None else notes.close(end))
+    settlement.started, settlement.finished = started, finished
+    if notes is not None:
+        settlement.progress, settlement.metadata = notes.said
+    return Ended(claim, settlement)

@@ -31,7 +31,7 @@ from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.pace import Pace
-from django_jobqueue.worker.runner import Ended
+from django_jobqueue.worker.runner import Assignment, Ended
 
 logger = logging.getLogger(__name__)
 
@@ -191,7 +191,8 @@ class Worker:
         for claim in claims:
             job = _definition(claim)
             if job is not None:
-                self._executors.submit(claim, job)
+                notes = self._leases.open_notes(claim) if job.parameters.takes_run else None
+                self._executors.submit(Assignment(claim, job, notes))
             elif claim.releases < UNKNOWN_JOB_RELEASES:
                 unknown.append(claim)
             else:
@@ -240,7 +241,7 @@ class Worker:
             self._hand_back()
             self._take_in_all()
             self._trade(0)
-            if running := self._leases.claims():
+            if running := self._leases.all():
                 self._observer.attempts_settled(self._exchange.abandon(running))
         except DATABASE_AWAY:
             logger.exception("The database does not answer. %d runs are left to the reapers.", len(self._leases))

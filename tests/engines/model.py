@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from django_jobqueue.engines.base import LostRun, NewRun, Ref, Settlement
+from django_jobqueue.engines.base import LostRun, NewRun, Note, Ref, Settlement
 from django_jobqueue.states import Outcome, Reason, State
 
 
@@ -29,6 +29,8 @@ class ModelRun:
     expired: bool = False
     result: str | None = None
     error: str | None = None
+    progress: str | None = None
+    metadata: str | None = None
     attempts: list[tuple[int, str, Outcome]] = field(default_factory=list)
     """Number, worker and outcome."""
 
@@ -64,10 +66,21 @@ class Model:
             run.lease_until = self.now + seconds
         return {ref: run.cancel_requested for run, ref, _seconds in ours}
 
+    def note(self, notes: Sequence[Note]) -> set[Ref]:
+        self.now += 1
+        ours = [(run, note) for note in notes if (run := self.held(note.ref))]
+        for run, note in ours:
+            self.keep(run, note)
+        return {note.ref for _run, note in ours}
+
     def settle(self, settlements: Sequence[Settlement], *, lost: bool = False) -> dict[Ref, State]:
         self.now += 1
         ours = [(run, end) for end in settlements if (run := self.held(end.ref))]
         for run, end in ours:
+            if end.delete:
+                del self.runs[run.id]
+                run.state = State.COMPLETED
+                continue
             cancelled = run.cancel_requested and (lost or end.state == State.PENDING)
             self.leave(run, State.CANCELLED if cancelled else end.state, Reason.CANCELLED if cancelled else end.reason)
             if run.state == State.PENDING:
@@ -75,6 +88,7 @@ class Model:
             if end.counter:
                 setattr(run, end.counter, getattr(run, end.counter) + 1)
             run.result, run.error = end.result, end.error
+            self.keep(run, end)
             assert run.worker
             outcome = Outcome.CANCELLED if run.state == State.CANCELLED else end.outcome
             run.attempts.append((run.attempt, run.worker, outcome))
@@ -109,10 +123,19 @@ class Model:
             run for run in self.runs.values() if run.state == State.PENDING and run.queue in queues and not run.parked
         ]
 
+    def state(self, run_id: int) -> State | None:
+        """None where it was deleted."""
+        return self.runs[run_id].state if run_id in self.runs else None
+
     def held(self, ref: Ref) -> ModelRun | None:
         """The fence."""
         run = self.runs.get(ref.id)
         return run if run and run.attempt == ref.attempt and run.state == State.RUNNING else None
+
+    @staticmethod
+    def keep(run: ModelRun, said: Note | Settlement) -> None:
+        run.progress = run.progress if said.progress is None else said.progress
+        run.metadata = run.metadata if said.metadata is None else said.metadata
 
     @staticmethod
     def leave(run: ModelRun, state: State, reason: Reason | None) -> None:

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import LostRun, NewRun, Ref, Settlement
+from django_jobqueue.engines.base import LostRun, NewRun, Note, Ref, Settlement
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import FINAL_STATES, Outcome, Reason, State
 from tests.engines.model import Model
@@ -37,14 +37,22 @@ new_runs = st.builds(
     priority=st.sampled_from([0, 0, 5, -5]),
     delay_seconds=st.sampled_from([0.0, 0.0, -HOUR, -2 * HOUR, 3 * HOUR]),
 )
+noted = st.sampled_from([None, "1", "2"])
 ends = st.sampled_from(
     [
-        {"outcome": Outcome.COMPLETED, "state": State.COMPLETED, "reason": Reason.RETURNED, "result": "0"},
+        {
+            "outcome": Outcome.COMPLETED,
+            "state": State.COMPLETED,
+            "reason": Reason.RETURNED,
+            "result": "0",
+            "progress": "9",
+        },
         {"outcome": Outcome.FAILED, "state": State.FAILED, "reason": Reason.JOB_FAILED, "counter": "failures"},
         {"outcome": Outcome.CANCELLED, "state": State.CANCELLED, "reason": Reason.CANCELLED},
         {"outcome": Outcome.RETRIED, "state": State.PENDING, "counter": "failures", "error": "not yet"},
         {"outcome": Outcome.TIMED_OUT, "state": State.PENDING, "counter": "failures", "delay_seconds": 2 * HOUR},
-        {"outcome": Outcome.SNOOZED, "state": State.PENDING, "counter": "snoozes"},
+        {"outcome": Outcome.SNOOZED, "state": State.PENDING, "counter": "snoozes", "metadata": "7"},
+        {"outcome": Outcome.COMPLETED, "state": State.COMPLETED, "reason": Reason.RETURNED, "delete": True},
         {
             "outcome": Outcome.DEAD_LETTERED,
             "state": State.DEAD_LETTERED,
@@ -136,6 +144,12 @@ class EngineAgainstModel(RuleBasedStateMachine):
         leases = [(ref, HOUR) for ref in dict.fromkeys(batch)]
         assert self.engine.renew(leases) == self.model.renew(leases)
 
+    @precondition(any_claim)
+    @rule(batch=st.lists(st.tuples(refs, noted, noted), min_size=1, max_size=4))
+    def note(self, batch: list[tuple[Ref, str | None, str | None]]) -> None:
+        notes = [Note(*ref, *said) for ref, said in {ref: said for ref, *said in batch}.items()]
+        assert self.engine.note(notes) == self.model.note(notes)
+
     @rule(limit=st.integers(1, 3))
     def reap(self, limit: int) -> None:
         reaped = self.engine.reap("default", decide, limit=limit)
@@ -158,19 +172,19 @@ class EngineAgainstModel(RuleBasedStateMachine):
 
     @rule(run_id=runs)
     def request_cancel(self, run_id: int) -> None:
-        if self.model.runs[run_id].state == State.RUNNING:
+        if self.model.state(run_id) == State.RUNNING:
             self.model.runs[run_id].cancel_requested = True
             Run.objects.filter(pk=run_id).update(cancel_requested_at=timezone.now())
 
     @rule(run_id=runs, parked=st.booleans())
     def park(self, run_id: int, *, parked: bool) -> None:
-        if self.model.runs[run_id].state == State.PENDING:
+        if self.model.state(run_id) == State.PENDING:
             self.model.runs[run_id].parked = parked
             Run.objects.filter(pk=run_id).update(blocked_on="key:1" if parked else None)
 
     @rule(run_id=runs, expired=st.booleans())
     def let_expire(self, run_id: int, *, expired: bool) -> None:
-        if self.model.runs[run_id].state == State.PENDING:
+        if self.model.state(run_id) == State.PENDING:
             self.model.runs[run_id].expired = expired
             expires_at = timezone.now() + timedelta(hours=-1 if expired else 1)
             Run.objects.filter(pk=run_id).update(expires_at=expires_at)
@@ -180,14 +194,16 @@ class EngineAgainstModel(RuleBasedStateMachine):
     @invariant()
     def the_tables_are_the_same(self) -> None:
         history: dict[int, list[tuple[int, str, str]]] = {run_id: [] for run_id in self.model.runs}
-        for attempt in Attempt.objects.order_by("number"):
+        for attempt in Attempt.objects.order_by("number"):  # of runs that are there
             history[attempt.run_id].append((attempt.number, attempt.worker, attempt.outcome))
 
         same = ["state", "reason", "attempt", "failures", "crashes", "snoozes", "releases", "worker", "error"]
         for run in Run.objects.all():
             expected = self.model.runs[run.pk]
             assert [getattr(run, name) for name in same] == [getattr(expected, name) for name in same]
-            assert run.result == (None if expected.result is None else int(expected.result))
+            for name in ("result", "progress", "metadata"):
+                text = getattr(expected, name)
+                assert getattr(run, name) == (None if text is None else int(text))
             assert self.hours(run.run_at) == round(expected.run_at / HOUR)
             assert (run.lease_until is None) == (expected.lease_until is None)
             assert history[run.pk] == expected.attempts

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from django_jobqueue.engines.base import Engine, Ref
+from django_jobqueue.engines.base import Engine, Note, Ref
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
 from tests.engines.endings import completed, given_up
@@ -102,6 +102,8 @@ def calls(engine: Engine) -> dict[str, Call]:
         "claim from a limited queue": lambda: engine.claim("default", "mail", limit=10, concurrent_jobs=1000, **how),
         "renew": lambda: engine.renew([(ref, 30.0) for ref in refs]),
         "settle": lambda: engine.settle([completed(ref) for ref in refs]),
+        "settle and delete": lambda: engine.settle([completed(ref, delete=True) for ref in refs]),
+        "note": lambda: engine.note([Note(*ref, progress="1") for ref in refs]),
         "settle one": lambda: engine.settle([completed(refs[0])]),
         "release": lambda: engine.release(refs),
         "reap": lambda: engine.reap("default", given_up),

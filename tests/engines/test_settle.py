@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_jobqueue.engines.base import Counter, Engine, Settlement
+from django_jobqueue.engines.base import Counter, Engine, Note, Ref, Settlement
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import Outcome, Reason, State
 from tests.engines.conftest import MakeRun, RequestCancel, Row, Table, Take
@@ -277,3 +279,118 @@ def test_a_settle_whose_history_cannot_be_written_changes_nothing(
         engine.settle([completed(claim.ref)])
 
     assert table() == before
+
+
+# What the job has noted.
+
+
+def test_what_a_job_has_noted_is_written_with_its_end(engine: Engine, make_run: MakeRun, take: Take, row: Row) -> None:
+    make_run()
+    claim = take()
+
+    engine.settle([completed(claim.ref, progress='{"done": 3}', metadata='{"naïve": "%s"}')])
+
+    assert (row(claim.id).progress, row(claim.id).metadata) == ({"done": 3}, {"naïve": "%s"})
+
+
+@pytest.mark.parametrize("end", [completed, failed, retried])
+def test_a_job_that_has_noted_nothing_leaves_what_is_there(
+    engine: Engine, make_run: MakeRun, take: Take, row: Row, end: Callable[[Ref], Settlement]
+) -> None:
+    make_run(metadata_text='{"page": 7}')
+    claim = take()
+    engine.note([Note(*claim.ref, progress="[1, 2]")])
+
+    engine.settle([end(claim.ref)])
+
+    assert (row(claim.id).progress, row(claim.id).metadata) == ([1, 2], {"page": 7})
+
+
+# A run that is to be deleted.
+
+
+def test_a_run_that_is_to_be_deleted_goes_with_all_its_attempts_and_no_others(
+    engine: Engine, make_run: MakeRun, take: Take
+) -> None:
+    make_run()
+    claim = take()
+    engine.settle([retried(claim.ref)])
+    make_run()
+    again, other = take(), take()
+    assert (again.id, again.attempt) == (other.id - 1, 2)
+    engine.settle([retried(other.ref)])
+
+    assert engine.settle([completed(again.ref, delete=True)]) == {again.ref: State.COMPLETED}
+
+    assert list(Run.objects.values_list("pk", flat=True)) == [other.id]
+    assert list(Attempt.objects.values_list("run_id", flat=True)) == [other.id]
+
+
+def test_deletions_are_settled_beside_other_ends(engine: Engine, make_run: MakeRun) -> None:
+    for _ in range(6):
+        make_run()
+    claims = engine.claim("default", "mail", worker="worker-a", limit=6, lease_seconds=30)
+    first, second, third = claims[::2]
+    ends = [completed(claim.ref, delete=claim.id % 2 == first.id % 2) for claim in claims]
+
+    assert engine.settle(ends) == {end.ref: State.COMPLETED for end in ends}
+
+    kept = {claim.id for claim in claims} - {first.id, second.id, third.id}
+    assert set(Run.objects.values_list("pk", "state")) == {(run_id, "completed") for run_id in kept}
+    assert set(Attempt.objects.values_list("run_id", flat=True)) == kept
+
+
+def test_a_run_that_is_asked_to_cancel_may_still_be_deleted(
+    engine: Engine, make_run: MakeRun, take: Take, request_cancel: RequestCancel
+) -> None:
+    make_run()
+    claim = take()
+    request_cancel(claim)
+
+    assert engine.settle([completed(claim.ref, delete=True)]) == {claim.ref: State.COMPLETED}
+    assert not Run.objects.exists()
+
+
+def test_only_what_is_ours_is_deleted(engine: Engine, make_run: MakeRun, take: Take, table: Table) -> None:
+    for _ in range(3):
+        make_run()
+    settled, stale, running = engine.claim("default", "mail", worker="worker-a", limit=3, lease_seconds=30)
+    engine.settle([retried(settled.ref, delay_seconds=3600)])
+    engine.settle([retried(stale.ref)])
+    take("worker-b")
+    before, attempts = table(), list(Attempt.objects.values())
+
+    refs = [settled.ref, stale.ref, Ref(running.id, 2), Ref(running.id, 0), Ref(running.id + 1_000_000, 1)]
+    assert engine.settle([completed(ref, delete=True) for ref in refs]) == {}
+
+    assert table() == before
+    assert list(Attempt.objects.values()) == attempts
+
+
+def test_a_deletion_that_is_rolled_back_never_was(engine: Engine, make_run: MakeRun, take: Take, table: Table) -> None:
+    make_run()
+    claim = take()
+    before = table()
+
+    with transaction.atomic():
+        engine.settle([completed(claim.ref, delete=True)])
+        transaction.set_rollback(True)
+
+    assert table() == before
+    assert engine.settle([completed(claim.ref)]) == {claim.ref: State.COMPLETED}
+
+
+@pytest.mark.parametrize(("deletions", "statements"), [(0, 0), (1, 1), (5, 1)])
+def test_deletions_cost_one_statement_and_only_where_there_are_some(
+    engine: Engine, make_run: MakeRun, deletions: int, statements: int
+) -> None:
+    for _ in range(6):
+        make_run()
+    claims = engine.claim("default", "mail", worker="worker-a", limit=6, lease_seconds=30)
+    ends = [completed(claim.ref, delete=number < deletions) for number, claim in enumerate(claims)]
+
+    with CaptureQueriesContext(connection) as asked:
+        engine.settle(ends)
+
+    deleting = [query for query in asked if "DELETE FROM jobqueue_run" in query["sql"]]
+    assert len(deleting) == statements

@@ -1,0 +1,130 @@
+"""The verdict: from what an attempt came to, to what becomes of its run."""
+
+from __future__ import annotations
+
+import random
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines.base import Claim, Counter, Settlement
+from django_jobqueue.errors import PayloadError
+from django_jobqueue.jobs import Cancel, Completed, Decision, Deleted, Fail, Failed, JobDefinition, Later, Retry, Snooze
+from django_jobqueue.payloads import encode_json
+from django_jobqueue.retry import RetryPolicy
+from django_jobqueue.states import Delivery, Outcome, Reason, State
+from django_jobqueue.worker.failure import error_text, one_line, traceback_text
+
+
+class Unreadable(Exception):
+    """The stored payload does not fit the job as it is now; the error of the same kind may also come out of a job."""
+
+
+def verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException) -> Settlement:
+    """What becomes of the run of *claim*, whose attempt came to *end*: what it decided, or what it raised."""
+    try:
+        return _verdict(claim, job, end)
+    except BaseException as error:  # a result that breaks while it is read
+        return _verdict(claim, job, error)
+
+
+def _verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException) -> Settlement:
+    match end:
+        case Completed(result):
+            return _completed(claim, result)
+        case Deleted():
+            return _completed(claim, None, delete=True)
+        case Snooze():
+            return _again(claim, Outcome.SNOOZED, "snoozes", end)
+        case Cancel():
+            return _cancelled(claim, end)
+        case Fail():
+            return _failed(claim, Reason.JOB_FAILED, end)
+        case Failed(error):
+            return _failed(claim, Reason.JOB_FAILED, error)
+        case Unreadable():
+            return _failed(claim, Reason.INVALID_PAYLOAD, str(end))
+        case _:
+            return _retried(claim, job, end)
+
+
+def _completed(claim: Claim, value: object, *, delete: bool = False) -> Settlement:
+    try:
+        result = None if value is None else encode_json(value, root="result", max_bytes=get_config().payload_max_bytes)
+    except PayloadError as error:
+        return _failed(claim, Reason.INVALID_RESULT, str(error))
+    return Settlement(
+        *claim.ref,
+        outcome=Outcome.COMPLETED,
+        state=State.COMPLETED,
+        reason=Reason.RETURNED,
+        result=result,
+        delete=delete,
+    )
+
+
+def _cancelled(claim: Claim, error: Cancel) -> Settlement:
+    return Settlement(
+        *claim.ref,
+        outcome=Outcome.CANCELLED,
+        state=State.CANCELLED,
+        reason=Reason.CANCELLED,
+        error=error_text(error),
+    )
+
+
+def _failed(claim: Claim, reason: Reason, error: str | BaseException) -> Settlement:
+    return Settlement(
+        *claim.ref,
+        outcome=Outcome.FAILED,
+        state=State.FAILED,
+        reason=reason,
+        counter="failures",
+        error=one_line(error) if isinstance(error, str) else error_text(error),
+        traceback=None if isinstance(error, str) else traceback_text(error),
+    )
+
+
+def _retried(claim: Claim, job: JobDefinition, error: BaseException) -> Settlement:
+    delay = _policy(claim, job).next_delay(claim.failures + 1, random)
+    if delay is None:
+        return Settlement(
+            *claim.ref,
+            outcome=Outcome.DEAD_LETTERED,
+            state=State.DEAD_LETTERED,
+            reason=Reason.MAX_ATTEMPTS,
+            counter="failures",
+            error=error_text(error),
+            traceback=traceback_text(error),
+        )
+    wish = error if isinstance(error, Retry) else Retry()
+    if wish.at is None and wish.delay_seconds is None:
+        wish = Retry(delay_seconds=delay)
+    return _again(claim, Outcome.RETRIED, "failures", wish, error=error_text(error), traceback=traceback_text(error))
+
+
+def _policy(claim: Claim, job: JobDefinition) -> RetryPolicy:
+    """A run that may be started once only is never tried again."""
+    max_attempts = claim.max_attempts or job.options.max_attempts
+    if claim.delivery == Delivery.AT_MOST_ONCE:
+        max_attempts = 1
+    return RetryPolicy(max_attempts=max_attempts, backoff=job.options.backoff)
+
+
+def _again(
+    claim: Claim,
+    outcome: Outcome,
+    counter: Counter,
+    wish: Later,
+    *,
+    error: str | None = None,
+    traceback: str | None = None,
+) -> Settlement:
+    return Settlement(
+        *claim.ref,
+        outcome=outcome,
+        state=State.PENDING,
+        counter=counter,
+        run_at=wish.at,
+        delay_seconds=wish.delay_seconds or 0.0,
+        error=error,
+        traceback=traceback,
+    )
