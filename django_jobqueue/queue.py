@@ -19,6 +19,7 @@ from django_jobqueue.states import State
 if TYPE_CHECKING:
     from django_jobqueue.models import Run, RunQuerySet
     from django_jobqueue.operations.new_runs import AddOptions, Key, Tags
+    from django_jobqueue.payloads import Payload
 
 # Jobs are declared before Django's app registry is ready, so what needs models is imported where it is called.
 
@@ -52,7 +53,7 @@ class Queue:
     def add(
         self,
         job: str,
-        payload: Mapping[str, Any] | None = None,
+        payload: Payload | None = None,
         *,
         next_run_at: datetime | str | None = None,
         delay_seconds: float | None = None,
@@ -67,11 +68,12 @@ class Queue:
     ) -> Run | MaybeNone:
         """Add a run of *job* and return it; it commits and rolls back with the caller's transaction.
 
-        *payload* holds the arguments of the job by name. The run starts at *next_run_at* (a datetime, ISO-8601 text or
-        "now"), or *delay_seconds* from now; by default at once. If it has not been started by *expires_at*, it is
-        cancelled. *tags*, *tenant* and *user* (an instance of a model, or its key), *trace_id* and *metadata* (JSON)
-        say more about it. None is returned only where the job's ``on_before_add`` does not let the run be added. Raises
-        UnknownJob, PayloadError or InvalidRun, and then has written nothing.
+        *payload* holds the arguments of the job by name, or is a value of the type that the job declares. The run
+        starts at *next_run_at* (a datetime, ISO-8601 text or "now"), or *delay_seconds* from now; by default at once.
+        If it has not been started by *expires_at*, it is cancelled. *tags*, *tenant* and *user* (an instance of a
+        model, or its key), *trace_id* and *metadata* (JSON) say more about it. None is returned only where the job's
+        ``on_before_add`` does not let the run be added. Raises UnknownJob, PayloadError or InvalidRun, and then has
+        written nothing.
         """
         from django_jobqueue.operations import runs
 
@@ -91,9 +93,7 @@ class Queue:
             metadata=metadata,
         )
 
-    async def aadd(
-        self, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]
-    ) -> Run | MaybeNone:
+    async def aadd(self, job: str, payload: Payload | None = None, **options: Unpack[AddOptions]) -> Run | MaybeNone:
         """``add``, from async code."""
         return await sync_to_async(self.add)(job, payload, **options)
 
@@ -167,11 +167,11 @@ class Job(Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
 
-    def add(self, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run | MaybeNone:
+    def add(self, payload: Payload | None = None, **options: Unpack[AddOptions]) -> Run | MaybeNone:
         """``Queue.add`` for this job."""
         return queues[self.declaration.queue].add(self.declaration.name, payload, **options)
 
-    async def aadd(self, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]) -> Run | MaybeNone:
+    async def aadd(self, payload: Payload | None = None, **options: Unpack[AddOptions]) -> Run | MaybeNone:
         """``add``, from async code."""
         return await sync_to_async(self.add)(payload, **options)
 

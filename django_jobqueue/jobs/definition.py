@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django_jobqueue.conf import JobOptions
-from django_jobqueue.payloads import Parameters
+from django_jobqueue.conf import JobOptions, get_config
+from django_jobqueue.payloads import Parameters, Payload, PayloadSchema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +35,23 @@ class JobDefinition:
     name: str
     function: Callable[..., Any]
     options: JobOptions
-    parameters: Parameters
+    schema: PayloadSchema
     on_before_add: Callable[..., object] | None = None
     okay_to_run: Callable[..., object] | None = None
     """The functions of the preflight, imported."""
 
     @property
+    def parameters(self) -> Parameters:
+        """What the function takes, by name."""
+        return self.schema.parameters
+
+    @property
     def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.function)
+
+    def payload_text(self, payload: Payload | None) -> str:
+        """*payload* as JSON text, to be stored. Raises PayloadError for what the job could not work."""
+        return self.schema.encode(payload, max_bytes=get_config().payload_max_bytes)
 
 
 def place_of(function: Callable[..., Any]) -> str:

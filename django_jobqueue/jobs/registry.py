@@ -12,7 +12,7 @@ from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, get_config
 from django_jobqueue.errors import ConfigError, UnknownJob, UnknownQueue, nearest
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
 from django_jobqueue.jobs.functions import function_of, imported_function
-from django_jobqueue.payloads import Parameters
+from django_jobqueue.payloads import PayloadSchema
 
 
 class JobRegistry:
@@ -98,8 +98,8 @@ class JobRegistry:
 
 def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_settings: Any) -> JobDefinition:
     where = f"Job {name!r} of queue {queue.name!r} ({declaration.place})"
-    parameters = Parameters.of(declaration.function)
-    problems = [f"{where}: {flaw}" for flaw in parameters.problems()]
+    schema = PayloadSchema.of(declaration.function)
+    problems = [f"{where}: {flaw}" for flaw in schema.flaws]
     if problems or declaration.problems:
         raise ConfigError([*declaration.problems, *problems])
     options = JobOptions.merged(queue.job_defaults, declaration.options, in_settings)
@@ -108,7 +108,7 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
         name=name,
         function=declaration.function,
         options=options,
-        parameters=parameters,
+        schema=schema,
         on_before_add=function_of(f'{where}: preflight["on_before_add"]', options.preflight.on_before_add),
         okay_to_run=function_of(f'{where}: preflight["okay_to_run"]', options.preflight.okay_to_run),
     )

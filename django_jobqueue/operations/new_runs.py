@@ -8,14 +8,13 @@ from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
 
 from django.utils import timezone
 
-from django_jobqueue.conf import get_config
 from django_jobqueue.conf.options import MOST_TAGS
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import InvalidRun, JobQueueError, nearest, shown
 from django_jobqueue.jobs import registry
 from django_jobqueue.jobs.definition import place_of
 from django_jobqueue.operations import arguments
-from django_jobqueue.payloads import encode
+from django_jobqueue.payloads import Payload
 
 
 class Keyed(Protocol):
@@ -76,17 +75,14 @@ def new_runs(queue: str, items: Iterable[Mapping[Any, Any]]) -> Iterator[NewRun 
             raise
 
 
-def new_run(
-    queue: str, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]
-) -> NewRun | None:
+def new_run(queue: str, job: str, payload: Payload | None = None, **options: Unpack[AddOptions]) -> NewRun | None:
     """A run of *job*; None, if the job's ``on_before_add`` does not let it be added.
 
     Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun, and whatever ``on_before_add`` raises.
     """
     definition = registry.get(queue, job)
     of_job = definition.options
-    text = encode(payload, max_bytes=get_config().payload_max_bytes)
-    definition.parameters.check(payload or {})
+    text = definition.payload_text(payload)
     given = arguments.checked(options)
     if options.get("next_run_at") is not None and options.get("delay_seconds") is not None:
         raise InvalidRun("Give next_run_at or delay_seconds, not both.")

@@ -17,16 +17,14 @@ from django_jobqueue.models import Run, RunQuerySet
 from django_jobqueue.operations.activities import record
 from django_jobqueue.operations.announcements import announce_cancelled, announce_enqueued
 from django_jobqueue.operations.new_runs import AddOptions, new_run, new_runs
-from django_jobqueue.payloads import MAX_INTEGER
+from django_jobqueue.payloads import MAX_INTEGER, Payload
 from django_jobqueue.states import FINAL_STATES
 
 CHUNK = 1000
 """Runs that one statement inserts."""
 
 
-def enqueue(
-    queue: str, job: str, payload: Mapping[str, Any] | None = None, **options: Unpack[AddOptions]
-) -> Run | None:
+def enqueue(queue: str, job: str, payload: Payload | None = None, **options: Unpack[AddOptions]) -> Run | None:
     """Add one run, in the caller's transaction, and return it; None, if the job's ``on_before_add`` does not let it be.
 
     Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun before anything is written.

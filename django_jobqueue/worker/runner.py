@@ -60,12 +60,11 @@ async def run_async_attempt(claim: Claim, job: JobDefinition, notes: Notes | Non
 
 
 def _arguments(claim: Claim, job: JobDefinition, notes: Notes | None) -> dict[str, Any]:
-    payload: Mapping[str, Any] = json.loads(claim.payload)
+    payload = json.loads(claim.payload)
     try:
-        job.parameters.check(payload)
+        return job.schema.arguments(payload, None if notes is None else _context(claim, payload, notes))
     except PayloadError as error:
         raise Unreadable(str(error)) from None
-    return job.parameters.bind(payload, _context(claim, payload, notes) if notes is not None else None)
 
 
 def _context(claim: Claim, payload: Mapping[str, Any], notes: Notes) -> RunContext:

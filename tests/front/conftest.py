@@ -26,7 +26,7 @@ WriteModule: TypeAlias = Callable[[str, str], None]
 Columns: TypeAlias = "Callable[[Run], dict[str, Any]]"
 
 
-def send(to: str = "nobody", subject: str = "", **more: object) -> None:
+def send(to: Any = "nobody", subject: str = "", **more: object) -> None:
     """Send one letter."""
 
 

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
-from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
@@ -305,13 +304,12 @@ def test_the_delivery_of_the_job_goes_with_the_run(mail: Queue) -> None:
 
 # --- The payload -----------------------------------------------------------------------------------------------------
 
-HUGE = 1e16
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 SCALARS = (
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(-HUGE, HUGE, exclude_min=True, exclude_max=True)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | TEXT
 )
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=15)
@@ -328,7 +326,7 @@ def typed(value: object) -> object:
 
 @given(payload=st.dictionaries(TEXT, VALUES))
 @example(payload={"": 0, "%s": "100 %", "\x7f\u2028\U0001f389": [[], {}, [{"a": [None]}]], "'; --": "\\u0000"})
-@example(payload={"floats": [1.0, -0.5, 0.1, 1e15, 5e-324, 1e-7]})
+@example(payload={"floats": [1.0, -0.5, 0.1, 1e15, 5e-324, 1e-7, 1e16, -1e23, 1.7e308, "1e+16"]})
 def test_a_payload_comes_back_equal_and_of_the_same_types(payload: dict[str, Any]) -> None:
     with override_settings(JOBQUEUE={"queues": {"mail": {}}}):
         job(queue="mail", name="any")(send)
@@ -336,17 +334,6 @@ def test_a_payload_comes_back_equal_and_of_the_same_types(payload: dict[str, Any
 
     stored = Run.objects.get(pk=run.pk)
     assert typed(stored.payload) == typed(run.payload) == typed(payload)
-
-
-@pytest.mark.xfail(connection.vendor == "postgresql", reason="jsonb keeps such a float as a whole number")
-@pytest.mark.parametrize("value", [HUGE, -HUGE, 1e23, 1.7e308])
-def test_a_huge_float_comes_back_as_it_is_unless_it_is_refused(mail: Queue, value: float) -> None:
-    try:
-        mail.add("send", {"to": value})
-    except PayloadError:
-        return
-
-    assert typed(Run.objects.get().payload) == typed({"to": value})
 
 
 @pytest.mark.parametrize("payload", [None, {}])

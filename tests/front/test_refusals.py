@@ -61,7 +61,7 @@ REFUSALS: list[tuple[dict[str, Any], type[JobQueueError], str]] = [
         {"job": "digest", "payload": {"raeder": "r1", "run": 1}},
         PayloadError,
         "payload: does not fit digest(). 'reader' is missing. "
-        "'run' is filled by the worker, and cannot be in the payload. 'raeder' is not a parameter. Did you mean 'reader'?",
+        "'raeder' is not a parameter. Did you mean 'reader'? 'run' is filled by the worker, and cannot be in the payload.",
     ),
     ({"payload": [("to", "n1")]}, PayloadError, "payload: must be a mapping of argument names to values, got list."),
     ({"payload": "n1"}, PayloadError, "payload: must be a mapping of argument names to values, got str."),
