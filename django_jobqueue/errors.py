@@ -9,7 +9,9 @@
     ├── InvalidSchedule          a cron line, time zone or other part of a schedule is refused (also a ValueError)
     ├── RunVetoed                the job's on_before_add does not let the run be added
     ├── AttemptEnded             a job speaks of its run after it has returned
+    ├── InvalidArgument          an argument of another operation is refused (also a ValueError)
     ├── RunNotFound              no such run              (also a LookupError)
+    ├── RunNotPending            only a pending run can be rescheduled
     └── RunNotEnded              only a run that has ended can be replayed
 
 Each carries a ``code``, the stable word by which other programs may tell it apart.
@@ -74,6 +76,12 @@ class UnknownJob(JobQueueError, LookupError):
         super().__init__(f"{shown(job)} is not a job of queue {queue!r}. {nearest(job, known)}")
 
 
+class InvalidArgument(JobQueueError, ValueError):
+    """An argument of an operation is refused; nothing was written."""
+
+    code = "invalid_argument"
+
+
 class InvalidRun(JobQueueError, ValueError):
     """An argument of ``add()``, or what a job says of its run, is refused; nothing was written."""
 
@@ -119,7 +127,16 @@ class RunNotFound(JobQueueError, LookupError):
     code = "run_not_found"
 
     def __init__(self, run_id: object) -> None:
-        super().__init__(f"There is no run {run_id!r}.")
+        super().__init__(f"There is no run {shown(run_id)}.")
+
+
+class RunNotPending(JobQueueError):
+    """Only a pending run can be rescheduled."""
+
+    code = "run_not_pending"
+
+    def __init__(self, run_id: int, state: str) -> None:
+        super().__init__(f"Run {run_id} is {state}. Only a pending run can be rescheduled.")
 
 
 class RunNotEnded(JobQueueError):

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_jobqueue.admin import times
-from django_jobqueue.admin.activities import since, word
+from django_jobqueue.admin.activities import word
 from django_jobqueue.admin.badges import badge, run_badge
 from django_jobqueue.models import Activity, Attempt, Run, Schedule
 from django_jobqueue.states import FINAL_STATES
@@ -26,7 +26,7 @@ MAX_ATTEMPTS = 50
 """Attempts that the page shows, the latest first."""
 
 MAX_ROWS = 50
-"""Replays and activities that the page shows."""
+"""Activities that the page shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +126,11 @@ class RunPage:
         return self.attempts[-1][0].number - 1 if len(self.attempts) == MAX_ATTEMPTS else 0
 
     @cached_property
-    def replays(self) -> list[tuple[Run, SafeString]]:
-        """The runs that replay this one.
-
-        No index leads from a run to its replays, but one leads to activities, and no run is replayed without one.
-        """
-        run = self._run
-        if run.finished_at is None:
-            return []
-        replays = Activity.objects.using(self._visible.db).filter(
-            since(run.finished_at), namespace=run.namespace, operation="jobs.replay"
-        )
-        found = self._visible.filter(pk__in=replays.values("run_id"), replay_of=run.pk).order_by("-pk")
-        shown = found.defer("payload", "result", "error", "progress", "metadata")
-        return [(replay, run_badge(replay, now=self._now)) for replay in shown[:MAX_ROWS]]
+    def replay(self) -> tuple[Run, SafeString] | None:
+        """The run that replays this one."""
+        found = self._visible.filter(replay_of=self._run.pk).defer("payload", "result", "error", "progress", "metadata")
+        replay = found.first()
+        return None if replay is None else (replay, run_badge(replay, now=self._now))
 
     @cached_property
     def activities(self) -> list[tuple[Activity, str, SafeString]]:

@@ -174,12 +174,13 @@ class RunAdmin(KeysetAdmin):
         run = self.get_object(request, object_id)
         if run is None:
             return self._missing(request, object_id)
+        page = RunPage(run, self.get_queryset(request), now=timezone.now())
+        ended = run.state in FINAL_STATES
         buttons = [
             (verb.button, self.url(verb.name, run.pk))
-            for verb, sensible in [(REPLAY, run.state in FINAL_STATES), (CANCEL, run.state not in FINAL_STATES)]
+            for verb, sensible in [(REPLAY, ended and page.replay is None), (CANCEL, not ended)]
             if sensible and self.may(verb.permission, request)
         ]
-        page = RunPage(run, self.get_queryset(request), now=timezone.now())
         return self.page(request, "run/page.html", title=str(run), run=run, page=page, buttons=buttons)
 
     def _missing(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -11,8 +11,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from django_jobqueue import operations
 from django_jobqueue.errors import JobQueueError
-from django_jobqueue.operations import runs
 from django_jobqueue.states import State
 
 
@@ -44,28 +44,27 @@ class Verb:
 
 def _replay(run_id: int, *, actor: str, reason: str, site: str) -> Told:
     try:
-        new = runs.replay(run_id, actor=actor, reason=reason)
+        new = operations.replay(run_id, actor=actor, reason=reason)
     except JobQueueError as error:
         return _refused(run_id, _("Run {} was not replayed: {}"), error, site)
-    text = _("Run {} was replayed as run {}.")
-    return Told(True, format_html(text, _link(run_id, site), _link(new.pk, site)), new.pk)
+    text = _("Run {} was replayed as run {}.") if new.added else _("Run {} was replayed before, as run {}.")
+    return Told(new.added, format_html(text, _link(run_id, site), _link(new.pk, site)), new.pk)
 
 
 def _cancel(run_id: int, *, actor: str, reason: str, site: str) -> Told:
     try:
-        changed = runs.cancel(run_id, actor=actor, reason=reason)
-        run = runs.get(run_id)
+        done = operations.cancel(run_id, actor=actor, reason=reason)
     except JobQueueError as error:
         return _refused(run_id, _("Run {} was not cancelled: {}"), error, site)
-    if run.state == State.CANCELLED and changed:
+    if done.changed and done.state == State.CANCELLED:
         text = _("Run {} was cancelled.")
-    elif changed:
+    elif done.changed:
         text = _("Run {} is running: it was asked to cancel. It may still run to its end, but is not tried again.")
-    elif run.state == State.RUNNING:
+    elif done.state == State.RUNNING:
         text = _("Run {} is running, and was asked to cancel before. Nothing was changed.")
     else:
         text = _("Run {} has ended already: it is {}. Nothing was changed.")
-    return Told(changed, format_html(text, _link(run_id, site), run.state.replace("_", "-")), run_id)
+    return Told(done.changed, format_html(text, _link(run_id, site), done.state.replace("_", "-")), run_id)
 
 
 def _refused(run_id: int, text: str, error: JobQueueError, site: str) -> Told:
@@ -85,7 +84,8 @@ REPLAY = Verb(
     title_of_one=gettext_lazy("Replay run %d?"),
     effect=gettext_lazy(
         "The payload runs again, as a new run that starts at once, by the job as it is now. "
-        "Only a run that has ended can be replayed; it stays as it is."
+        "Only a run that has ended can be replayed, and only once: to run it yet again, replay the new run. "
+        "The old one stays as it is."
     ),
     act=_replay,
 )

@@ -139,6 +139,12 @@ class Run(models.Model):
                 unique=True,
             ),
             PartialIndex(
+                fields=["replay_of"],
+                condition=Q(replay_of__isnull=False),
+                name="jobqueue_run_replays",
+                unique=True,
+            ),
+            PartialIndex(
                 fields=["namespace", "queue", "id"],
                 full_fields=["namespace", "queue", "state", "id"],
                 condition=Q(state__in=[State.FAILED.value, State.DEAD_LETTERED.value]),

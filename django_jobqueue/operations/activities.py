@@ -2,32 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from django.db.models.functions import Now
 
 from django_jobqueue.conf import get_config
+from django_jobqueue.errors import InvalidArgument, shown
 from django_jobqueue.models import Activity, Run
+
+LONGEST_ACTOR = 255
+LONGEST_REASON = 10_000
+
+
+class User(Protocol):
+    """A user, of whatever model."""
+
+    def get_username(self) -> str: ...
+
+
+Actor: TypeAlias = User | str
+"""Who carries an operation out: a user, or the name of a person or a program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who carries an operation out, and why: fit to be kept."""
+
+    actor: str
+    reason: str
+
+
+def author(actor: Actor, reason: str) -> Author:
+    """Check who acts and why. Raises InvalidArgument."""
+    return Author(_name(actor), _reason(reason))
 
 
 def record(
     operation: str,
+    by: Author,
     *,
-    actor: str,
-    reason: str,
     queue: str | None = None,
     run: Run | None = None,
     detail: dict[str, Any] | None = None,
-) -> None:
+) -> Activity:
     """Write down an operation, in the transaction that carries it out."""
     config = get_config()
-    Activity.objects.using(config.database).create(
+    return Activity.objects.using(config.database).create(
         namespace=config.namespace,
         operation=operation,
-        actor=actor,
-        reason=reason,
+        actor=by.actor,
+        reason=by.reason,
         queue=run.queue if run is not None else queue,
         run_id=run.pk if run is not None else None,
         detail=detail or {},
         created_at=Now(),
     )
+
+
+def _name(actor: object) -> str:
+    """The name of *actor*. A user who is not signed in has none."""
+    name = actor.get_username() if hasattr(actor, "get_username") else actor
+    if not isinstance(name, str) or not 1 <= len(name) <= LONGEST_ACTOR or not name.isprintable():
+        raise InvalidArgument(
+            f"actor: must be a user, or text of 1 to {LONGEST_ACTOR} printable characters, got {shown(actor)}."
+        )
+    return name
+
+
+def _reason(reason: object) -> str:
+    """Text that every database can keep: without NUL and halves of surrogate pairs."""
+    if (
+        not isinstance(reason, str)
+        or len(reason) > LONGEST_REASON
+        or "\0" in reason
+        or reason.encode("utf-8", "replace").decode() != reason
+    ):
+        raise InvalidArgument(f"reason: must be text of at most {LONGEST_REASON} characters, got {shown(reason)}.")
+    return reason

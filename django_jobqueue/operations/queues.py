@@ -4,39 +4,45 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from django_jobqueue.conf import Config, get_config
-from django_jobqueue.errors import UnknownQueue
+from django_jobqueue.errors import InvalidArgument, UnknownQueue, shown
 from django_jobqueue.models import QueueState
-from django_jobqueue.operations.activities import record
+from django_jobqueue.operations.activities import Actor, author, record
+from django_jobqueue.operations.operation import Auth, operation
 
 
-def pause_queue(queue: str, *, actor: str, reason: str = "", until: datetime | None = None) -> None:
+@operation("queues.pause", auth=Auth.ADMIN)
+def pause_queue(queue: str, *, actor: Actor, reason: str = "", until: datetime | None = None) -> None:
     """Let no worker claim runs of *queue*, for good or *until* a moment. What runs goes on, and adding too.
 
-    Takes effect with the commit, for every claim that starts later. Raises UnknownQueue.
+    Takes effect with the commit, for every claim that starts later. Raises UnknownQueue, or InvalidArgument for an
+    *until* that is over.
     """
-    config = _known(queue)
+    config, by, until = _known(queue), author(actor, reason), _to_come(until)
     with transaction.atomic(using=config.database):
         QueueState.objects.using(config.database).update_or_create(
             namespace=config.namespace, queue=queue, job="", defaults={"paused_at": Now(), "paused_until": until}
         )
         detail = {"until": until.isoformat()} if until else {}
-        record("queues.pause", actor=actor, reason=reason, queue=queue, detail=detail)
+        record(pause_queue.key, by, queue=queue, detail=detail)
 
 
-def resume_queue(queue: str, *, actor: str, reason: str = "") -> bool:
-    """Let workers claim runs of *queue* again. Answers whether it was paused. Raises UnknownQueue."""
-    config = _known(queue)
+@operation("queues.resume", auth=Auth.ADMIN)
+def resume_queue(queue: str, *, actor: Actor, reason: str = "") -> bool:
+    """Let workers claim runs of *queue* again. Answers whether it was paused. Raises UnknownQueue or InvalidArgument."""
+    config, by = _known(queue), author(actor, reason)
     with transaction.atomic(using=config.database):
         paused = QueueState.objects.using(config.database).filter(
             namespace=config.namespace, queue=queue, job="", paused_at__isnull=False
         )
         changed = bool(paused.update(paused_at=None, paused_until=None))
         if changed:
-            record("queues.resume", actor=actor, reason=reason, queue=queue)
+            record(resume_queue.key, by, queue=queue)
     return changed
 
 
@@ -45,3 +51,15 @@ def _known(queue: str) -> Config:
     if queue not in config.queues:
         raise UnknownQueue(queue, config.queues)
     return config
+
+
+def _to_come(until: object) -> datetime | None:
+    """Check the end of a pause."""
+    if until is None:
+        return None
+    if not isinstance(until, datetime) or timezone.is_naive(until) == settings.USE_TZ:
+        kind = "an aware" if settings.USE_TZ else "a naive"
+        raise InvalidArgument(f"until: must be {kind} datetime, as timezone.now() gives it, got {shown(until)}.")
+    if until <= timezone.now():
+        raise InvalidArgument(f"until: {until} is over.")
+    return until

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
+from django_jobqueue import operations
 from django_jobqueue.models import Activity, Attempt, QueueState, Run, Schedule, Worker
-from django_jobqueue.operations import queues, runs
 from tests.admin.browser import PROGRAMS, Browser, browser, is_missing
 from tests.admin.conftest import ACTIVITIES, QUEUES, RUNS, SCHEDULES, WORKERS, MakeRun, run_url
 
@@ -64,8 +64,8 @@ def dead(make_run: MakeRun) -> Run:
         error="ValueError: " + "x" * 500,
         traceback='File "jobs.py", line 1, in send\n' * 20,
     )
-    runs.replay(run.pk, actor="bo", reason="again")
-    queues.pause_queue("reports", actor="bo", reason="outage", until=now + timedelta(hours=1))
+    operations.replay(run.pk, actor="bo", reason="again")
+    operations.pause_queue("reports", actor="bo", reason="outage", until=now + timedelta(hours=1))
     Worker.objects.create(name="web-1:1:a", queues=["mail"], concurrency=8, started_at=now, heartbeat_at=now)
     Schedule.objects.create(name="nightly", cron="30 2 * * *", queue="mail", job="send", next_run_at=now)
     return run

@@ -11,8 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_jobqueue import operations
 from django_jobqueue.models import Activity, Run, Schedule, Worker
-from django_jobqueue.operations import queues, runs
 from tests.admin.conftest import ACTIVITIES, SCHEDULES, VIEWS, WORKERS, MakeRun, Staff, page, run_url
 
 
@@ -50,8 +50,8 @@ def test_schedules_are_listed_with_their_rhythm(ana: Client) -> None:
 
 def test_activities_are_listed_newest_first_with_who_and_why(ana: Client, make_run: MakeRun) -> None:
     run = make_run()
-    runs.cancel(run.pk, actor="bo", reason="wrong address")
-    queues.pause_queue("reports", actor="cy", reason="outage")
+    operations.cancel(run.pk, actor="bo", reason="wrong address")
+    operations.pause_queue("reports", actor="cy", reason="outage")
 
     text = page(ana.get(ACTIVITIES))
 
@@ -62,7 +62,7 @@ def test_activities_are_listed_newest_first_with_who_and_why(ana: Client, make_r
 
 def test_the_list_of_activities_never_counts(ana: Client) -> None:
     for _ in range(120):
-        queues.pause_queue("mail", actor="bo")
+        operations.pause_queue("mail", actor="bo")
 
     with CaptureQueriesContext(connection) as queries:
         first = ana.get(ACTIVITIES)

@@ -13,9 +13,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_jobqueue import operations
 from django_jobqueue.admin import queue_figures
 from django_jobqueue.models import Activity, QueueState, Worker
-from django_jobqueue.operations import queues
 from tests.admin.conftest import QUEUES, MakeRun, Staff, page, told
 
 
@@ -84,7 +84,7 @@ def test_a_number_of_thousands_is_told_with_a_separator(ana: Client, make_run: M
 def test_no_query_reads_more_runs_than_it_counts(staff: Staff, make_run: MakeRun) -> None:
     make_run()
     client = staff("view_queuestate", "view_run", "pause_queue")
-    queues.pause_queue("mail", actor="bo")
+    operations.pause_queue("mail", actor="bo")
 
     with CaptureQueriesContext(connection) as queries:
         page(client.get(QUEUES))
@@ -155,7 +155,7 @@ def test_a_pause_that_is_over_is_not_shown(ana: Client) -> None:
 
 
 def test_a_resume_is_confirmed_done_told_and_recorded(ana: Client) -> None:
-    queues.pause_queue("mail", actor="bo")
+    operations.pause_queue("mail", actor="bo")
 
     question = page(ana.get(f"{QUEUES}mail/resume/"))
     asked_only = is_paused("mail")
@@ -180,7 +180,7 @@ def test_a_queue_that_is_not_declared_is_not_found(ana: Client, queue: str, verb
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
 def test_pausing_needs_its_permission(staff: Staff, verb: str) -> None:
-    queues.pause_queue("mail", actor="bo")
+    operations.pause_queue("mail", actor="bo")
     client = staff("view_queuestate", "view_run", "replay_run", "cancel_run")
     paused = "reports" if verb == "pause" else "mail"
 
@@ -213,7 +213,7 @@ def test_who_may_not_view_queues_may_not_pause_them_either(staff: Staff) -> None
 
 @pytest.mark.parametrize("address", ["add/", "1/change/", "1/delete/", "1/history/"])
 def test_the_rows_behind_the_page_have_no_pages(ana: Client, address: str) -> None:
-    queues.pause_queue("mail", actor="bo")
+    operations.pause_queue("mail", actor="bo")
 
     assert ana.get(QUEUES + address).status_code == 404
     assert ana.post(QUEUES).status_code == 405

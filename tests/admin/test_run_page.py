@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
+from django_jobqueue import operations
 from django_jobqueue.models import Attempt, Run, Schedule
-from django_jobqueue.operations import runs
 from tests.admin.conftest import RUNS, MakeRun, Staff, page, run_url, told
 
 
@@ -74,22 +74,31 @@ def test_a_long_text_is_cut_and_says_so(ana: Client, make_run: MakeRun) -> None:
     assert "The first 50000 of 100002 characters." in text
 
 
-def test_a_run_and_its_replays_link_to_each_other(ana: Client, make_run: MakeRun) -> None:
+def test_a_run_and_its_replay_link_to_each_other(ana: Client, make_run: MakeRun) -> None:
     old = make_run("dead_lettered", reason="max_attempts")
-    first, second = (runs.replay(old.pk, actor="bo") for _ in range(2))
-    stranger = runs.replay(make_run("completed").pk, actor="bo")
+    new = operations.replay(old.pk, actor="bo")
+    stranger = operations.replay(make_run("completed").pk, actor="bo")
 
     text = page(ana.get(run_url(old)))
 
-    assert f'href="{run_url(first)}"' in text
-    assert f'href="{run_url(second)}"' in text
+    assert f'href="{run_url(new)}"' in text
     assert f'href="{run_url(stranger)}"' not in text
-    assert f'href="{run_url(old)}"' in page(ana.get(run_url(second)))
+    assert f'href="{run_url(old)}"' in page(ana.get(run_url(new)))
+
+
+def test_a_run_that_was_replayed_is_not_offered_for_replay_again(ana: Client, make_run: MakeRun) -> None:
+    old = make_run("dead_lettered", reason="max_attempts")
+    before = page(ana.get(run_url(old)))
+
+    operations.replay(old.pk, actor="bo")
+
+    assert f'href="{run_url(old, "replay")}"' in before
+    assert f'href="{run_url(old, "replay")}"' not in page(ana.get(run_url(old)))
 
 
 def test_the_page_tells_who_did_what_and_why(ana: Client, make_run: MakeRun) -> None:
     run = make_run("running")
-    runs.cancel(run.pk, actor="bo", reason="wrong address")
+    operations.cancel(run.pk, actor="bo", reason="wrong address")
 
     text = page(ana.get(run_url(run)))
 
@@ -154,7 +163,7 @@ def test_the_page_takes_few_queries_however_much_there_is_to_tell(staff: Staff, 
     for number in range(1, 21):
         make_attempt(run, number)
     for _ in range(20):
-        runs.replay(run.pk, actor="bo", reason="again")
+        operations.replay(run.pk, actor="bo", reason="again")
     client = staff("view_run", "replay_run", "cancel_run")
 
     with CaptureQueriesContext(connection) as queries:

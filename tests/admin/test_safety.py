@@ -13,8 +13,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from django_jobqueue import operations
 from django_jobqueue.models import Activity, Attempt, QueueState, Run, Schedule, Worker
-from django_jobqueue.operations import queues, runs
 from tests.admin.conftest import ACTIVITIES, QUEUES, RUNS, SCHEDULES, WORKERS, MakeRun, Staff, page, run_url
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> javascript:alert(3) {{ 7|add:7 }}"
@@ -43,8 +43,8 @@ def addresses(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Attempt.objects.create(
         run=dead, number=1, worker=EVIL, started_at=now, finished_at=now, outcome=EVIL[:16], error=EVIL, traceback=EVIL
     )
-    runs.cancel(live.pk, actor=EVIL, reason=EVIL)
-    queues.pause_queue("mail", actor=EVIL, reason=EVIL)
+    operations.cancel(live.pk, actor=EVIL, reason=EVIL)
+    operations.pause_queue("mail", actor=EVIL, reason=EVIL)
     Worker.objects.create(name=EVIL, queues=[EVIL], concurrency=1, started_at=now, heartbeat_at=now)
     schedule = Schedule.objects.create(
         name=EVIL, cron=EVIL, timezone=EVIL[:64], queue="mail", job=EVIL, payload={"a": EVIL}, next_run_at=now

@@ -13,10 +13,9 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_jobqueue import signals
+from django_jobqueue import operations, signals
 from django_jobqueue.engines import engine_for
 from django_jobqueue.models import Run
-from django_jobqueue.operations import runs as operations
 from django_jobqueue.queue import Queue
 from django_jobqueue.signals import RunCancelled, RunEnqueued
 from tests.front.conftest import failing_transaction

@@ -12,10 +12,10 @@ from django.core import checks
 from django.db import transaction
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from django_jobqueue import job, queues
+from django_jobqueue import job, operations, queues
 from django_jobqueue.errors import ConfigError, InvalidRun, PayloadError, RunVetoed
 from django_jobqueue.models import Activity, Run
-from django_jobqueue.operations import NewRun, runs
+from django_jobqueue.operations import NewRun
 from django_jobqueue.queue import Queue
 from tests.front.conftest import WriteModule, send
 
@@ -186,11 +186,11 @@ def test_it_may_write_in_the_transaction_of_the_caller(mail: Queue) -> None:
 def test_a_run_that_is_replayed_is_asked_about_again(mail: Queue) -> None:
     job(queue="mail")(send)
     run = mail.add("send", {"to": "nobody"})
-    runs.cancel(run.pk, actor="ada")
+    operations.cancel(run.pk, actor="ada")
     ask(to_somebody)
 
     with pytest.raises(RunVetoed, match=r"^on_before_add of job 'send' of queue 'mail' does not let it be added\.$"):
-        runs.replay(run.pk, actor="ada")
+        operations.replay(run.pk, actor="ada")
 
     assert Run.objects.get() == run
     assert not Activity.objects.filter(operation="jobs.replay").exists()

@@ -12,10 +12,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from django_jobqueue import Cancel, Fail, Snooze, job, queues, signals
+from django_jobqueue import Cancel, Fail, Snooze, job, operations, queues, signals
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
-from django_jobqueue.operations import runs as operations
 from django_jobqueue.worker import announcer
 from tests.listening import Listener, received_by
 from tests.worker.bench import Gate, Recorder

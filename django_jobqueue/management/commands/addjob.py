@@ -21,8 +21,8 @@ from django_jobqueue.management.output import as_json
 from django_jobqueue.management.printable import printable
 from django_jobqueue.management.waiting import STILL_GOING, wait_for_end
 from django_jobqueue.models import Run
+from django_jobqueue.operations import enqueue
 from django_jobqueue.operations.new_runs import AddOptions
-from django_jobqueue.operations.runs import enqueue
 from django_jobqueue.states import FINAL_STATES, State
 
 

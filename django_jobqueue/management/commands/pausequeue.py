@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_jobqueue.management.arguments import add_format, add_reason, duration, moment
 from django_jobqueue.management.command import JobQueueCommand, operator
 from django_jobqueue.management.output import as_json, local
-from django_jobqueue.operations.queues import pause_queue
+from django_jobqueue.operations import pause_queue
 
 
 class Command(JobQueueCommand):

@@ -8,7 +8,7 @@ from typing import Any
 from django_jobqueue.management.arguments import add_format, add_reason
 from django_jobqueue.management.command import JobQueueCommand, operator
 from django_jobqueue.management.output import as_json
-from django_jobqueue.operations.queues import resume_queue
+from django_jobqueue.operations import resume_queue
 
 
 class Command(JobQueueCommand):

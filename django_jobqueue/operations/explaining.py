@@ -14,11 +14,13 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.models import Activity, QueueState, Run
 from django_jobqueue.operations import obstacles
 from django_jobqueue.operations.obstacles import SHOWN_HOLDERS, Obstacle
+from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.runs import get
 from django_jobqueue.operations.workers import live_workers
 from django_jobqueue.states import State
 
 
+@operation("jobs.explain", auth=Auth.USER)
 def explain(run_id: int | str) -> list[Obstacle]:
     """Each rule that keeps a run from starting now; none, where the next claim takes it. Raises RunNotFound.
 

@@ -1,0 +1,65 @@
+"""What faces know of operations: keys, versions, who may call them, what comes of them; and their async twins."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from django_jobqueue import operations
+from django_jobqueue.errors import RunNotFound
+from django_jobqueue.operations import OPERATIONS, Auth, Operation
+from django_jobqueue.operations.operation import operation
+from django_jobqueue.signals import RunCancelled, RunEnqueued
+from tests.operations.conftest import MakeRun
+
+
+def test_every_exported_operation_is_in_the_register_by_its_key() -> None:
+    exported = {value for value in vars(operations).values() if isinstance(value, Operation)}
+
+    assert exported == set(OPERATIONS.values())
+    assert {declared.key for declared in exported} == set(OPERATIONS)
+    assert all(re.fullmatch(r"(jobs|queues)(\.[a-z_]+)+", key) for key in OPERATIONS)
+
+
+def test_an_operation_says_who_may_call_it_and_what_it_tells_of() -> None:
+    assert OPERATIONS["jobs.cancel"] is operations.cancel
+    assert (operations.cancel.auth, operations.cancel.version, operations.cancel.emits) == (
+        Auth.USER,
+        1,
+        (RunCancelled,),
+    )
+    assert (operations.replay.auth, operations.replay.emits) == (Auth.ADMIN, (RunEnqueued,))
+    assert repr(operations.pause_queue) == "<Operation queues.pause>"
+
+
+def test_an_operation_looks_like_its_function() -> None:
+    assert list(inspect.signature(operations.cancel).parameters) == ["run_id", "actor", "reason"]
+    assert (operations.cancel.__doc__ or "").startswith("Cancel a run")
+
+
+def test_every_operation_has_an_async_twin() -> None:
+    for declared in OPERATIONS.values():
+        name = declared.function.__name__
+        twin = getattr(operations, f"a{name}")
+        assert inspect.iscoroutinefunction(twin)
+        assert twin.__name__ == f"a{name}"
+        assert {name, f"a{name}"} <= set(operations.__all__)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_twin_does_and_raises_the_same(make_run: MakeRun) -> None:
+    run = make_run()
+
+    done = async_to_sync(operations.acancel)(run.pk, actor="ana", reason="wrong address")
+
+    assert (done.changed, done.state) == (True, "cancelled")
+    with pytest.raises(RunNotFound):
+        async_to_sync(operations.acancel)(run.pk + 1, actor="ana")
+
+
+def test_two_operations_cannot_have_one_key() -> None:
+    with pytest.raises(ValueError, match=r"There are two operations 'jobs\.cancel'\."):
+        operation("jobs.cancel", auth=Auth.USER)(lambda: None)
