@@ -15,6 +15,8 @@ import pytest
 
 from tests.servers import PostgresServer
 
+pytest_plugins = ["django_jobqueue.testing.pytest_plugin"]  # as the entry point of an installed package does
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:

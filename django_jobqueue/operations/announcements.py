@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Inserted, NewRun
 from django_jobqueue.models import Run
-from django_jobqueue.signals import RunCancelled, RunEnqueued, heard, send_on_commit
+from django_jobqueue.operations import at_once
+from django_jobqueue.signals import RunCancelled, RunEnqueued, heard, send, send_on_commit
 from django_jobqueue.states import Reason
 
 
@@ -27,7 +28,10 @@ def announce_enqueued(runs: Sequence[NewRun], inserted: Sequence[Inserted]) -> N
         )
         for run, row in zip(runs, inserted, strict=True)
     ]
-    send_on_commit(events, using=config.database)
+    if at_once.working.get() is not None:  # it starts before the commit, and this comes before its start
+        send(events)
+    else:
+        send_on_commit(events, using=config.database)
 
 
 def announce_cancelled(runs: Iterable[Run], reason: Reason = Reason.CANCELLED) -> None:

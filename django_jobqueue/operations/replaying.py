@@ -11,6 +11,7 @@ from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import RunNotEnded, RunNotFound, RunVetoed
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, author, record
+from django_jobqueue.operations.at_once import worked_at_once
 from django_jobqueue.operations.new_runs import new_run
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.runs import insert
@@ -40,7 +41,7 @@ def replay(run_id: int | str, *, actor: Actor, reason: str = "") -> Run:
             return before
         run = insert(replace(_again(old), replay_of=old.pk))
         record(replay.key, by, run=run, detail={"replay_of": old.pk})
-    return run
+    return worked_at_once(run)
 
 
 def _again(old: Run) -> NewRun:

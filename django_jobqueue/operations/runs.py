@@ -14,6 +14,7 @@ from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import RunNotFound
 from django_jobqueue.models import Run
 from django_jobqueue.operations.announcements import announce_enqueued
+from django_jobqueue.operations.at_once import work_at_once, worked_at_once
 from django_jobqueue.operations.new_runs import AddOptions, new_run, new_runs
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.selection import run_by_id
@@ -31,7 +32,7 @@ def enqueue(queue: str, job: str, payload: Payload | None = None, **options: Unp
     Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun before anything is written.
     """
     new = new_run(queue, job, payload, **options)
-    return None if new is None else insert(new)
+    return None if new is None else worked_at_once(insert(new))
 
 
 @operation("jobs.enqueue_many", auth=Auth.USER, emits=[RunEnqueued])
@@ -52,6 +53,7 @@ def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int | N
             announce_enqueued(news, inserted)
             rows = iter(inserted)
             ids += [None if new is None else next(rows).id for new in chunk]
+    work_at_once([run_id for run_id in ids if run_id is not None])
     return ids
 
 

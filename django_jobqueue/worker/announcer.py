@@ -1,4 +1,4 @@
-"""The announcer: sends the events of a worker, without holding the worker up."""
+"""Announcers: they send the events of a worker; one of them without holding the worker up."""
 
 from __future__ import annotations
 
@@ -37,41 +37,55 @@ ENDINGS = (RunCompleted, RunRetrying, RunFailed, RunDeadLettered, RunCancelled)
 
 
 class Announcer(Observer):
+    """Sends events of what becomes of runs, in the thread in which it learns of that."""
+
+    def __init__(self, worker: str = "") -> None:
+        self._namespace = get_config().namespace
+        self._worker = worker
+
+    def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+        self._worker = name
+
+    def attempt_started(self, claim: Claim) -> None:
+        if signals.heard(RunStarted):
+            about = _about(claim, self._namespace)
+            self.send([RunStarted(**about, worker=self._worker, run_at=claim.run_at)])
+
+    def attempts_settled(self, settled: Sequence[tuple[Ended, State]]) -> None:
+        if settled and signals.heard(*ENDINGS):
+            for ended, state in settled:
+                about = _about(ended.claim, self._namespace)
+                self.send(_ending(about, ended.settlement, state, worker=self._worker, seconds=ended.seconds))
+
+    def cancelled(self, claims: Sequence[Claim]) -> None:
+        if claims and signals.heard(RunCancelled):
+            self.send(RunCancelled(**_about(claim, self._namespace)) for claim in claims)
+
+    def reaped(self, lost: LostRun, settlement: Settlement, state: State) -> None:
+        if signals.heard(*ENDINGS):
+            self.send(_ending(_about(lost, self._namespace), settlement, state, worker=lost.worker))
+
+    def send(self, events: Iterable[Event]) -> None:
+        """Send *events*. Callable from any thread."""
+        signals.send(events)
+
+
+class BackgroundAnnouncer(Announcer):
     """Sends events one after the other, in a thread of its own that begins with the first.
 
     What the worker's main thread sends by itself, such as the news of a run that a schedule adds, is sent there too.
     """
 
     def __init__(self) -> None:
-        self._namespace = get_config().namespace
-        self._worker = ""
+        super().__init__()
         self._events: SimpleQueue[Event | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._dropped = 0
 
     def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
-        self._worker = name
-        signals.carry(self._put)
-
-    def attempt_started(self, claim: Claim) -> None:
-        if signals.heard(RunStarted):
-            about = _about(claim, self._namespace)
-            self._put([RunStarted(**about, worker=self._worker, run_at=claim.run_at)])
-
-    def attempts_settled(self, settled: Sequence[tuple[Ended, State]]) -> None:
-        if settled and signals.heard(*ENDINGS):
-            for ended, state in settled:
-                about = _about(ended.claim, self._namespace)
-                self._put(_ending(about, ended.settlement, state, worker=self._worker, seconds=ended.seconds))
-
-    def cancelled(self, claims: Sequence[Claim]) -> None:
-        if claims and signals.heard(RunCancelled):
-            self._put(RunCancelled(**_about(claim, self._namespace)) for claim in claims)
-
-    def reaped(self, lost: LostRun, settlement: Settlement, state: State) -> None:
-        if signals.heard(*ENDINGS):
-            self._put(_ending(_about(lost, self._namespace), settlement, state, worker=lost.worker))
+        super().started(name, queues, concurrency)
+        signals.carry(self.send)
 
     def leaving(self, seconds: float) -> None:
         signals.carry(None)
@@ -82,8 +96,8 @@ class Announcer(Observer):
         if self._thread.is_alive():
             logger.warning("The worker ends before all receivers were told: %d events are lost.", self._events.qsize())
 
-    def _put(self, events: Iterable[Event]) -> None:
-        """Send *events* later. Callable from any thread."""
+    def send(self, events: Iterable[Event]) -> None:
+        """Send *events* soon. Callable from any thread."""
         if self._thread is None:
             self._begin()
         for event in events:

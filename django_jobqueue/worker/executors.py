@@ -161,7 +161,7 @@ class AsyncioExecutor:
 
     async def _attempt(self, assignment: Assignment) -> None:
         async with ThreadSensitiveContext() as context:
-            ended = await _in_own_task(run_async_attempt(*assignment))
+            ended = await in_own_task(run_async_attempt(*assignment))
             # What the job does synchronously, the ORM above all, happens in a thread of this attempt alone, made on
             # first use. It ends with the context, and so must its connections.
             if context in SyncToAsync.context_to_thread_executor:
@@ -183,7 +183,7 @@ def _turn(loop: asyncio.AbstractEventLoop, closing: threading.Event) -> None:
     loop.close()
 
 
-async def _in_own_task(attempt: Coroutine[object, object, Ended]) -> Ended:
+async def in_own_task(attempt: Coroutine[object, object, Ended]) -> Ended:
     """Await *attempt* in a task of its own: a job that cancels its task, or all tasks, must not cancel what follows."""
     ended: list[Ended] = []
 

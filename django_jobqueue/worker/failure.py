@@ -12,7 +12,7 @@ MAX_ERROR = 2_000
 MAX_TRACEBACK = 64 * 1024
 """Characters of the traceback that are kept: its end, which names the culprit."""
 
-WORKER = f"{__package__}."
+OURS = "django_jobqueue."
 """How the names of our modules begin, which lead to the job, and are no part of the story."""
 
 
@@ -34,7 +34,7 @@ def one_line(text: str) -> str:
 def traceback_text(error: BaseException) -> str:
     """The traceback of *error*, from the first frame of the job on."""
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(WORKER):
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(OURS):
         frames = frames.tb_next
     try:
         text = "".join(traceback.format_exception(type(error), error, frames))

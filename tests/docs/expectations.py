@@ -3,7 +3,8 @@
     run.state                          # -> 'completed'
     queues.mail.add("send_recept")     # raises UnknownJob: 'send_recept' is not a job of ...
 
-Either comment stands at the end of its statement, or on the line below. ``...`` stands for any text.
+Either comment stands at the end of its statement, or on the line below, and may go on in the lines that follow. ``...``
+stands for any text.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
+from itertools import takewhile
 
 COMMENT = re.compile(r"# (?P<kind>->|raises) (?P<text>.+)$")
 
@@ -47,11 +49,14 @@ class Expectation:
     def of(cls, statement: ast.stmt, lines: Sequence[str]) -> Expectation:
         """Read the comment of *statement*, one of *lines*."""
         last = statement.end_lineno or statement.lineno
-        below = lines[last] if last < len(lines) and lines[last].startswith("# ") else ""
-        found = COMMENT.search(lines[last - 1]) or COMMENT.match(below)
+        below = list(takewhile(lambda line: line.startswith("# "), lines[last:]))
+        found = COMMENT.search(lines[last - 1])
+        if found is None and below:
+            found = COMMENT.match(below.pop(0))
         if found is None:
             return cls()
-        return cls(value=found["text"]) if found["kind"] == "->" else cls(error=found["text"])
+        told = " ".join([found["text"], *(line.removeprefix("# ") for line in below)])
+        return cls(value=told) if found["kind"] == "->" else cls(error=told)
 
     def compare(self, value: object, error: BaseException | None) -> None:
         """Raise Unexpected, unless *value* or *error* is what was said; an error that nobody announced is raised."""

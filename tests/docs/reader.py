@@ -1,7 +1,8 @@
 """A reader who does what a page says, to the letter.
 
 - A ``python`` block that begins with ``# settings.py`` is a part of the settings: its JOBQUEUE applies from there on.
-- One that begins with the path of another file, such as ``# shop/jobs.py``, becomes that module, or adds to it.
+- One that begins with the path of another file, such as ``# shop/jobs.py``, becomes that module, or adds to it. The
+  tests in a file named ``test*.py`` are run.
 - All else is typed into one long session, statement by statement, top-level ``await`` included. The names that modules
   define are known there without an import.
 - ``$ python manage.py ...`` in a ``console`` block is called; output that the page shows is compared. A ``runjobs``
@@ -16,7 +17,9 @@ import re
 import shlex
 import signal
 import sys
-from contextlib import ExitStack
+import unittest
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -28,11 +31,13 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
-from django.test import override_settings
+from django.test import TestCase, override_settings
 from django.utils import timezone
 
+from django_jobqueue import testing
 from django_jobqueue.conf import get_config
 from django_jobqueue.jobs import registry
+from django_jobqueue.models import Run
 from tests.docs.expectations import Expectation, compare_output
 from tests.docs.pages import ROOT, Block, blocks
 
@@ -90,6 +95,8 @@ class Reader:
         else:
             module = self._module(file["path"].replace("/", "."))
             self._run(page, block, vars(module))
+            if file["path"].rpartition("/")[2].startswith("test"):
+                self._test(page, block, module)
             self.session |= {name: value for name, value in vars(module).items() if not name.startswith("__")}
 
     def _run(self, page: Path, block: Block, names: dict[str, Any]) -> None:
@@ -106,6 +113,19 @@ class Reader:
                 Expectation.of(statement, lines).compare(value, error)
             except Exception as wrong:
                 raise _broken(page, statement.lineno, wrong) from wrong
+
+    def _test(self, page: Path, block: Block, module: ModuleType) -> None:
+        """Run the tests of *module*, those for unittest and those for pytest; they begin with an empty table of runs."""
+        suite = unittest.defaultTestLoader.loadTestsFromModule(module)
+        functions = [value for name, value in vars(module).items() if name.startswith("test_")]
+        suite.addTests(_PytestFunction(function) for function in functions)
+        result = unittest.TestResult()
+        Run.objects.all().delete()
+        suite.run(result)
+        for _, told in result.errors + result.failures:
+            raise _broken(page, block.line, AssertionError(told))
+        if not result.testsRun:
+            raise _broken(page, block.line, AssertionError("no test in it"))
 
     def _apply(self, page: Path, block: Block, written: dict[str, Any]) -> None:
         for alias in written.get("DATABASES", {}).keys() - set(settings.DATABASES):
@@ -144,6 +164,19 @@ class Reader:
                     compare_output(found["output"], printed)
             except (Exception, SystemExit) as wrong:
                 raise _broken(page, line, wrong) from wrong
+
+
+class _PytestFunction(TestCase):
+    """A test as pytest runs it, with our fixtures."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        super().__init__("run_function")
+        self._function = function
+
+    def run_function(self) -> None:
+        used = [mark.args for mark in getattr(self._function, "pytestmark", []) if mark.name == "usefixtures"]
+        with testing.inline() if ("jobqueue_inline",) in used else nullcontext():
+            self._function(**dict.fromkeys(inspect.signature(self._function).parameters, testing))
 
 
 def _parsed(page: Path, block: Block, source: str) -> list[ast.stmt]:

@@ -14,7 +14,7 @@ from django.db import connections
 from django_jobqueue.engines.base import LostRun, Settlement
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
-from django_jobqueue.worker.announcer import Announcer
+from django_jobqueue.worker.announcer import BackgroundAnnouncer
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer, Observers
 from django_jobqueue.worker.runner import Ended
@@ -91,7 +91,7 @@ class WorkerThread:
     """A worker that works in a thread, until the end of the block at the latest."""
 
     def __init__(self, queues: Sequence[str], observer: Observer, **options: Any) -> None:
-        everybody = Observers(observer, Announcer())
+        everybody = Observers(observer, BackgroundAnnouncer())
         self.chores = Chores(everybody)
         self.worker = Worker(queues, chores=self.chores, observer=everybody, **options)
         self.exit_code: int | None = None

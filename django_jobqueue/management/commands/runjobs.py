@@ -23,7 +23,7 @@ from django_jobqueue.management.console import Console
 from django_jobqueue.management.json_lines import JSONLines
 from django_jobqueue.management.reloading import work_until_code_changes
 from django_jobqueue.management.startup import require_tables
-from django_jobqueue.worker.announcer import Announcer
+from django_jobqueue.worker.announcer import BackgroundAnnouncer
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer, Observers
 from django_jobqueue.worker.supervisor import Program, Supervisor
@@ -81,7 +81,7 @@ class Command(JobQueueCommand):
             sys.exit(code)
 
     def _work(self, queues: list[str], options: dict[str, Any]) -> int:
-        observer = Observers(self._observer(options), Announcer())
+        observer = Observers(self._observer(options), BackgroundAnnouncer())
         worker = Worker(
             queues,
             chores=Maintenance(observer),

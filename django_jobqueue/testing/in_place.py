@@ -1,0 +1,159 @@
+"""A worker in the thread and on the connection of its caller, for tests.
+
+It claims, runs and settles as every worker does, but one run after the other, without a heartbeat, and without closing
+a connection. Inside of a transaction, a ``TestCase`` above all, it lets each attempt end as if it were committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.db import transaction
+from django.db.models import F
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.engines.base import Claim
+from django_jobqueue.errors import JobQueueError
+from django_jobqueue.jobs import JobDefinition, registry
+from django_jobqueue.models import Run
+from django_jobqueue.operations import at_once
+from django_jobqueue.states import Outcome, State
+from django_jobqueue.testing.committing import as_if_committed
+from django_jobqueue.testing.worked import Worked
+from django_jobqueue.worker.announcer import Announcer
+from django_jobqueue.worker.exchange import Exchange, Trade
+from django_jobqueue.worker.executors import in_own_task
+from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.runner import Assignment, Ended, run_async_attempt, run_attempt
+from django_jobqueue.worker.worker import UNKNOWN_JOB_DELAY_SECONDS
+
+
+class InPlaceWorker:
+    """Works runs of *queues*, up to *at_most* attempts. *adding* is what it does with the runs that its jobs add."""
+
+    def __init__(
+        self, name: str, queues: Sequence[str], *, at_most: int, adding: Callable[[Sequence[int]], None] | None
+    ) -> None:
+        self.worked: list[Worked] = []
+        self._name = name
+        self._at_most = at_most
+        self._adding = adding
+        self._announcer = Announcer(name)
+        self._leases = Leases()
+        self._exchange = Exchange(name, queues, self._leases)
+
+    def work_due(self) -> None:
+        """Work until nothing can be claimed."""
+        while claims := self._trade([], 1).claims:
+            self._work(claims[0])
+
+    def work_run(self, run_id: int) -> None:
+        """Work this run if it is due, and try again at once while it fails and may."""
+        claim = self._claim_alone(run_id)
+        while claim is not None:
+            again = self._work(claim).outcome == Outcome.RETRIED
+            claim = self._claim_alone(run_id, again=True) if again else None
+
+    def _claim_alone(self, run_id: int, *, again: bool = False) -> Claim | None:
+        """Claim this run and no other, if it is due, or if it is tried *again*.
+
+        Meanwhile it is alone in a namespace of its own: nothing stands before it, and its queue has no pause and no
+        limit there.
+        """
+        config = get_config()
+        runs = Run.objects.using(config.database).filter(pk=run_id)
+        alone = f"alone:{run_id}"
+        due_at = F("created_at") if again else F("run_at")
+        with transaction.atomic(using=config.database):
+            if not runs.update(namespace=alone, run_at=due_at):
+                return None
+            queue = config.queues[runs.values_list("queue", flat=True)[0]]
+            claims = engine_for(config.database).claim(
+                alone, queue.name, worker=self._name, limit=1, lease_seconds=queue.lease_seconds
+            )
+            runs.update(namespace=config.namespace)
+        self._leases.add(claims, queue.lease_seconds)
+        return claims[0] if claims else None
+
+    def _work(self, claim: Claim) -> Worked:
+        if len(self.worked) >= self._at_most:
+            last = "\n".join(f"    {worked!r}" for worked in self.worked[-3:])
+            raise AssertionError(
+                f"More is due after {self._at_most} attempts, the last of which were:\n{last}\n"
+                "Does a job add itself, or snooze without a delay? If not, ask for more with at_most."
+            )
+        token = at_once.working.set(self._adding)
+        try:
+            worked = self._attempt(claim)
+        finally:
+            at_once.working.reset(token)
+        self.worked.append(worked)
+        if worked.exception is not None and not isinstance(worked.exception, Exception):
+            raise worked.exception  # no failure of a job: Ctrl-C, sys.exit(), pytest.fail()
+        return worked
+
+    def _attempt(self, claim: Claim) -> Worked:
+        try:
+            job = registry.get(claim.queue, claim.job)
+        except JobQueueError as error:  # as a worker does with what its release does not know
+            self._announcer.cancelled(self._exchange.release([claim], UNKNOWN_JOB_DELAY_SECONDS))
+            return _told(claim, Outcome.RELEASED, State.PENDING, error=str(error), exception=error)
+        raised: list[BaseException] = []
+        notes = self._leases.open_notes(claim) if job.parameters.takes_run else None
+        assignment = Assignment(claim, _watched(job, raised.append), notes)
+        with as_if_committed():
+            self._announcer.attempt_started(claim)
+        with as_if_committed():
+            if job.is_async:
+                ended = async_to_sync(in_own_task)(run_async_attempt(*assignment))
+            else:
+                ended = run_attempt(*assignment)
+        settled = self._trade([ended], 0).settled
+        settlement = ended.settlement
+        return _told(
+            claim,
+            settlement.outcome,
+            settled[0][1] if settled else settlement.state,
+            reason=settlement.reason,
+            error=settlement.error,
+            exception=raised[0] if raised else None,
+        )
+
+    def _trade(self, ended: Sequence[Ended], wanted: int) -> Trade:
+        with as_if_committed():
+            trade = self._exchange.trade(ended, wanted)
+        with as_if_committed():
+            self._announcer.attempts_settled(trade.settled)
+        return trade
+
+
+def _watched(job: JobDefinition, tell: Callable[[BaseException], None]) -> JobDefinition:
+    """The same job, which tells what it raises."""
+
+    def function(**arguments: Any) -> object:
+        try:
+            return job.function(**arguments)
+        except BaseException as error:
+            tell(error)
+            raise
+
+    async def async_function(**arguments: Any) -> object:
+        try:
+            return await job.function(**arguments)
+        except BaseException as error:
+            tell(error)
+            raise
+
+    return replace(job, function=async_function if job.is_async else function)
+
+
+def _told(claim: Claim, outcome: Outcome, state: State, **more: Any) -> Worked:
+    if state == State.CANCELLED:  # because somebody asked for that meanwhile
+        outcome = Outcome.CANCELLED
+    return Worked(
+        run_id=claim.id, queue=claim.queue, job=claim.job, attempt=claim.attempt, outcome=outcome, state=state, **more
+    )
