@@ -13,7 +13,7 @@ from asgiref.sync import markcoroutinefunction, sync_to_async
 from django_jobqueue.conf import QueueConfig, check_name, get_config, parse_job_options
 from django_jobqueue.errors import ConfigError, UnknownQueue
 from django_jobqueue.jobs import Declaration, JobDefinition, registry
-from django_jobqueue.jobs.definition import place_of
+from django_jobqueue.jobs.places import place_of
 from django_jobqueue.states import State
 
 if TYPE_CHECKING:

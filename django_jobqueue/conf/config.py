@@ -15,7 +15,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from django_jobqueue.conf import options
-from django_jobqueue.conf.options import parsed_by, parsers_of
+from django_jobqueue.conf.options import Function, parsed_by, parsers_of
 from django_jobqueue.conf.preflight import Preflight, parse_preflight
 from django_jobqueue.retry import Backoff
 from django_jobqueue.states import Delivery
@@ -32,6 +32,29 @@ class JobOptions:
 
     description: str = field(default="", metadata=parsed_by(options.text))
     """What the job does, for people."""
+
+    owners: tuple[str, ...] = field(default=(), metadata=parsed_by(options.labels))
+    """Who answers for the job: at most 20 names of people or teams, each of 1 to 64 characters."""
+
+    stability: str = field(default="stable", metadata=parsed_by(options.one_of("experimental", "stable", "deprecated")))
+    """What those who add runs may expect of the job: ``experimental``, ``stable`` or ``deprecated``."""
+
+    version: int = field(default=1, metadata=parsed_by(options.whole(1, 10_000)))
+    """The version of the payload, from 1 to 10000. It is stored with each run."""
+
+    upgrades: Mapping[int, Function] = field(default_factory=dict, metadata=parsed_by(options.upgrades))
+    """For each version before the current one, the function that takes a payload of it and returns one of the next; or
+    its dotted path."""
+
+    aliases: tuple[str, ...] = field(default=(), metadata=parsed_by(options.names(200)))
+    """Other names of the job: those that it had, and that waiting runs and old code still use."""
+
+    payload_schema: type[Any] | str | None = field(default=None, metadata=parsed_by(options.optional(options.schema)))
+    """What the whole payload must be, where the function has no annotations: a dataclass, a TypedDict or a model of
+    pydantic, or its dotted path. The annotations are not read then."""
+
+    payload_schema_id: str = field(default="", metadata=parsed_by(options.text))
+    """What others call the schema of the payload; empty for ``queue.job@version``."""
 
     priority: int = field(default=0, metadata=parsed_by(options.whole(-100, 100)))
     """Priority of runs that are added without one, from -100 to 100: higher runs first."""
@@ -54,7 +77,7 @@ class JobOptions:
     """Seconds, counted from when it is due, after which a run that has not been started is cancelled; None: it waits
     for ever. From 1 second to 366 days."""
 
-    tags: tuple[str, ...] = field(default=(), metadata=parsed_by(options.tags))
+    tags: tuple[str, ...] = field(default=(), metadata=parsed_by(options.labels))
     """Labels of all its runs, beside those that ``add()`` gives: at most 20, each of 1 to 64 characters."""
 
     preflight: Preflight = field(default=Preflight(), metadata=parsed_by(parse_preflight))

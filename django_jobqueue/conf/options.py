@@ -115,7 +115,7 @@ def label(longest: int) -> Parser[str]:
     return parse
 
 
-def tags(path: str, value: object) -> tuple[str, ...]:
+def labels(path: str, value: object) -> tuple[str, ...]:
     """Parse a list of labels. One that is there twice counts once; a set is sorted."""
     if not isinstance(value, list | tuple | set | frozenset):
         raise _refused(path, "a list of texts", value)
@@ -164,6 +164,23 @@ def name(longest: int) -> Parser[str]:
     return parse
 
 
+def names(longest: int) -> Parser[tuple[str, ...]]:
+    """Parse a list of names, each of at most *longest* characters."""
+    parse_name = name(longest)
+
+    def parse(path: str, value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple):
+            raise _refused(path, "a list of names", value)
+        problems, parsed = Problems(), []
+        for index, item in enumerate(value):
+            with problems.gathered():
+                parsed.append(parse_name(at(path, index), item))
+        problems.raise_found()
+        return tuple(dict.fromkeys(parsed))
+
+    return parse
+
+
 def dotted_path(path: str, value: object) -> str:
     """Parse the dotted path of a function. It is not imported."""
     parts = value.split(".") if isinstance(value, str) else []
@@ -180,6 +197,27 @@ def function(path: str, value: object) -> Function:
         return dotted_path(path, value)
     except ConfigError:
         raise _refused(path, "a function, or a dotted path such as 'shop.rules.may_send'", value) from None
+
+
+def schema(path: str, value: object) -> type[Any] | str:
+    """Parse a type, or the dotted path of one, which is not imported."""
+    if isinstance(value, type):
+        return value
+    try:
+        return dotted_path(path, value)
+    except ConfigError:
+        raise _refused(path, "a type, or a dotted path such as 'shop.orders.Order'", value) from None
+
+
+def upgrades(path: str, value: object) -> dict[int, Function]:
+    """Parse a mapping of versions to functions."""
+    problems, parsed = Problems(), {}
+    for version, given in mapping(path, value).items():
+        with problems.gathered():
+            whole(1)(path, version)
+            parsed[version] = function(at(path, version), given)
+    problems.raise_found()
+    return parsed
 
 
 def database_alias(path: str, value: object) -> str:

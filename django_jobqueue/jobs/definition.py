@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django_jobqueue.conf import JobOptions, get_config
+from django_jobqueue.jobs.places import place_of
+from django_jobqueue.jobs.upgrades import Upgrades, upgraded
 from django_jobqueue.payloads import Parameters, Payload, PayloadSchema
 
 
@@ -39,11 +42,18 @@ class JobDefinition:
     on_before_add: Callable[..., object] | None = None
     okay_to_run: Callable[..., object] | None = None
     """The functions of the preflight, imported."""
+    upgrades: Upgrades = ()
+    """The functions that upgrade the payload, imported: first the one that takes a payload of version 1."""
 
     @property
     def parameters(self) -> Parameters:
         """What the function takes, by name."""
         return self.schema.parameters
+
+    @property
+    def payload_schema_id(self) -> str:
+        """What others call the schema of the payload."""
+        return self.options.payload_schema_id or f"{self.queue}.{self.name}@{self.options.version}"
 
     @property
     def is_async(self) -> bool:
@@ -53,8 +63,11 @@ class JobDefinition:
         """*payload* as JSON text, to be stored. Raises PayloadError for what the job could not work."""
         return self.schema.encode(payload, max_bytes=get_config().payload_max_bytes)
 
+    def current_payload(self, payload: Any, version: int) -> Any:
+        """The JSON *payload* that was stored by a *version* of the job, as it would be stored today.
 
-def place_of(function: Callable[..., Any]) -> str:
-    """The dotted path of *function*, for messages."""
-    module = getattr(function, "__module__", "?")
-    return f"{module}.{getattr(function, '__qualname__', repr(function))}"
+        Raises PayloadError where an upgrade fails, or where only a later release can read it.
+        """
+        if version == self.options.version:
+            return payload
+        return json.loads(self.payload_text(upgraded(payload, version, self.upgrades)))

@@ -9,11 +9,16 @@ from typing import Any
 
 from django_jobqueue.conf import Function
 from django_jobqueue.errors import ConfigError, nearest
-from django_jobqueue.jobs.definition import place_of
+from django_jobqueue.jobs.places import place_of
 
 
 def function_of(where: str, option: Function | None) -> Callable[..., Any] | None:
     """The plain function that an option gives or names, if any. *Where* begins the problem of the ConfigError."""
+    return None if option is None else plain_function(where, option)
+
+
+def plain_function(where: str, option: Function) -> Callable[..., Any]:
+    """The plain function that an option gives or names. *Where* begins the problem of the ConfigError."""
     function = imported_function(where, option) if isinstance(option, str) else option
     if inspect.iscoroutinefunction(function):
         raise ConfigError(

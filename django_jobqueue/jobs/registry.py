@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.core.signals import setting_changed
@@ -12,6 +13,7 @@ from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, get_config
 from django_jobqueue.errors import ConfigError, UnknownJob, UnknownQueue, nearest
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
 from django_jobqueue.jobs.functions import function_of, imported_function
+from django_jobqueue.jobs.upgrades import upgrades_of
 from django_jobqueue.payloads import PayloadSchema
 
 
@@ -22,17 +24,18 @@ class JobRegistry:
         self._declared: dict[tuple[str, str], Declaration] = {}
         self._conflicts: dict[tuple[str, str], str] = {}
         self._resolved: dict[tuple[str, str], JobDefinition] = {}
+        self._aliases: dict[str, dict[str, list[str]]] = {}
+        """The names of the jobs that have an alias, by queue and alias."""
 
     def declare(self, declaration: Declaration) -> None:
         """Add a job that code declares. A module that is imported again replaces its own declarations."""
         key = declaration.queue, declaration.name
         before = self._declared.setdefault(key, declaration)
-        if before.place != declaration.place:
+        if before.place == declaration.place:
+            self._declared[key] = declaration
+        else:
             self._conflicts[key] = _conflict(*key, before.place, declaration.place)
-            self._resolved.pop(key, None)
-            return
-        self._declared[key] = declaration
-        self._resolved.pop(key, None)
+        self.forget_resolved()
 
     def names(self, queue: str) -> list[str]:
         """The names of the jobs of *queue*, sorted."""
@@ -40,12 +43,12 @@ class JobRegistry:
         return sorted(declared.union(_queue_config(queue).jobs))
 
     def find(self, queue: str, name: object) -> JobDefinition | None:
-        """The job *name* of *queue*, or None if nobody declares it. Raises ConfigError if it cannot work."""
+        """The job of *queue* that has this name, or had it, or None if there is none. Raises ConfigError if it cannot work."""
         if not isinstance(name, str):
             return None
         key = queue, name
         if key not in self._resolved:
-            definition = self._resolve(_queue_config(queue), name)
+            definition = self._resolve(_queue_config(queue), name) or self._renamed(queue, name)
             if definition is None:
                 return None
             self._resolved[key] = definition
@@ -73,10 +76,37 @@ class JobRegistry:
                     self.get(queue, name)
                 except ConfigError as error:
                     yield from error.problems
+            yield from self._alias_problems(queue)
 
     def forget_resolved(self) -> None:
-        """Resolve anew, because the settings have changed."""
+        """Resolve anew, because the settings have changed, or a declaration."""
         self._resolved.clear()
+        self._aliases.clear()
+
+    def _renamed(self, queue: str, name: str) -> JobDefinition | None:
+        """The job that had this *name* before."""
+        jobs = self._aliases_of(queue).get(name, [])
+        if len(jobs) > 1:
+            raise ConfigError([_shared_alias(queue, name, jobs)])
+        return self.get(queue, jobs[0]) if jobs else None
+
+    def _aliases_of(self, queue: str) -> dict[str, list[str]]:
+        if queue not in self._aliases:
+            aliases: dict[str, list[str]] = {}
+            for name in self.names(queue):
+                with suppress(ConfigError):  # told by its own name
+                    for alias in self.get(queue, name).options.aliases:
+                        aliases.setdefault(alias, []).append(name)
+            self._aliases[queue] = aliases
+        return self._aliases[queue]
+
+    def _alias_problems(self, queue: str) -> Iterator[str]:
+        names = self.names(queue)
+        for alias, jobs in self._aliases_of(queue).items():
+            if len(jobs) > 1:
+                yield _shared_alias(queue, alias, jobs)
+            if alias in names:
+                yield f"Job {jobs[0]!r} of queue {queue!r}: its alias {alias!r} is the name of a job. Remove it."
 
     def _resolve(self, queue: QueueConfig, name: str) -> JobDefinition | None:
         if conflict := self._conflicts.get((queue.name, name)):
@@ -98,11 +128,14 @@ class JobRegistry:
 
 def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_settings: Any) -> JobDefinition:
     where = f"Job {name!r} of queue {queue.name!r} ({declaration.place})"
-    schema = PayloadSchema.of(declaration.function)
-    problems = [f"{where}: {flaw}" for flaw in schema.flaws]
-    if problems or declaration.problems:
-        raise ConfigError([*declaration.problems, *problems])
+    if declaration.problems:
+        raise ConfigError(declaration.problems)
     options = JobOptions.merged(queue.job_defaults, declaration.options, in_settings)
+    declared = options.payload_schema
+    type_ = imported_function(f"{where}: payload_schema", declared) if isinstance(declared, str) else declared
+    schema = PayloadSchema.of(declaration.function, type_)
+    if schema.flaws:
+        raise ConfigError([f"{where}: {flaw}" for flaw in schema.flaws])
     return JobDefinition(
         queue=queue.name,
         name=name,
@@ -111,6 +144,7 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
         schema=schema,
         on_before_add=function_of(f'{where}: preflight["on_before_add"]', options.preflight.on_before_add),
         okay_to_run=function_of(f'{where}: preflight["okay_to_run"]', options.preflight.okay_to_run),
+        upgrades=upgrades_of(where, options),
     )
 
 
@@ -136,6 +170,10 @@ def _path(queue: str, job: str) -> str:
 
 def _conflict(queue: str, name: str, first: str, second: str) -> str:
     return f"Job {name!r} of queue {queue!r} is bound to two functions: {first} and {second}. Rename one."
+
+
+def _shared_alias(queue: str, alias: str, jobs: Sequence[str]) -> str:
+    return f"Jobs {' and '.join(map(repr, jobs))} of queue {queue!r} have the same alias {alias!r}. Leave it to one."
 
 
 registry = JobRegistry()

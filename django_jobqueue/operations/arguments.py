@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 from django.utils import timezone
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.conf.options import Parser, label, tags, whole
+from django_jobqueue.conf.options import Parser, label, labels, whole
 from django_jobqueue.errors import ConfigError, InvalidRun, nearest, shown
 from django_jobqueue.jobs import moments
 from django_jobqueue.payloads import MAX_INTEGER, MIN_INTEGER, encode_json
@@ -85,7 +85,7 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     "priority": ("priority", _as_option(whole(-100, 100))),
     "max_attempts": ("max_attempts", _as_option(whole(1, 1000))),
     "expires_at": ("expires_at", _expiry),
-    "tags": ("tags", _as_option(tags)),
+    "tags": ("tags", _as_option(labels)),
     "tenant": ("tenant", _key),
     "user": ("user", _user),
     "trace_id": ("trace_id", _as_option(label(64))),

@@ -12,7 +12,7 @@ from django_jobqueue.conf.options import MOST_TAGS
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import InvalidRun, JobQueueError, nearest, shown
 from django_jobqueue.jobs import registry
-from django_jobqueue.jobs.definition import place_of
+from django_jobqueue.jobs.places import place_of
 from django_jobqueue.operations import arguments
 from django_jobqueue.payloads import Payload
 
@@ -91,7 +91,14 @@ def new_run(queue: str, job: str, payload: Payload | None = None, **options: Unp
     if of_job.tags or "tags" in given:
         given["tags"] = _all_tags(of_job.tags, given.get("tags", ()))
     defaults = {"priority": of_job.priority, "expires_after_seconds": of_job.expires_after_seconds}
-    new = NewRun(queue=queue, job=definition.name, payload_text=text, delivery=of_job.delivery, **(defaults | given))
+    new = NewRun(
+        queue=queue,
+        job=definition.name,
+        payload_text=text,
+        version=of_job.version,
+        delivery=of_job.delivery,
+        **(defaults | given),
+    )
     return new if definition.on_before_add is None or _may_add(definition.on_before_add, new) else None
 
 

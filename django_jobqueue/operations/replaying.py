@@ -9,6 +9,7 @@ from django.db import transaction
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import RunNotEnded, RunNotFound, RunVetoed
+from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.at_once import worked_at_once
@@ -49,7 +50,7 @@ def _again(old: Run) -> NewRun:
     new = new_run(
         old.queue,
         old.job,
-        old.payload,
+        registry.get(old.queue, old.job).current_payload(old.payload, old.version),
         priority=old.priority,
         max_attempts=old.max_attempts,
         tags=old.tags or (),

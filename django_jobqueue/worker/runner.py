@@ -60,8 +60,8 @@ async def run_async_attempt(claim: Claim, job: JobDefinition, notes: Notes | Non
 
 
 def _arguments(claim: Claim, job: JobDefinition, notes: Notes | None) -> dict[str, Any]:
-    payload = json.loads(claim.payload)
     try:
+        payload = job.current_payload(json.loads(claim.payload), claim.version)
         return job.schema.arguments(payload, None if notes is None else _context(claim, payload, notes))
     except PayloadError as error:
         raise Unreadable(str(error)) from None

@@ -190,15 +190,15 @@ class Worker:
         unknown = []
         for claim in claims:
             job = _definition(claim)
-            if job is not None:
+            if job is not None and claim.version <= job.options.version:
                 notes = self._leases.open_notes(claim) if job.parameters.takes_run else None
                 self._executors.submit(Assignment(claim, job, notes))
-            elif claim.releases < UNKNOWN_JOB_RELEASES:
+            elif job is not None or claim.releases < UNKNOWN_JOB_RELEASES:
                 unknown.append(claim)
             else:
                 self._take_in(_never_known(claim))
         if unknown:
-            names = sorted({f"{claim.queue}.{claim.job}" for claim in unknown})
+            names = sorted({f"{claim.queue}.{claim.job}@{claim.version}" for claim in unknown})
             logger.warning("Not known here, and left to workers of another release: %s.", ", ".join(names))
             self._refused.append((unknown, UNKNOWN_JOB_DELAY_SECONDS))
 

@@ -35,6 +35,8 @@ TYPES = {
     "Backoff": "mapping of backoff options",
     "Preflight": "mapping of preflight options",
     "Function | None": "function | str | None",
+    "Mapping[int, Function]": "mapping of versions to function | str",
+    "type[Any] | str | None": "type | str | None",
     "Delivery": '"at_least_once" | "at_most_once"',
     "Mode": '"fixed" | "exponential" | "custom"',
     "tuple[float, ...]": "list of float",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
 import importlib
 import inspect
@@ -22,6 +23,7 @@ from django_jobqueue.queue import Job
 from django_jobqueue.retry import Backoff
 from django_jobqueue.states import Delivery
 from tests.front.conftest import WriteModule, send
+from tests.payloads.records import Item, Order, Tree
 
 HERE = __name__
 
@@ -162,7 +164,13 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "expires_after_seconds": (60.0, 70.0, 80.0),
     "tags": (("queue",), ("code",), ("settings",)),
     "preflight": ({"requeue_delay_seconds": 1}, {"requeue_delay_seconds": 2}, {"requeue_delay_seconds": 3}),
+    "owners": (("queue",), ("code",), ("settings",)),
+    "stability": ("experimental", "deprecated", "experimental"),
+    "aliases": (("of_queue",), ("in_code",), ("in_settings",)),
+    "payload_schema": (Item, Order, Tree),
+    "payload_schema_id": ("of queue", "in code", "in settings"),
 }
+TOGETHER = {"version", "upgrades"}
 
 
 KINDS: dict[str, type[Any]] = {"backoff": Backoff, "preflight": Preflight}
@@ -197,7 +205,15 @@ def test_each_option_comes_from_the_settings_of_the_job_or_from_code_or_from_its
 def test_no_option_is_left_out_here() -> None:
     job(queue="mail")(greet)
 
-    assert set(OPTIONS) == set(definition("greet").options.__slots__)
+    assert set(OPTIONS) | TOGETHER == set(definition("greet").options.__slots__)
+
+
+def test_a_version_comes_with_its_upgrades_or_from_another_place(settings: Settings) -> None:
+    job(queue="mail", version=2, upgrades={1: dict})(greet)
+    assert (read("version"), definition("greet").upgrades) == (2, [dict])
+
+    configure(settings, {"greet": {"version": 3, "upgrades": {1: "builtins.dict", 2: "copy.copy"}}}, version=9)
+    assert (read("version"), definition("greet").upgrades) == (3, [dict, copy.copy])
 
 
 def test_the_settings_win_option_by_option(settings: Settings) -> None:

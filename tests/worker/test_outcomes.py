@@ -389,6 +389,27 @@ def test_a_run_whose_job_is_unknown_for_an_hour_fails(work: Work, engine: Engine
     assert outcomes(run) == ["failed"]
 
 
+def test_a_run_of_a_later_version_is_left_to_later_releases_however_long_it_takes(
+    work: Work, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    @job(version=2, upgrades={1: dict})
+    def greet(name: str) -> None: ...
+
+    newer, known = (
+        engine.insert("default", [NewRun(queue="default", job="greet", version=version, payload_text=text)])[0].id
+        for version, text in [(3, '{"names": ["Ann"]}'), (2, '{"name": "Ann"}')]
+    )
+    Run.objects.filter(pk=newer).update(releases=100_000)
+
+    work()
+
+    run = Run.objects.get(pk=newer)
+    assert (run.state, run.releases, run.failures) == ("pending", 100_001, 0)
+    assert 20 < seconds_until(run) <= 30
+    assert list(Attempt.objects.values_list("run_id", flat=True)) == [known]
+    assert "left to workers of another release: default.greet@3" in caplog.text
+
+
 def test_a_job_that_cannot_work_is_logged_and_holds_nobody_up(
     work: Work, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
