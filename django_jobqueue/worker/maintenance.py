@@ -1,94 +1,49 @@
-"""Maintenance: what any worker does for all, about every second."""
+"""Maintenance: the chores of a worker, each at its own time."""
 
 from __future__ import annotations
 
-import random
+import logging
 from time import monotonic
 
-from django_jobqueue.conf import JobOptions, get_config
-from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import LostRun, Settlement
-from django_jobqueue.errors import JobQueueError
-from django_jobqueue.jobs import registry
-from django_jobqueue.retry import crash_delay
-from django_jobqueue.states import Delivery, Outcome, Reason, State
+from django_jobqueue.worker.chore import Chore, later
+from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
+from django_jobqueue.worker.reaper import Reaper
 
-INTERVAL_SECONDS = 1.0
-BATCH = 100
-GAP_SECONDS = 5.0
-"""A turn that comes so much after the last one says that this process was frozen, or the database away."""
-HOLD_LEASES = 2 / 3
-"""The part of a lease, two heartbeats, for which it then reaps nothing."""
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5.0
+"""When a chore that failed is tried again."""
 
 
 class Maintenance:
-    """Reaps. It needs no leader: what two workers do at once is done once, because every write is fenced."""
+    """Takes this worker's turn at each chore that is due."""
 
     def __init__(self, observer: Observer) -> None:
-        self._observer = observer
-        self.due_at = 0.0
-        """When the next turn is due, by ``time.monotonic()``; jittered, so that workers do not move in step."""
-        self._last_turn = monotonic()
-        self._hold_until = 0.0
+        self._chores: list[Chore] = [
+            Reaper(observer),
+        ]
+
+    @property
+    def due_at(self) -> float:
+        """When the next chore is due, by ``time.monotonic()``."""
+        return min(chore.due_at for chore in self._chores)
 
     def turn(self, ours: Leases) -> bool:
-        """Do what is due; answer whether runs went back to pending.
+        """Do what is due, sparing *ours*; answer whether runs can be claimed now that could not before."""
+        claimable = False
+        for chore in self._chores:
+            if monotonic() >= chore.due_at:
+                claimable |= self._turn(chore, ours)
+        return claimable
 
-        *Ours* are spared: as long as this process holds a lease, a late renewal is as good as one in time.
-        """
-        now = monotonic()
-        if now < self.due_at:
+    def _turn(self, chore: Chore, ours: Leases) -> bool:
+        try:
+            return chore.turn(ours)
+        except DATABASE_AWAY:
+            raise
+        except Exception:  # whatever it is, neither the runs nor the other chores must wait for it
+            chore.due_at = later(RETRY_SECONDS)
+            logger.exception("%s failed; the next try follows in %.0f s.", type(chore).__name__, RETRY_SECONDS)
             return False
-        if now - self._last_turn > GAP_SECONDS:
-            # The leases of those who live may be over too, and they renew them first, this worker among them.
-            self._hold_until = now + get_config().worker.lease_seconds * HOLD_LEASES
-        pending = now >= self._hold_until and self._reap(ours)
-        self._last_turn = monotonic()
-        self.due_at = self._last_turn + INTERVAL_SECONDS * random.uniform(0.8, 1.2)
-        return pending
-
-    def _reap(self, ours: Leases) -> bool:
-        """Settle all runs whose lease is over; answer whether some went back to pending."""
-        config = get_config()
-        pending, full = False, True
-        while full:
-            reaped = engine_for(config.database).reap(
-                config.namespace, lambda lost: None if lost.ref in ours else crashed(lost), limit=BATCH + len(ours)
-            )
-            full = len(reaped) >= BATCH
-            for lost, state in reaped:
-                self._observer.reaped(lost, crashed(lost), state)
-                pending = pending or state == State.PENDING
-        return pending
-
-
-def crashed(lost: LostRun) -> Settlement:
-    """What becomes of a run whose worker vanished."""
-    state, reason = _fate(lost)
-    return Settlement(
-        *lost.ref,
-        outcome=Outcome.CRASHED,
-        state=state,
-        reason=reason,
-        counter="crashes",
-        delay_seconds=crash_delay(lost.crashes + 1),
-        error=f"Worker {lost.worker} vanished: its lease ended without a heartbeat.",
-    )
-
-
-def _fate(lost: LostRun) -> tuple[State, Reason | None]:
-    if lost.delivery == Delivery.AT_MOST_ONCE:
-        return State.DEAD_LETTERED, Reason.LOST
-    if lost.crashes + 1 >= _options(lost).max_crashes:
-        return State.DEAD_LETTERED, Reason.MAX_CRASHES
-    return State.PENDING, None
-
-
-def _options(lost: LostRun) -> JobOptions:
-    """The options of its job; the defaults, if this release does not know the job."""
-    try:
-        return registry.get(lost.queue, lost.job).options
-    except JobQueueError:
-        return JobOptions()

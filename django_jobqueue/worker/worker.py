@@ -53,10 +53,10 @@ BUSY_LOOK_SECONDS = 0.05
 class Chores(Protocol):
     """What the worker does in turn for all workers; see ``Maintenance``."""
 
-    due_at: float
+    @property
+    def due_at(self) -> float: ...
 
-    def turn(self, ours: Leases) -> bool:
-        """Do what is due, sparing *ours*; answer whether runs went back to pending."""
+    def turn(self, ours: Leases) -> bool: ...
 
 
 class Worker:
@@ -171,9 +171,7 @@ class Worker:
             self._pace.begin()
         trade = self._exchange.trade(self._ended, wanted)
         self._ended = []
-        self._observer.attempts_settled(
-            trade.settled
-        )  # first: a run that is tried again at once may be among the claims
+        self._observer.attempts_settled(trade.settled)  # before a run of them that was claimed again starts
         self._start(trade.claims)
         self._idle = wanted > 0 and not trade.claims
         self._look_at = monotonic() + (0.0 if trade.more else self._pause(busy=bool(trade.settled or trade.claims)))
