@@ -89,15 +89,6 @@ def badge(word: str) -> SafeString:
     )
 
 
-def standing(run: Run, *, now: datetime) -> str:
-    """The word for where *run* stands; a pending one is scheduled or retrying where that says more."""
-    if run.state != State.PENDING:
-        return str(run.state)
-    if run.failures:
-        return "retrying"
-    return "scheduled" if run.run_at > now else "pending"
-
-
 def run_badge(run: Run, *, now: datetime) -> SafeString:
     """The badge of a run, with its reason where the state alone does not tell it."""
     notes = []
@@ -107,5 +98,5 @@ def run_badge(run: Run, *, now: datetime) -> SafeString:
         notes.append(str(_("asked to cancel")))
     if run.state == State.PENDING and run.blocked_on:
         notes.append(str(_("waits for %s")) % run.blocked_on)
-    shown = badge(standing(run, now=now))
+    shown = badge(run.standing(now=now))
     return format_html('{} <span class="jq-note">{}</span>', shown, ", ".join(notes)) if notes else shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
@@ -13,8 +12,9 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from django_jobqueue.errors import shown
+from django_jobqueue.errors import PayloadError, shown
 from django_jobqueue.jobs.moments import HORIZON
+from django_jobqueue.payloads import decode_json
 
 N = TypeVar("N", int, float)
 
@@ -85,9 +85,9 @@ def moment_or_age(text: str) -> datetime:
 def json_object(text: str) -> dict[str, Any]:
     """Parse a JSON object."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ArgumentTypeError(f"is not JSON: {error}.") from None
+        value = decode_json(text, root="JSON")
+    except PayloadError as error:
+        raise ArgumentTypeError(str(error)) from None
     if not isinstance(value, dict):
         raise ArgumentTypeError(f"must be a JSON object, got {shown(text)}.")
     return value

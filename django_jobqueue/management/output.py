@@ -56,13 +56,6 @@ def utc(moment: datetime) -> str:
     return aware.astimezone(UTC).isoformat()
 
 
-def local(moment: datetime) -> str:
-    """The moment as people read it: to the second, in the project's time zone."""
-    if timezone.is_naive(moment):
-        return f"{moment:%Y-%m-%d %H:%M:%S}"
-    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
-
-
 def terminal_width() -> int:
     return shutil.get_terminal_size((WIDTH, 0)).columns
 

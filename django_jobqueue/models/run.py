@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models
@@ -184,3 +185,11 @@ class Run(models.Model):
     def __repr__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""
         return f"<Run {self.pk}: {self.queue}.{self.job} {self.state}{reason}, attempt {self.attempt}>"
+
+    def standing(self, *, now: datetime) -> str:
+        """The word for where it stands: its state, or scheduled or retrying where that says more of a pending one."""
+        if self.state != State.PENDING:
+            return str(self.state)
+        if self.failures:
+            return "retrying"
+        return "scheduled" if self.run_at > now else "pending"

@@ -39,17 +39,21 @@ NATIVES = (str, int, float, bool, type(None))
 
 def kind_of(annotation: Any, function: Callable[..., Any]) -> Kind:
     """The kind of what *annotation*, at a parameter of *function*, asks for. Raises Unresolved or Unsupported."""
-    home = _home(function)
-    holder = SimpleNamespace(__annotations__={"it": annotation})
-    scope = {parameter.__name__: parameter for parameter in getattr(home, "__type_params__", ())}
-    with resolving():
-        resolved = get_type_hints(holder, getattr(home, "__globals__", {}), scope, include_extras=True)["it"]
-    return kind_of_type(resolved)
+    return kind_of_type(type_of(annotation, function))
 
 
 def kind_of_type(type_: Any) -> Kind:
     """The kind of *type_*: a class, or anything else that an annotation may be. Raises Unresolved or Unsupported."""
     return _Reading().kind(type_)
+
+
+def type_of(annotation: Any, function: Callable[..., Any]) -> Any:
+    """What *annotation*, at a parameter of *function*, names. Raises Unresolved."""
+    home = _home(function)
+    holder = SimpleNamespace(__annotations__={"it": annotation})
+    scope = {parameter.__name__: parameter for parameter in getattr(home, "__type_params__", ())}
+    with resolving():
+        return get_type_hints(holder, getattr(home, "__globals__", {}), scope, include_extras=True)["it"]
 
 
 @contextmanager

@@ -9,9 +9,10 @@ from pytest_django import Settings
 
 from django_jobqueue import job, queues
 from django_jobqueue.queue import Queue
+from tests.admin.conftest import make_run
 from tests.front.conftest import new_registry, write_module
 
-__all__ = ["new_registry", "write_module"]
+__all__ = ["make_run", "new_registry", "write_module"]
 
 
 class Told(NamedTuple):

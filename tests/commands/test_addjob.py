@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,19 @@ def test_a_value_is_json_where_it_can_be_and_else_text() -> None:
     assert Run.objects.get().payload == {
         "a": 7, "b": -0.5, "c": True, "d": None, "e": ["x", 1], "f": "ann", "g": "007", "h": "a=b", "i": "",
     }  # fmt: skip
+
+
+def test_a_value_is_text_where_the_job_takes_text() -> None:
+    @job(queue="mail")
+    def take(code: str, day: date, count: int | str, price: Decimal, note: str | None = "") -> None:
+        pass
+
+    command("addjob", "mail.take", "code=007", "day=2033-07-01", "count=7", "price=12.50", "note=null")
+    command("addjob", "mail.take", "code=7", "day=2033-07-01", "count=seven", "price=12", "note=7")
+
+    first, second = Run.objects.order_by("pk")
+    assert first.payload == {"code": "007", "day": "2033-07-01", "count": 7, "price": "12.50", "note": None}
+    assert second.payload == {"code": "7", "day": "2033-07-01", "count": "seven", "price": "12", "note": "7"}
 
 
 def test_the_payload_may_be_one_json_object_which_words_add_to() -> None:
@@ -169,9 +183,10 @@ def test_a_program_gets_json() -> None:
         (["mail.send", "=ann"], "'=ann' is not an argument of the job: write key=value."),
         (["mail.send"], "payload: does not fit send(). 'to' is missing."),
         (["mail.send", "to=ann", "subjct=x"], "'subjct' is not a parameter. Did you mean 'subject'?"),
-        (["mail.send", "to=NaN"], "NaN is not JSON"),
-        (["mail.send", "to=99999999999999999999"], "an integer beyond 64 bits"),
+        (["mail.send", "to=ann", "copies=NaN"], 'payload["copies"]: must be a whole number, got nan'),
+        (["mail.send", "to=ann", "copies=99999999999999999999"], "an integer beyond 64 bits"),
         (["mail.send", "--payload", "{"], "argument --payload: "),
+        (["mail.send", "--payload", '{"to": 1, "to": 2}'], "the key 'to' stands twice in one mapping."),
         (["mail.send", "--payload", "[1]"], "argument --payload: must be a JSON object, got '[1]'."),
         (["mail.send", "--payload", "[" * 100_000], "argument --payload: "),
         (["mail.send", "--payload-file", "/nowhere/payload"], "--payload-file: [Errno 2]"),

@@ -137,12 +137,9 @@ JOBS = """
     import uuid
     from collections.abc import Mapping, Sequence
     from dataclasses import dataclass
-    from typing import TYPE_CHECKING, Annotated, Any, Generic, List, Literal, NewType, Optional, TypedDict, TypeVar, Union
+    from typing import Annotated, Any, Generic, List, Literal, NewType, Optional, TypedDict, TypeVar, Union
 
     from django_jobqueue import RunContext, job
-
-    if TYPE_CHECKING:
-        from nowhere import Unknown
 
     T = TypeVar("T")
     OrderId = NewType("OrderId", int)
@@ -188,6 +185,14 @@ JOBS = """
     @job(queue="mail")
     def anything(to: str, **more: object) -> None: ...
 
+    @job(queue="rules", preflight={"on_before_add": "jobstubs_jobs.rule"})
+    def vetoed() -> None: ...
+
+    @job(queue="rules")
+    def free() -> None: ...
+
+    def rule(new): ...
+
     @job(queue="types")
     def take(
         datetime: datetime.datetime,
@@ -201,13 +206,12 @@ JOBS = """
         rows: List[dict[str, Sequence[int]]],
         pair: tuple[int, ...],
         noted: Annotated[int, "a note"],
-        box: Box[int],
         bare: list,
-        unknown: Unknown,
-        generic: T,
         untyped,
         quoted: "int" = 5,
         any_: Any = None,
+        box: Box[int] = None,
+        generic: T = None,
     ) -> None: ...
 """
 
@@ -232,6 +236,9 @@ USES = """
         reveal_type(queues.mail.add("sweep"))  # Run
         reveal_type(queues.mail.add("sweep", {"days": 3}, next_run_at=now))  # Run
         reveal_type(queues.mail.add("ring", {}))  # Run
+        reveal_type(queues.rules.add("vetoed"))  # Run | None
+        reveal_type(queues.rules.add("free"))  # Run
+        reveal_type(queues.rules.bulk_add([{"job": "free"}]))  # list[int | None]
         queues.mail.add("whole-order", Order(number=7))
         queues.mail.add("whole-order", {"number": 7})
         queues.mail.add("whole_dict", {"x": 7})
@@ -260,11 +267,10 @@ USES = """
                 "rows": [{"a": [1]}],
                 "pair": (1, 2, 3),
                 "noted": 1,
-                "box": Box(),
                 "bare": [1, "a"],
-                "unknown": object(),
-                "generic": object(),
                 "untyped": object(),
+                "box": Box(),
+                "generic": object(),
             },
         )
 
@@ -272,6 +278,7 @@ USES = """
     async def right_as_well() -> None:
         reveal_type(await queues.mail.aadd("send", {"to": "ann"}))  # Run
         reveal_type(await queues.mail.abulk_add([{"job": "ring"}]))  # list[int]
+        reveal_type(await queues.rules.aadd("vetoed"))  # Run | None
 
 
     def wrong() -> None:
@@ -301,7 +308,7 @@ USES = """
 @pytest.fixture
 def sample(write_module: WriteModule, settings: Settings, tmp_path: Path) -> Path:
     """A folder with jobs, the module that is written of them, and its uses."""
-    settings.JOBQUEUE = {"queues": {"mail": {}, "types": {}, "high-priority": {}, "class": {}}}
+    settings.JOBQUEUE = {"queues": {"mail": {}, "rules": {}, "types": {}, "high-priority": {}, "class": {}}}
     write_module("jobstubs_jobs", JOBS)
     __import__("jobstubs_jobs")
     command("jobstubs", "--output", str(tmp_path / "jobstubs_queues.py"))
@@ -325,13 +332,12 @@ def test_types_are_written_as_they_are_declared(sample: Path) -> None:
         '"rows": list[dict[str, collections.abc.Sequence[int]]]',
         '"pair": tuple[int, ...]',
         '"noted": int',
-        '"box": jobstubs_jobs.Box[int]',
         '"bare": list',
-        '"unknown": Any',
-        '"generic": Any',
         '"untyped": Any',
         '"quoted": NotRequired[int]',
         '"any_": NotRequired[Any]',
+        '"box": NotRequired[jobstubs_jobs.Box[int]]',
+        '"generic": NotRequired[Any]',
     ]
 
 

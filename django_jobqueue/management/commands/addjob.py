@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Mapping
 from itertools import takewhile
 from math import inf
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.errors import RunVetoed, nearest, shown
+from django_jobqueue.errors import PayloadError, RunVetoed, nearest, shown
 from django_jobqueue.jobs import registry
 from django_jobqueue.management.arguments import add_format, duration, json_object, moment
 from django_jobqueue.management.command import JobQueueCommand
@@ -23,6 +24,8 @@ from django_jobqueue.management.waiting import STILL_GOING, wait_for_end
 from django_jobqueue.models import Run
 from django_jobqueue.operations import enqueue
 from django_jobqueue.operations.new_runs import AddOptions
+from django_jobqueue.payloads import decode_json
+from django_jobqueue.payloads.kinds import Kind
 from django_jobqueue.states import FINAL_STATES, State
 
 
@@ -43,7 +46,7 @@ class Command(JobQueueCommand):
             nargs="+",
             metavar="word",
             help="The job, as queue.job or as queue job; then its arguments, as key=value. A value is JSON where it "
-            "can be read as JSON, and else text.",
+            "can be read as JSON and the job does not take text, and else text.",
         )
         payload = parser.add_mutually_exclusive_group()
         payload.add_argument("--payload", type=json_object, metavar="JSON", help="The arguments as a JSON object.")
@@ -71,7 +74,7 @@ class Command(JobQueueCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         queue, job, words = _named(options["words"])
-        payload = {**_payload(options), **dict(map(_argument, words))}
+        payload = {**_payload(options), **_arguments(words, registry.get(queue, job).schema.kinds)}
         given = {name: options[name] for name in AddOptions.__annotations__ if options.get(name) is not None}
         run = enqueue(queue, job, payload, **given)
         if run is None:
@@ -107,14 +110,24 @@ def _named(words: list[str]) -> tuple[str, str, list[str]]:
     return queue, job, rest
 
 
-def _argument(word: str) -> tuple[str, object]:
-    key, equals, text = word.partition("=")
-    if not equals or not key:
-        raise CommandError(f"{shown(word)} is not an argument of the job: write key=value.")
+def _arguments(words: list[str], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """The arguments that *words* give, where *kinds* are what the job takes."""
+    arguments = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise CommandError(f"{shown(word)} is not an argument of the job: write key=value.")
+        arguments[key] = _value(text, kinds.get(key))
+    return arguments
+
+
+def _value(text: str, kind: Kind | None) -> object:
+    """What *text* is as JSON; *text* itself, where it is no JSON, or where the job takes text rather than that."""
     try:
-        return key, json.loads(text)
-    except (ValueError, RecursionError):
-        return key, text
+        value = decode_json(text, root="JSON")
+    except PayloadError:
+        return text
+    return text if kind is not None and str in kind.forms and type(value) not in kind.forms else value
 
 
 def _payload(options: dict[str, Any]) -> dict[str, Any]:

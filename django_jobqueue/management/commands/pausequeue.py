@@ -6,12 +6,12 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import CommandError
 from django.utils import timezone
 
 from django_jobqueue.management.arguments import add_format, add_reason, duration, moment
 from django_jobqueue.management.command import JobQueueCommand, operator
-from django_jobqueue.management.output import as_json, local
+from django_jobqueue.management.output import as_json
+from django_jobqueue.management.times import local
 from django_jobqueue.operations import pause_queue
 
 
@@ -32,8 +32,6 @@ class Command(JobQueueCommand):
         queue, until = options["queue"], options["until"]
         if options["seconds"] is not None:
             until = timezone.now() + timedelta(seconds=options["seconds"])
-        if until is not None and until <= timezone.now():
-            raise CommandError(f"--until: {local(until)} is over.")
         pause_queue(queue, actor=operator(), reason=options["reason"], until=until)
         if options["format"] == "json":
             self.answer(as_json({"queue": queue, "paused": True, "until": until}))

@@ -11,8 +11,8 @@ from typing import Any, get_origin
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.jobs import JobDefinition, registry
-from django_jobqueue.management.stubs.types import TypeWriter, types_of
-from django_jobqueue.payloads import Parameters
+from django_jobqueue.management.stubs.types import TypeWriter
+from django_jobqueue.payloads.annotations import type_of
 
 MARK = "Written by ``manage.py jobstubs``."
 
@@ -64,6 +64,8 @@ class JobStub:
     """The definition of that type, if it is ours."""
     optional: bool
     """Whether it may be added without a payload."""
+    vetoes: bool
+    """Whether its ``on_before_add`` may let nothing be added."""
     item: str
     """The name of the type of its items for ``bulk_add``."""
 
@@ -110,26 +112,34 @@ def _queue(queue: str, name: str, writer: TypeWriter, names: Names) -> Iterator[
     yield from _adders("def add", jobs)
     yield from _adders("async def aadd", jobs)
     items = " | ".join(job.item for job in jobs) or "Never"
-    yield f"    def bulk_add(self, items: Iterable[{items}]) -> list[int]: ..."
-    yield f"    async def abulk_add(self, items: Iterable[{items}]) -> list[int]: ..."
+    ids = "list[int | None]" if any(job.vetoes for job in jobs) else "list[int]"
+    yield f"    def bulk_add(self, items: Iterable[{items}]) -> {ids}: ..."
+    yield f"    async def abulk_add(self, items: Iterable[{items}]) -> {ids}: ..."
     yield ""
 
 
 def _job(definition: JobDefinition, writer: TypeWriter, names: Names) -> JobStub:
-    parameters, types = definition.parameters, types_of(definition.function)
+    parameters, whole = definition.parameters, _type_of_whole(definition)
     payload, lines = "Mapping[str, Any]", []
-    if "payload" in types:
-        payload = _whole(types["payload"], writer)
+    if whole is not None:
+        payload = _whole(whole, writer)
     elif not (parameters.takes_any or parameters.takes_payload):
         payload = names.of(definition.queue, definition.name, "Payload")
-        lines = list(_typed_dict(payload, parameters, types, writer))
+        lines = list(_typed_dict(payload, definition, writer))
     return JobStub(
         name=definition.name,
         payload=payload,
         payload_lines=lines,
-        optional=not parameters.required and "payload" not in types,
+        optional=not parameters.required and whole is None,
+        vetoes=definition.on_before_add is not None,
         item=names.of(definition.queue, definition.name, "Item"),
     )
+
+
+def _type_of_whole(definition: JobDefinition) -> Any:
+    """The type of the payload as a whole, where that is declared; else None."""
+    annotation = definition.parameters.annotations.get("payload")
+    return None if annotation is None else type_of(annotation, definition.function)
 
 
 def _whole(type_: Any, writer: TypeWriter) -> str:
@@ -139,8 +149,10 @@ def _whole(type_: Any, writer: TypeWriter) -> str:
     return writer.source(type_) if is_mapping else f"{writer.source(type_)} | Mapping[str, Any]"
 
 
-def _typed_dict(name: str, parameters: Parameters, types: Mapping[str, Any], writer: TypeWriter) -> Iterator[str]:
+def _typed_dict(name: str, definition: JobDefinition, writer: TypeWriter) -> Iterator[str]:
     """Written as a call, where no key hides the name of a type."""
+    parameters = definition.parameters
+    types = {key: type_of(written, definition.function) for key, written in parameters.annotations.items()}
     yield f'{name} = TypedDict("{name}", {{'
     for key in parameters.required:
         yield f'    "{key}": {writer.source(types.get(key, Any))},'
@@ -159,7 +171,7 @@ def _adders(define: str, jobs: list[JobStub]) -> Iterator[str]:
             yield "    @overload"
         payload = f"{job.payload} | None = None" if job.optional else job.payload
         arguments = f"self, job: {_literal(job.name)}, payload: {payload}, **options: Unpack[AddOptions]"
-        yield f"    {define}({arguments}) -> Run: ..."
+        yield f"    {define}({arguments}) -> {'Run | None' if job.vetoes else 'Run'}: ..."
 
 
 def _queues(classes: Mapping[str, str]) -> Iterator[str]:

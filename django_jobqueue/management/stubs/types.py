@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from functools import reduce
 from importlib import import_module
-from types import EllipsisType, NoneType, SimpleNamespace, UnionType
-from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
+from types import EllipsisType, NoneType, UnionType
+from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 UNIONS = (Union, UnionType)
 NAMED = (type, NewType, getattr(typing, "TypeAliasType", NewType))
 """What has a name in a module; ``type X = ...`` from Python 3.12 on."""
-
-
-def types_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """The types of the parameters of *function* that have an annotation; Any, where nothing can be made of it."""
-    written = inspect.signature(function).parameters.values()
-    return {
-        parameter.name: _resolved(parameter.annotation, function)
-        for parameter in written
-        if parameter.annotation is not parameter.empty
-    }
 
 
 class TypeWriter:
@@ -74,14 +63,6 @@ class TypeWriter:
             self.modules.add(module)
             return f"{module}.{path}"
         return "Any"
-
-
-def _resolved(annotation: Any, function: Callable[..., Any]) -> Any:
-    holder = SimpleNamespace(__annotations__={"it": annotation})
-    try:
-        return get_type_hints(holder, getattr(function, "__globals__", {}), include_extras=True)["it"]
-    except Exception:  # it may be any code, and name what is there for type checkers only
-        return Any
 
 
 def _modules(type_: Any) -> Iterator[str]:
