@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from django.db import connections
@@ -273,9 +272,8 @@ def columns(item: NewRun | Settlement) -> dict[str, Any]:
     return {name: value for name in item.__slots__ if (value := getattr(item, name)) is not None}
 
 
-def seconds_ago(settlement: Settlement) -> tuple[float | None, float]:
-    """How long ago the job was called, if that is known, and returned."""
-    now = monotonic()
+def seconds_ago(settlement: Settlement, now: float) -> tuple[float | None, float]:
+    """How long before *now*, by ``time.monotonic()``, the job was called, if that is known, and returned."""
     started = None if settlement.started is None else now - settlement.started
     return started, 0.0 if settlement.finished is None else now - settlement.finished
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from time import monotonic
 from typing import Any, cast
 
 from django_jobqueue.engines.base import (
@@ -398,5 +399,5 @@ class PostgreSQLEngine(Engine):
 
 
 def _ending(settlement: Settlement) -> dict[str, Any]:
-    started_ago, finished_ago = seconds_ago(settlement)
+    started_ago, finished_ago = seconds_ago(settlement, monotonic())
     return columns(settlement) | {"started_ago": started_ago, "finished_ago": finished_ago}

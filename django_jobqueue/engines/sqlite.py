@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
+from time import monotonic
 from typing import Any
 
 from django.db import transaction
@@ -267,7 +268,7 @@ class SQLiteEngine(Engine):
         return deleted
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
-        now = timezone.now()
+        now, ticks = timezone.now(), monotonic()
         by_ref = {settlement.ref: settlement for settlement in settlements}
         parameters = {
             "settlements": self.document(_ending(settlement, now) for settlement in by_ref.values()),
@@ -276,7 +277,7 @@ class SQLiteEngine(Engine):
         }
         with transaction.atomic(using=self.alias, savepoint=False):
             settled = self._states(self.fetch(self.SETTLE, parameters))
-            history = self.document(_history(by_ref[ref], now) for ref in settled)
+            history = self.document(_history(by_ref[ref], now, ticks) for ref in settled)
             self.fetch(self.RECORD, {"attempts": history})
         return settled
 
@@ -418,9 +419,9 @@ def _ending(settlement: Settlement, now: datetime) -> dict[str, Any]:
     }
 
 
-def _history(settlement: Settlement, now: datetime) -> dict[str, Any]:
-    """What is kept of the attempt."""
-    started_ago, finished_ago = seconds_ago(settlement)
+def _history(settlement: Settlement, now: datetime, ticks: float) -> dict[str, Any]:
+    """What is kept of the attempt. *Ticks* is *now* by ``time.monotonic()``."""
+    started_ago, finished_ago = seconds_ago(settlement, ticks)
     return {
         "id": settlement.id,
         "outcome": settlement.outcome,

@@ -59,6 +59,11 @@ class JobDefinition:
     def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.function)
 
+    @property
+    def needs_context(self) -> bool:
+        """Whether somebody gets the context of the run."""
+        return self.parameters.takes_run or self.okay_to_run is not None
+
     def payload_text(self, payload: Payload | None) -> str:
         """*payload* as JSON text, to be stored. Raises PayloadError for what the job could not work."""
         return self.schema.encode(payload, max_bytes=get_config().payload_max_bytes)

@@ -12,19 +12,26 @@ from django_jobqueue.errors import ConfigError, nearest
 from django_jobqueue.jobs.places import place_of
 
 
-def function_of(where: str, option: Function | None) -> Callable[..., Any] | None:
-    """The plain function that an option gives or names, if any. *Where* begins the problem of the ConfigError."""
-    return None if option is None else plain_function(where, option)
+def function_of(where: str, option: Function | None, *, may_be_async: bool = False) -> Callable[..., Any] | None:
+    """The function that an option gives or names, if any. *Where* begins the problem of the ConfigError."""
+    if option is None:
+        return None
+    return callable_of(where, option) if may_be_async else plain_function(where, option)
 
 
 def plain_function(where: str, option: Function) -> Callable[..., Any]:
     """The plain function that an option gives or names. *Where* begins the problem of the ConfigError."""
-    function = imported_function(where, option) if isinstance(option, str) else option
+    function = callable_of(where, option)
     if inspect.iscoroutinefunction(function):
         raise ConfigError(
             [f"{where}: {place_of(function)} is a coroutine function. Make it a plain one: def, not async def."]
         )
     return function
+
+
+def callable_of(where: str, option: Function) -> Callable[..., Any]:
+    """The function of any kind that an option gives or names. *Where* begins the problem of the ConfigError."""
+    return imported_function(where, option) if isinstance(option, str) else option
 
 
 def imported_function(where: str, path: str) -> Callable[..., Any]:

@@ -24,8 +24,9 @@ class Notes:
     job runs, and once more when it has ended.
     """
 
-    def __init__(self, metadata: Mapping[str, Any] | None = None) -> None:
-        self.metadata: Mapping[str, Any] = metadata or {}
+    def __init__(self, metadata: str | None = None) -> None:
+        """Begin with the *metadata* of the run, as JSON text."""
+        self.metadata: Mapping[str, Any] = {} if metadata is None else json.loads(metadata)
         self.said = Said()
         self.cancel_requested = False
         self._decision: Decision | None = None

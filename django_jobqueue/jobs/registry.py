@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -143,7 +144,11 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
         options=options,
         schema=schema,
         on_before_add=function_of(f'{where}: preflight["on_before_add"]', options.preflight.on_before_add),
-        okay_to_run=function_of(f'{where}: preflight["okay_to_run"]', options.preflight.okay_to_run),
+        okay_to_run=function_of(
+            f'{where}: preflight["okay_to_run"]',
+            options.preflight.okay_to_run,
+            may_be_async=inspect.iscoroutinefunction(declaration.function),
+        ),
         upgrades=upgrades_of(where, options),
     )
 

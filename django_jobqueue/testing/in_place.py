@@ -28,7 +28,7 @@ from django_jobqueue.worker.announcer import Announcer
 from django_jobqueue.worker.exchange import Exchange, Trade
 from django_jobqueue.worker.executors import in_own_task
 from django_jobqueue.worker.leases import Leases
-from django_jobqueue.worker.runner import Assignment, Ended, run_async_attempt, run_attempt
+from django_jobqueue.worker.runner import Assignment, Ended, Refused, run_async_attempt, run_attempt
 from django_jobqueue.worker.worker import UNKNOWN_JOB_DELAY_SECONDS
 
 
@@ -103,15 +103,10 @@ class InPlaceWorker:
             self._announcer.cancelled(self._exchange.release([claim], UNKNOWN_JOB_DELAY_SECONDS))
             return _told(claim, Outcome.RELEASED, State.PENDING, error=str(error), exception=error)
         raised: list[BaseException] = []
-        notes = self._leases.open_notes(claim) if job.parameters.takes_run else None
-        assignment = Assignment(claim, _watched(job, raised.append), notes)
-        with as_if_committed():
-            self._announcer.attempt_started(claim)
-        with as_if_committed():
-            if job.is_async:
-                ended = async_to_sync(in_own_task)(run_async_attempt(*assignment))
-            else:
-                ended = run_attempt(*assignment)
+        ended = self._ended(Assignment(claim, _watched(job, raised.append)))
+        if isinstance(ended, Refused):
+            self._announcer.cancelled(self._exchange.release([claim], ended.delay_seconds))
+            return _told(claim, Outcome.RELEASED, State.PENDING)
         settled = self._trade([ended], 0).settled
         settlement = ended.settlement
         return _told(
@@ -122,6 +117,24 @@ class InPlaceWorker:
             error=settlement.error,
             exception=raised[0] if raised else None,
         )
+
+    def _ended(self, assignment: Assignment) -> Ended | Refused:
+        """Make the attempt. No receiver is called on its event loop: it is told of the start before, or if need be after."""
+        may_be_refused = assignment.job.okay_to_run is not None
+        if not may_be_refused:
+            self._tell_of_start(assignment.claim)
+        with as_if_committed():
+            if assignment.job.is_async:
+                ended = async_to_sync(in_own_task)(run_async_attempt(assignment))
+            else:
+                ended = run_attempt(assignment)
+        if may_be_refused and isinstance(ended, Ended):
+            self._tell_of_start(assignment.claim)
+        return ended
+
+    def _tell_of_start(self, claim: Claim) -> None:
+        with as_if_committed():
+            self._announcer.attempt_started(claim)
 
     def _trade(self, ended: Sequence[Ended], wanted: int) -> Trade:
         with as_if_committed():

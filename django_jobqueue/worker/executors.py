@@ -14,12 +14,15 @@ from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from django_jobqueue.engines.base import Claim
 from django_jobqueue.worker import connections
-from django_jobqueue.worker.runner import Assignment, Ended, run_async_attempt, run_attempt
+from django_jobqueue.worker.runner import Assignment, Ended, OnStart, Refused, run_async_attempt, run_attempt
 
 logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 1.0
 """For coroutines that are cancelled at the end of the process to clean up after themselves."""
+
+
+OnEnded = Callable[[Ended | Refused], None]
 
 
 class Executor(Protocol):
@@ -35,17 +38,16 @@ class Executor(Protocol):
 class Executors:
     """All executors of a worker, which share its slots: at most *slots* attempts run at once.
 
-    A claim beyond that waits here for a slot. *on_ended* is called in the thread of the attempt, *on_start* in any.
+    A claim beyond that waits here for a slot. *on_start* and *on_ended* are called in the thread of the attempt.
     """
 
-    def __init__(self, slots: int, on_start: Callable[[Claim], None], on_ended: Callable[[Ended], None]) -> None:
+    def __init__(self, slots: int, on_start: OnStart, on_ended: OnEnded) -> None:
         self._slots = self._free = slots
         self._waiting: deque[Assignment] = deque()
         self._lock = threading.Lock()
-        self._on_start = on_start
         self._on_ended = on_ended
-        self._threads = ThreadExecutor(self._ended)
-        self._asyncio = AsyncioExecutor(self._ended)
+        self._threads = ThreadExecutor(on_start, self._ended)
+        self._asyncio = AsyncioExecutor(on_start, self._ended)
 
     def submit(self, assignment: Assignment) -> None:
         """Start an attempt as soon as a slot is free."""
@@ -72,10 +74,9 @@ class Executors:
 
     def _start(self, assignment: Assignment) -> None:
         executor: Executor = self._asyncio if assignment.job.is_async else self._threads
-        self._on_start(assignment.claim)
         executor.start(assignment)
 
-    def _ended(self, ended: Ended) -> None:
+    def _ended(self, ended: Ended | Refused) -> None:
         with self._lock:
             following = self._waiting.popleft() if self._waiting else None
             if following is None:
@@ -88,7 +89,8 @@ class Executors:
 class ThreadExecutor:
     """Runs plain functions, each in one of as many threads as were ever busy at once."""
 
-    def __init__(self, on_ended: Callable[[Ended], None]) -> None:
+    def __init__(self, on_start: OnStart, on_ended: OnEnded) -> None:
+        self._on_start = on_start
         self._on_ended = on_ended
         self._attempts: SimpleQueue[Assignment | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -118,7 +120,7 @@ class ThreadExecutor:
     def _work(self) -> None:
         while (assignment := self._attempts.get()) is not None:
             connections.before_attempt()
-            ended = run_attempt(*assignment)
+            ended = run_attempt(assignment, self._on_start)
             connections.after_attempt()
             with self._lock:
                 self._idle += 1
@@ -129,7 +131,8 @@ class ThreadExecutor:
 class AsyncioExecutor:
     """Runs coroutine functions on one event loop, in a thread of its own."""
 
-    def __init__(self, on_ended: Callable[[Ended], None]) -> None:
+    def __init__(self, on_start: OnStart, on_ended: OnEnded) -> None:
+        self._on_start = on_start
         self._on_ended = on_ended
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -161,7 +164,7 @@ class AsyncioExecutor:
 
     async def _attempt(self, assignment: Assignment) -> None:
         async with ThreadSensitiveContext() as context:
-            ended = await in_own_task(run_async_attempt(*assignment))
+            ended = await in_own_task(run_async_attempt(assignment, self._on_start))
             # What the job does synchronously, the ORM above all, happens in a thread of this attempt alone, made on
             # first use. It ends with the context, and so must its connections.
             if context in SyncToAsync.context_to_thread_executor:
@@ -183,9 +186,9 @@ def _turn(loop: asyncio.AbstractEventLoop, closing: threading.Event) -> None:
     loop.close()
 
 
-async def in_own_task(attempt: Coroutine[object, object, Ended]) -> Ended:
+async def in_own_task(attempt: Coroutine[object, object, Ended | Refused]) -> Ended | Refused:
     """Await *attempt* in a task of its own: a job that cancels its task, or all tasks, must not cancel what follows."""
-    ended: list[Ended] = []
+    ended: list[Ended | Refused] = []
 
     async def keep() -> None:
         ended.append(await attempt)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ class Leases:
 
     def open_notes(self, claim: Claim) -> Notes:
         """The notes of a claim whose job is about to start."""
-        notes = Notes(json.loads(claim.metadata) if claim.metadata else None)
+        notes = Notes(claim.metadata)
         with self._lock:
             self._leases[claim.ref].notes = notes
         return notes

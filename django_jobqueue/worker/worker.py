@@ -31,7 +31,7 @@ from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.pace import Pace
-from django_jobqueue.worker.runner import Assignment, Ended
+from django_jobqueue.worker.runner import Assignment, Ended, Refused
 
 logger = logging.getLogger(__name__)
 
@@ -83,14 +83,14 @@ class Worker:
 
         self._leases = Leases()
         self._exchange = Exchange(self.name, queues, self._leases)
-        self._inbox: SimpleQueue[Ended | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Ended | Refused | None] = SimpleQueue()
         self._executors = Executors(self.concurrency, observer.attempt_started, self._inbox.put)
         self._pace = Pace(self.concurrency)
 
         self._ended: list[Ended] = []
         """What is to be settled."""
-        self._refused: list[tuple[list[Claim], float]] = []
-        """What is to be released, and for how many seconds."""
+        self._refused: dict[float, list[Claim]] = {}
+        """What is to be released, by the seconds for which."""
         self._look_at = 0.0
         """When to look for work again."""
         self._database_at = 0.0
@@ -147,10 +147,18 @@ class Worker:
             while True:
                 self._take_in(self._inbox.get_nowait())
 
-    def _take_in(self, ended: Ended | None) -> None:
-        if ended is not None:
-            self._ended.append(ended)
-            self._pace.add(ended)
+    def _take_in(self, ended: Ended | Refused | None) -> None:
+        match ended:
+            case Ended():
+                self._ended.append(ended)
+                self._pace.add(ended)
+            case Refused(claim, delay_seconds):
+                self._refuse([claim], delay_seconds)
+
+    def _refuse(self, claims: Sequence[Claim], delay_seconds: float = 0.0) -> None:
+        """Hand *claims* back with the next turn."""
+        if claims:
+            self._refused.setdefault(delay_seconds, []).extend(claims)
 
     def _free_slots(self) -> int:
         """How many runs to claim: for the free slots, and a few ahead while attempts are short."""
@@ -189,7 +197,7 @@ class Worker:
         for claim in claims:
             job = _definition(claim)
             if job is not None and claim.version <= job.options.version:
-                notes = self._leases.open_notes(claim) if job.parameters.takes_run else None
+                notes = self._leases.open_notes(claim) if job.needs_context else None
                 self._executors.submit(Assignment(claim, job, notes))
             elif job is not None or claim.releases < UNKNOWN_JOB_RELEASES:
                 unknown.append(claim)
@@ -198,16 +206,16 @@ class Worker:
         if unknown:
             names = sorted({f"{claim.queue}.{claim.job}@{claim.version}" for claim in unknown})
             logger.warning("Not known here, and left to workers of another release: %s.", ", ".join(names))
-            self._refused.append((unknown, UNKNOWN_JOB_DELAY_SECONDS))
+            self._refuse(unknown, UNKNOWN_JOB_DELAY_SECONDS)
 
     def _hand_back(self) -> None:
         """Release what this worker will not start, or not soon: others may be idle."""
         if self._pace.is_stalled() and (waiting := self._executors.take_back()):
             self._pace.reset()
-            self._refused.append((waiting, 0.0))
-        while self._refused:
-            self._observer.cancelled(self._exchange.release(*self._refused[0]))
-            del self._refused[0]
+            self._refuse(waiting)
+        for delay_seconds, claims in list(self._refused.items()):
+            self._observer.cancelled(self._exchange.release(claims, delay_seconds))
+            del self._refused[delay_seconds]
 
     def _wait_for_database(self, error: Exception) -> None:
         connections.close_all()
@@ -221,8 +229,8 @@ class Worker:
 
     def _begin_to_stop(self) -> None:
         self._deadline = monotonic() + self._grace_seconds
-        if waiting := self._executors.take_back():
-            self._refused.append((waiting, 0.0))
+        waiting = self._executors.take_back()
+        self._refuse(waiting)
         self._observer.stopping(self._running() - len(waiting), self._grace_seconds)
 
     def _is_over(self) -> bool:
@@ -234,10 +242,9 @@ class Worker:
         """Settle what has ended, and hand back what has not."""
         code = EXIT_FORCED if self._stops > 1 else EXIT_DRAINED
         try:
-            if waiting := self._executors.take_back():
-                self._refused.append((waiting, 0.0))
-            self._hand_back()
+            self._refuse(self._executors.take_back())
             self._take_in_all()
+            self._hand_back()
             self._trade(0)
             if running := self._leases.all():
                 self._observer.attempts_settled(self._exchange.abandon(running))

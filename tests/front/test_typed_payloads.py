@@ -23,7 +23,7 @@ from django_jobqueue.errors import PayloadError
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.payloads import Payload
-from django_jobqueue.worker.runner import run_attempt
+from django_jobqueue.worker.runner import Assignment, Ended, run_attempt
 from tests.front.test_add import TEXT, VALUES
 
 pytestmark = pytest.mark.django_db
@@ -127,7 +127,8 @@ def seen(name: str, payload: Payload) -> dict[str, Any]:
     queues.default.add(name, payload)
     engine = engine_for("default")
     [claim] = engine.claim("default", "default", worker="w", limit=1, lease_seconds=60)
-    ended = run_attempt(claim, registry.get("default", name))
+    ended = run_attempt(Assignment(claim, registry.get("default", name)))
+    assert isinstance(ended, Ended)
     engine.settle([ended.settlement])
     assert ended.settlement.error is None
     return GOT.pop()
@@ -222,7 +223,9 @@ def test_a_stored_payload_that_no_longer_fits_ends_its_run_as_failed_with_the_pl
     engine = engine_for("default")
     [claim] = engine.claim("default", "default", worker="w", limit=1, lease_seconds=60)
 
-    engine.settle([run_attempt(claim, registry.get("default", "model")).settlement])
+    ended = run_attempt(Assignment(claim, registry.get("default", "model")))
+    assert isinstance(ended, Ended)
+    engine.settle([ended.settlement])
 
     run.refresh_from_db()
     assert (run.state, run.reason) == ("failed", "invalid_payload")

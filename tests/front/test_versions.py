@@ -16,9 +16,8 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import ConfigError, PayloadError, UnknownJob
 from django_jobqueue.jobs import registry
-from django_jobqueue.jobs.notes import Notes
 from django_jobqueue.models import Run
-from django_jobqueue.worker.runner import run_attempt
+from django_jobqueue.worker.runner import Assignment, Ended, run_attempt
 from tests.front.conftest import WriteModule
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +40,9 @@ def work(run: Run) -> Run:
     engine = engine_for("default")
     [claim] = engine.claim("default", run.queue, worker="w", limit=1, lease_seconds=60)
     definition = registry.get(claim.queue, claim.job)
-    engine.settle([run_attempt(claim, definition).settlement])
+    ended = run_attempt(Assignment(claim, definition))
+    assert isinstance(ended, Ended)
+    engine.settle([ended.settlement])
     run.refresh_from_db()
     return run
 
@@ -95,7 +96,7 @@ def test_the_context_of_a_run_has_the_upgraded_payload() -> None:
     engine = engine_for("default")
     [claim] = engine.claim("default", "default", worker="w", limit=1, lease_seconds=60)
 
-    run_attempt(claim, registry.get("default", "look"), Notes())
+    run_attempt(Assignment(claim, registry.get("default", "look")))
 
     assert GOT == [{"amount": 1, "currency": "EUR"}]
 

@@ -47,6 +47,19 @@ class WhatIsDue(Drains):
         assert repr(worked) == f"<default.total #{run.pk}, attempt 1: completed>"
         assert drain() == []
 
+    def test_is_asked_whether_it_may_start(self) -> None:
+        @job(preflight={"okay_to_run": lambda payload, run: run.attempt > 1, "requeue_delay_seconds": 60})
+        async def note(run: RunContext) -> int:
+            return run.attempt
+
+        run = queues.default.add("note")
+        [refused] = drain()
+        [worked] = drain(advance_seconds=60)
+
+        run.refresh_from_db()
+        assert (refused.outcome, refused.state, refused.failed) == (Outcome.RELEASED, State.PENDING, False)
+        assert (worked.outcome, run.result, run.attempts.count()) == (Outcome.COMPLETED, 2, 1)
+
     def test_is_worked_by_priority_then_by_time_then_in_the_order_of_adding(self) -> None:
         @job
         def note(word: str) -> None:

@@ -19,7 +19,7 @@ from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import State
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
-from django_jobqueue.worker.runner import run_attempt
+from django_jobqueue.worker.runner import Assignment, Ended, run_attempt
 from tests.worker.bench import Gate, Recorder
 from tests.worker.conftest import StartWorker, Work
 
@@ -320,7 +320,8 @@ def test_the_run_of_a_stale_attempt_is_not_deleted(engine: Engine, caplog: pytes
     leases = Leases()
     exchange = Exchange("me:1:a", ["default"], leases)
     [claim] = exchange.trade([], 1).claims
-    ended = run_attempt(claim, registry.get("default", "speak"), leases.open_notes(claim))
+    ended = run_attempt(Assignment(claim, registry.get("default", "speak")))
+    assert isinstance(ended, Ended)
     engine.release([claim.ref])
     engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=30)
 
@@ -343,7 +344,8 @@ def test_a_deletion_that_was_written_but_not_answered_is_settled(
     leases = Leases()
     exchange = Exchange("me:1:a", ["default"], leases)
     [claim] = exchange.trade([], 1).claims
-    ended = run_attempt(claim, registry.get("default", "speak"), leases.open_notes(claim))
+    ended = run_attempt(Assignment(claim, registry.get("default", "speak")))
+    assert isinstance(ended, Ended)
     engine.settle([ended.settlement])
 
     trade = exchange.trade([ended], 0)

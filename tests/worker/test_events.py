@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from django_jobqueue import Cancel, Fail, Snooze, job, operations, queues, signals
+from django_jobqueue import Cancel, Fail, RunContext, Snooze, job, operations, queues, signals
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
 from django_jobqueue.worker import announcer
@@ -55,6 +55,14 @@ def early() -> None:
     raise Snooze(delay_seconds=3600)
 
 
+def fleeting(run: RunContext) -> None:
+    run.delete()
+
+
+def early_too(run: RunContext) -> None:
+    run.requeue(delay_seconds=3600)
+
+
 @pytest.mark.parametrize(
     ("function", "options", "told"),
     [
@@ -68,6 +76,8 @@ def early() -> None:
         (lambda: object(), {}, ["failed"]),  # no JSON
         (unwanted, {}, ["cancelled"]),
         (early, {}, []),
+        (fleeting, {}, ["completed"]),
+        (early_too, {}, []),
     ],
 )
 def test_each_end_of_an_attempt_is_told_of(

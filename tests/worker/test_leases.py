@@ -21,7 +21,7 @@ from django_jobqueue.states import State
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.reaper import crashed
-from django_jobqueue.worker.runner import run_attempt
+from django_jobqueue.worker.runner import Assignment, Ended, run_attempt
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder
 from tests.worker.conftest import Lose, OnConnect, StartWorker, Work, end_lease
 
@@ -108,7 +108,8 @@ def test_an_attempt_whose_settlement_was_written_but_not_answered_is_settled(
     leases = Leases()
     exchange = Exchange("me:1:a", ["default"], leases)
     [claim] = exchange.trade([], 1).claims
-    ended = run_attempt(claim, registry.get("default", "answer"))
+    ended = run_attempt(Assignment(claim, registry.get("default", "answer")))
+    assert isinstance(ended, Ended)
     engine.settle([ended.settlement])
 
     trade = exchange.trade([ended], 0)
