@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.db.models import BooleanField, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
@@ -17,25 +15,7 @@ from django_jobqueue.admin.badges import WORDS
 from django_jobqueue.conf import get_config
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import RunQuerySet
-from django_jobqueue.states import State
-
-# SQLite takes the partial index only where its condition stands here literally.
-ENDED_BADLY = RawSQL("jobqueue_run.state IN ('failed', 'dead_lettered')", [], output_field=BooleanField())
-
-STATES: dict[str, Callable[[RunQuerySet], RunQuerySet]] = {
-    "pending": lambda runs: runs.in_state(State.PENDING),
-    "due": RunQuerySet.due,
-    "scheduled": RunQuerySet.scheduled,
-    "retrying": RunQuerySet.retrying,
-    "running": lambda runs: runs.in_state(State.RUNNING),
-    "completed": lambda runs: runs.in_state(State.COMPLETED),
-    "failed": lambda runs: runs.filter(ENDED_BADLY).in_state(State.FAILED),
-    "dead_lettered": lambda runs: runs.filter(ENDED_BADLY).in_state(State.DEAD_LETTERED),
-    "cancelled": lambda runs: runs.in_state(State.CANCELLED),
-}
-
-INDEXED = {"running", "failed", "dead_lettered"}
-"""The states whose runs an index finds, however few of them there are."""
+from django_jobqueue.operations.run_filter import STANDINGS
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -43,15 +23,15 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(word, capfirst(str(WORDS[word]))) for word in STATES]
+        return [(word, capfirst(str(WORDS[word]))) for word in STANDINGS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         word = self.value()
         if word is None:
             return queryset
-        if word not in STATES or not isinstance(queryset, RunQuerySet):
+        if word not in STANDINGS or not isinstance(queryset, RunQuerySet):
             raise IncorrectLookupParameters
-        return STATES[word](queryset)
+        return STANDINGS[word](queryset)
 
 
 class QueueFilter(admin.SimpleListFilter):

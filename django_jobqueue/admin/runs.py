@@ -22,10 +22,11 @@ from django_jobqueue.admin.forms import ReasonForm
 from django_jobqueue.admin.ids import parsed_ids
 from django_jobqueue.admin.keyset import KeysetAdmin, KeysetChangeList
 from django_jobqueue.admin.run_columns import SHOWN, duration, moment, name, number, standing, tries, worker_name
-from django_jobqueue.admin.run_filters import INDEXED, JobFilter, QueueFilter, StateFilter
+from django_jobqueue.admin.run_filters import JobFilter, QueueFilter, StateFilter
 from django_jobqueue.admin.run_page import RunPage
 from django_jobqueue.admin.verbs import CANCEL, REPLAY, Told, Verb
 from django_jobqueue.models import Run
+from django_jobqueue.operations.run_filter import INDEXED
 from django_jobqueue.states import FINAL_STATES
 
 PIECE = 100_000

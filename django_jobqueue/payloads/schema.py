@@ -36,6 +36,9 @@ class PayloadSchema:
 
     parameters: Parameters
 
+    declared: Any
+    """The type that an option declares the payload to be, or None."""
+
     whole: Kind | None
     """The kind of the payload as a whole, where that is declared."""
 
@@ -59,7 +62,14 @@ class PayloadSchema:
                 f"A payload is a mapping, and cannot be {whole.wanted}. Annotate what it maps, or a dataclass."
             )
         rest = next((kinds.pop(name) for name in list(kinds) if name.startswith("**")), None)
-        return cls(parameters=parameters, whole=whole, kinds=kinds, rest=rest, flaws=(*parameters.flaws, *flaws))
+        return cls(
+            parameters=parameters,
+            declared=declared,
+            whole=whole,
+            kinds=kinds,
+            rest=rest,
+            flaws=(*parameters.flaws, *flaws),
+        )
 
     def encode(self, payload: Payload | None, *, max_bytes: int) -> str:
         """*payload*, a mapping or a value of the declared type, as JSON text; None is the empty one.

@@ -176,6 +176,9 @@ JOBS = """
     @job(queue="mail", name="whole-order")
     def whole(payload: Order) -> None: ...
 
+    @job(queue="mail", payload_schema="jobstubs_jobs.Order")
+    def declared(number, note=""): ...
+
     @job(queue="mail")
     def whole_dict(payload: Outer.Inner) -> None: ...
 
@@ -241,6 +244,7 @@ USES = """
         reveal_type(queues.rules.bulk_add([{"job": "free"}]))  # list[int | None]
         queues.mail.add("whole-order", Order(number=7))
         queues.mail.add("whole-order", {"number": 7})
+        queues.mail.add("declared", Order(number=7))
         queues.mail.add("whole_dict", {"x": 7})
         queues.mail.add("whole_mapping", {"whatever": now})
         queues.mail.add("anything", {"to": "ann", "whatever": now})
@@ -296,6 +300,7 @@ USES = """
         queues.mail.add("send", {"to": "ann"}, priority="high")  # [call-overload]
         queues.mail.add("sweep", {"days": "3"})  # [call-overload]
         queues.mail.add("whole-order", 7)  # [call-overload]
+        queues.mail.add("declared", 7)  # [call-overload]
         queues.mail.bulk_add([{"job": "sned"}])  # [list-item]
         queues.types.add("take", {"datetime": "now"})  # [typeddict-item]
 

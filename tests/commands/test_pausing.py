@@ -31,6 +31,12 @@ def test_a_queue_is_paused_until_somebody_resumes_it() -> None:
     assert told.out == "Queue 'mail' is paused. To end it: manage.py resumequeue mail\n"
 
 
+def test_who_asks_for_silence_gets_it() -> None:
+    assert command("pausequeue", "mail", "-v", "0").out == ""
+    assert command("resumequeue", "mail", "-v", "0").out == ""
+    assert command("resumequeue", "mail", "-v", "0", "--format=json").out != ""
+
+
 def test_who_paused_it_and_why_is_recorded() -> None:
     command("pausequeue", "mail", "--reason", "the server is down")
 

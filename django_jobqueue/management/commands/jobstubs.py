@@ -39,7 +39,8 @@ class Command(JobQueueCommand):
             done = _update(path, source, write=not options["check"])
         except (OSError, UnicodeError) as error:
             raise CommandError(f"{path}: {error}") from error
-        self.answer(f"{path} {done}.")
+        if options["verbosity"]:
+            self.answer(f"{path} {done}.")
 
 
 def _update(path: Path, source: str, *, write: bool) -> str:

@@ -35,6 +35,6 @@ class Command(JobQueueCommand):
         pause_queue(queue, actor=operator(), reason=options["reason"], until=until)
         if options["format"] == "json":
             self.answer(as_json({"queue": queue, "paused": True, "until": until}))
-        else:
+        elif options["verbosity"]:
             end = f" until {local(until)}" if until else ""
             self.answer(f"Queue {queue!r} is paused{end}. To end it: manage.py resumequeue {queue}")

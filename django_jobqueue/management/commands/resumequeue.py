@@ -24,5 +24,5 @@ class Command(JobQueueCommand):
         was_paused = resume_queue(queue, actor=operator(), reason=options["reason"])
         if options["format"] == "json":
             self.answer(as_json({"queue": queue, "paused": False, "was_paused": was_paused}))
-        else:
+        elif options["verbosity"]:
             self.answer(f"Queue {queue!r} {'is resumed' if was_paused else 'was not paused'}.")

@@ -138,6 +138,8 @@ def _job(definition: JobDefinition, writer: TypeWriter, names: Names) -> JobStub
 
 def _type_of_whole(definition: JobDefinition) -> Any:
     """The type of the payload as a whole, where that is declared; else None."""
+    if definition.schema.declared is not None:
+        return definition.schema.declared
     annotation = definition.parameters.annotations.get("payload")
     return None if annotation is None else type_of(annotation, definition.function)
 

@@ -1,0 +1,117 @@
+"""Filters of runs: which runs an operation, or a list, is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.conf import settings
+from django.db.models import BooleanField, F, Q
+from django.db.models.expressions import RawSQL
+from django.utils import timezone
+
+from django_jobqueue.errors import InvalidArgument, nearest, shown
+from django_jobqueue.models import RunQuerySet
+from django_jobqueue.operations.selection import all_runs
+from django_jobqueue.states import Reason, State
+
+BAD_ENDS = frozenset({"failed", "dead_lettered"})
+
+INDEXED = BAD_ENDS | {"running"}
+"""Where an index finds the runs, however few of them there are."""
+
+# SQLite takes the partial index only where its condition stands here literally.
+ENDED_BADLY = RawSQL("jobqueue_run.state IN ('failed', 'dead_lettered')", [], output_field=BooleanField())
+
+STANDINGS: dict[str, Callable[[RunQuerySet], RunQuerySet]] = {
+    "pending": lambda runs: runs.in_state(State.PENDING),
+    "due": RunQuerySet.due,
+    "scheduled": RunQuerySet.scheduled,
+    "retrying": RunQuerySet.retrying,
+    "running": lambda runs: runs.in_state(State.RUNNING),
+    "completed": lambda runs: runs.in_state(State.COMPLETED),
+    "failed": lambda runs: runs.filter(ENDED_BADLY).in_state(State.FAILED),
+    "dead_lettered": lambda runs: runs.filter(ENDED_BADLY).in_state(State.DEAD_LETTERED),
+    "cancelled": lambda runs: runs.in_state(State.CANCELLED),
+}
+"""Where a run may stand: its state, or a word that says more of a pending one."""
+
+LONGEST_TEXT = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """The runs for which all is true that is given. Raises InvalidArgument for what can be true of none."""
+
+    queue: str | None = None
+    job: str | None = None
+    states: Collection[str] = ()
+    """It stands at one of these: a state, or due, scheduled or retrying."""
+    reason: str | None = None
+    """Why it is in its final state."""
+    since: datetime | None = None
+    """It ended then or later; or, where it has not ended, was added then or later."""
+    until: datetime | None = None
+    """It ended, or was added, before that."""
+    error: str | None = None
+    """Its error contains this text, in capitals or not."""
+
+    def __post_init__(self) -> None:
+        for state in self.states:
+            _check_word("state", state, STANDINGS)
+        if self.reason is not None:
+            _check_word("reason", self.reason, [reason.value for reason in Reason])
+        for name in ("queue", "job", "error"):
+            _check_text(name, getattr(self, name))
+        for name in ("since", "until"):
+            _check_moment(name, getattr(self, name))
+
+    def __bool__(self) -> bool:
+        """Whether anything is given."""
+        return any(getattr(self, field.name) for field in fields(self))
+
+    def runs(self) -> RunQuerySet:
+        """These runs, in no order."""
+        conditions: dict[str, Any] = {"queue": self.queue, "job": self.job, "reason": self.reason}
+        found = all_runs().filter(**{name: value for name, value in conditions.items() if value is not None})
+        if self.error is not None:
+            found = found.filter(error__icontains=self.error)
+        if self.since is not None:
+            found = found.filter(Q(finished_at__gte=self.since) | Q(finished_at=None, created_at__gte=self.since))
+        if self.until is not None:
+            found = found.filter(Q(finished_at__lt=self.until) | Q(finished_at=None, created_at__lt=self.until))
+        if not self.states:
+            return found
+        if {*self.states} <= BAD_ENDS:
+            found = found.filter(ENDED_BADLY)
+        return reduce(or_, (STANDINGS[state](found) for state in self.states))
+
+    def newest_first(self) -> RunQuerySet:
+        """These runs, from the highest id down."""
+        if self.states and {*self.states} <= INDEXED:
+            # An expression, so that the index of the state leads: PostgreSQL might else walk down the primary key, hoping
+            # to meet soon what may all be very old.
+            return self.runs().order_by(F("pk") * -1)
+        return self.runs().order_by("-pk")
+
+
+def _check_word(argument: str, word: object, known: Collection[str]) -> None:
+    if not isinstance(word, str) or word not in known:
+        raise InvalidArgument(f"{argument}: {shown(word)} is none. {nearest(word, known)}")
+
+
+def _check_text(argument: str, text: object) -> None:
+    if text is not None and (not isinstance(text, str) or not 1 <= len(text) <= LONGEST_TEXT or "\0" in text):
+        raise InvalidArgument(f"{argument}: must be text of 1 to {LONGEST_TEXT} characters, got {shown(text)}.")
+
+
+def _check_moment(argument: str, moment: object) -> None:
+    if moment is None:
+        return
+    if not isinstance(moment, datetime) or timezone.is_naive(moment) == settings.USE_TZ:
+        kind = "an aware" if settings.USE_TZ else "a naive"
+        raise InvalidArgument(f"{argument}: must be {kind} datetime, as timezone.now() gives it, got {shown(moment)}.")
