@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from django_jobqueue.jobs import Cancel, Fail, Retry, RunContext, Snooze
-    from django_jobqueue.queue import job, queues
+    from django_jobqueue.queue import job, queues, schedule
 
 __version__ = "0.1.0"
 
-__all__ = ["Cancel", "Fail", "Retry", "RunContext", "Snooze", "job", "queues"]
+__all__ = ["Cancel", "Fail", "Retry", "RunContext", "Snooze", "job", "queues", "schedule"]
 
-_HOMES = {name: "queue" if name in {"job", "queues"} else "jobs" for name in __all__}
+_HOMES = {name: "queue" if name in {"job", "queues", "schedule"} else "jobs" for name in __all__}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from django_jobqueue.conf import Config, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import ConfigError
 from django_jobqueue.jobs import registry
+from django_jobqueue.operations.schedule_sync import schedule_problems
 
 TAG = "jobqueue"
 
@@ -41,6 +42,7 @@ def check_project(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         return [Error(problem, hint=hint, id="jobqueue.E001") for problem in error.problems]
     return [
         *check_jobs(config),
+        *check_schedules(),
         *check_database(config),
         *check_sqlite(config),
         *check_pool(config),
@@ -57,6 +59,13 @@ def check_jobs(config: Config) -> Iterator[CheckMessage]:
     hint = "Move it to the top of its module. If it is there, and decorated, let the decorator use functools.wraps."
     for problem in _nested_functions(config):
         yield Error(problem, hint=hint, id="jobqueue.E002")
+
+
+def check_schedules() -> Iterator[CheckMessage]:
+    """Report every schedule that cannot make runs (jobqueue.E004)."""
+    hint = "Correct the declaration of the schedule: none of its due times would make a run."
+    for problem in schedule_problems():
+        yield Error(problem, hint=hint, id="jobqueue.E004")
 
 
 def check_database(config: Config) -> Iterator[CheckMessage]:

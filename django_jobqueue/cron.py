@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import MAXYEAR, date, datetime, timedelta, tzinfo
+from datetime import MAXYEAR, UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -45,11 +45,11 @@ class Cron:
     def parse(expression: object) -> Cron:
         """Read a cron line, or a word such as ``@daily``. Raises InvalidSchedule, also where it would never be due."""
         if not isinstance(expression, str):
-            raise InvalidSchedule(f"cron: must be text such as '0 2 * * *', got {shown(expression)}.")
+            raise InvalidSchedule(f"A cron line must be text such as '0 2 * * *', got {shown(expression)}.")
         if len(expression) > MAX_LENGTH:
-            raise InvalidSchedule(f"cron: {shown(expression)} is longer than {MAX_LENGTH} characters.")
+            raise InvalidSchedule(f"{shown(expression)} is longer than {MAX_LENGTH} characters.")
         if not expression.isascii():
-            raise InvalidSchedule(f"cron: {shown(expression)} has characters that are not ASCII.")
+            raise InvalidSchedule(f"{shown(expression)} has characters that are not ASCII.")
         return _parse(" ".join(expression.lower().split()))
 
     def next_after(self, moment: datetime, zone: tzinfo) -> datetime:
@@ -63,8 +63,8 @@ class Cron:
 
     def due_after(self, moment: datetime, zone: tzinfo) -> Iterator[datetime]:
         """All times after *moment* when it is due, one after the other, in UTC."""
-        latest = moment
-        for stretch in stretches(zone, moment):
+        latest = moment.astimezone(UTC)  # Python reckons with the clocks of a zone, not with its time
+        for stretch in stretches(zone, latest):
             for due in self._due_in(stretch, latest):
                 if due > latest:
                     latest = due

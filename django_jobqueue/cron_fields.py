@@ -73,7 +73,7 @@ class Field:
         return value
 
     def _refused(self, item: str, flaw: str) -> InvalidSchedule:
-        return InvalidSchedule(f"cron: {shown(item)} in the field {self.name!r} {flaw}.")
+        return InvalidSchedule(f"{shown(item)} in the field {self.name!r} {flaw}.")
 
 
 FIELDS = (
@@ -119,17 +119,17 @@ class Values:
 def values_of(line: str) -> Values:
     """Read a *line* in lower case, with one blank between two fields. Raises InvalidSchedule."""
     if line.startswith("@") and line not in WORDS:
-        raise InvalidSchedule(f"cron: {shown(line)} is not a word that stands for a line. {nearest(line, WORDS)}")
+        raise InvalidSchedule(f"{shown(line)} is not a word that stands for a line. {nearest(line, WORDS)}")
     texts = WORDS.get(line, line).split()
     if len(texts) != len(FIELDS):
         names = ", ".join(each.name for each in FIELDS)
         hint = " For seconds, use every_seconds." if len(texts) > len(FIELDS) else ""
-        raise InvalidSchedule(f"cron: {shown(line)} does not have five fields: {names}.{hint}")
+        raise InvalidSchedule(f"{shown(line)} does not have five fields: {names}.{hint}")
     for each, text in zip(FIELDS, texts, strict=True):
         each.check(text)
     values = _expanded(texts)
     if not values.is_ever_due:
-        raise InvalidSchedule(f"cron: {shown(line)} is never due: no month that it names has {min(values.days)} days.")
+        raise InvalidSchedule(f"{shown(line)} is never due: no month that it names has {min(values.days)} days.")
     return values
 
 

@@ -7,6 +7,7 @@
     ├── InvalidRun               what add() is asked, or a job says of its run, is refused (also a ValueError)
     │   └── PayloadError         ... because of the payload
     ├── InvalidSchedule          a cron line, time zone or other part of a schedule is refused (also a ValueError)
+    ├── ScheduleNotFound         no such schedule         (also a LookupError)
     ├── RunVetoed                the job's on_before_add does not let the run be added
     ├── AttemptEnded             a job speaks of its run after it has returned
     ├── InvalidArgument          an argument of another operation is refused (also a ValueError)
@@ -95,9 +96,18 @@ class PayloadError(InvalidRun):
 
 
 class InvalidSchedule(JobQueueError, ValueError):
-    """A part of a schedule is refused; nothing was written. The message begins with the name of the part."""
+    """A cron line, a time zone, or another part of a schedule is refused; nothing was written."""
 
     code = "invalid_schedule"
+
+
+class ScheduleNotFound(JobQueueError, LookupError):
+    """No schedule has this name."""
+
+    code = "schedule_not_found"
+
+    def __init__(self, name: object, known: Iterable[str]) -> None:
+        super().__init__(f"{shown(name)} is not a schedule. {nearest(name, known)}")
 
 
 class RunVetoed(JobQueueError):

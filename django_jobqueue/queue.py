@@ -198,6 +198,14 @@ def job(
     return lambda function: _declared(function, queue, name, options)
 
 
+def schedule(cron: str | None = None, /, **options: Any) -> dict[str, Any]:
+    """One of several schedules of a job: ``@job(schedule=[schedule("0 2 * * *"), schedule(every_seconds=60, name=...)])``.
+
+    *options* are the schedule options, and ``name``.
+    """
+    return options if cron is None else {"cron": cron, **options}
+
+
 def _declared(function: Callable[P, R], queue: str, name: str | None, options: Mapping[str, Any]) -> Job[P, R]:
     parsed: Mapping[str, Any] = {}
     problems: tuple[str, ...] = ()

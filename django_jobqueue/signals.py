@@ -156,6 +156,8 @@ class ScheduleTriggered(Event):
     """The run that it made."""
     fires_at: datetime
     """The due time that the run is for."""
+    missed: int = 0
+    """How many earlier due times it stands for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,3 +67,49 @@ class Delivery(StrEnum):
 
     AT_LEAST_ONCE = "at_least_once"
     AT_MOST_ONCE = "at_most_once"
+
+
+class Origin(StrEnum):
+    """Where a schedule is declared."""
+
+    CODE = "code"
+    SETTINGS = "settings"
+    DATABASE = "database"
+    """In its row only: somebody made it in the admin, or by ``schedule_create``."""
+
+
+class Misfire(StrEnum):
+    """What becomes of the due times that went by while no worker looked."""
+
+    FIRE_ONCE = "fire_once"
+    """One run, for the last of them, which says how many it stands for."""
+    SKIP = "skip"
+    """No run."""
+    CATCH_UP = "catch_up"
+    """A run for each, oldest first; only for the last ones, where they are too many."""
+
+
+class Overlap(StrEnum):
+    """What becomes of a due time at which a run of the schedule is still pending or running."""
+
+    ALLOW = "allow"
+    """Another run."""
+    SKIP = "skip"
+    """No run."""
+    QUEUE = "queue"
+    """It waits until the run has ended."""
+
+
+class SkipReason(StrEnum):
+    """Why a due time made no run."""
+
+    MISFIRE = "misfire"
+    """It was found too late, and the misfire rule gives it no run."""
+    OVERLAP = "overlap"
+    """An earlier run was still live."""
+    OPERATOR = "operator"
+    """Somebody asked to skip it."""
+    VETOED = "vetoed"
+    """The ``on_before_add`` of the job did not let it be added."""
+    REFUSED = "refused"
+    """The run was refused: an unknown job, or a payload that does not fit."""

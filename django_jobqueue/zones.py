@@ -56,7 +56,7 @@ def zone_named(name: object) -> ZoneInfo:
         return ZoneInfo(name)
     near = get_close_matches(name, _names(), n=1) if isinstance(name, str) and len(name) <= 64 else []
     hint = f"Did you mean {near[0]!r}?" if near else "Use a name such as 'Europe/Berlin' or 'UTC'."
-    raise InvalidSchedule(f"timezone: must be the name of a time zone, got {shown(name)}. {hint}")
+    raise InvalidSchedule(f"{shown(name)} is not a time zone. {hint}")
 
 
 def stretches(zone: tzinfo, moment: datetime) -> Iterator[Stretch]:

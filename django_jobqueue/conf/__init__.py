@@ -17,6 +17,7 @@ from django_jobqueue.conf.config import (
 )
 from django_jobqueue.conf.options import Function
 from django_jobqueue.conf.preflight import Preflight
+from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
 
 __all__ = [
     "Config",
@@ -25,6 +26,8 @@ __all__ = [
     "JobOptions",
     "Preflight",
     "QueueConfig",
+    "ScheduleConfig",
+    "ScheduleOptions",
     "WorkerConfig",
     "check_name",
     "get_config",

@@ -14,9 +14,10 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from django_jobqueue.conf import options
+from django_jobqueue.conf import options, schedules
 from django_jobqueue.conf.options import Function, parsed_by, parsers_of
 from django_jobqueue.conf.preflight import Preflight, parse_preflight
+from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
 from django_jobqueue.retry import Backoff
 from django_jobqueue.states import Delivery
 
@@ -84,6 +85,10 @@ class JobOptions:
     """Who is asked before a run is added, and before it is started: a mapping, which replaces that of the queue as a
     whole."""
 
+    schedule: Mapping[str, ScheduleOptions] = field(default_factory=dict, metadata=parsed_by(schedules.parse_of_job))
+    """When runs of the job are added by itself: a cron line, a mapping of schedule options, or a list of these. A mapping
+    may also have a ``name``; without it the schedule is called ``queue.job``, which only one of a job can be."""
+
     @classmethod
     def merged(cls, *partials: Mapping[str, Any]) -> Self:
         """Return the options of all *partials*, each of them parsed, where later ones win over earlier ones."""
@@ -148,6 +153,7 @@ class QueueConfig:
 
 def _parse_queue(path: str, value: object) -> dict[str, Any]:
     own, of_jobs = parsers_of(QueueConfig), parsers_of(JobOptions)
+    del of_jobs["schedule"]  # no two jobs have the same
     parsed = options.section(path, value, of_jobs | own)
     defaults = {option: parsed.pop(option) for option in of_jobs if option in parsed and option not in own}
     return {**parsed, "job_defaults": defaults}
@@ -194,6 +200,12 @@ class Config:
 
     worker: WorkerConfig = field(default=WorkerConfig(), metadata=parsed_by(_parse_worker))
     """How a worker works."""
+
+    schedules: Mapping[str, ScheduleConfig] = field(
+        default_factory=dict, metadata=parsed_by(schedules.parse_in_settings)
+    )
+    """Schedules by name, beside those of the jobs: mappings of schedule options with ``job``, and ``queue`` if it is not
+    ``default``."""
 
     payload_max_bytes: int = field(default=256 * 1024, metadata=parsed_by(options.whole(1, 64 * 1024 * 1024)))
     """Most bytes that a payload may take as JSON in UTF-8, up to 64 MiB."""

@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from datetime import datetime
 from enum import StrEnum
 from keyword import iskeyword
 from typing import Any, TypeAlias, TypeVar, get_args
 
 from django.conf import settings
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive, make_aware
 
 from django_jobqueue.errors import ConfigError, nearest, shown
 from django_jobqueue.retry import Backoff, Mode
@@ -226,6 +229,19 @@ def database_alias(path: str, value: object) -> str:
     if not isinstance(value, str) or value not in aliases:
         raise ConfigError([f"{path}: {shown(value)} is not an alias of DATABASES. {_nearest(value, aliases)}"])
     return value
+
+
+def moment(path: str, value: object) -> datetime:
+    """Parse a datetime, or ISO-8601 text; it has a time zone afterwards."""
+    when = value
+    if isinstance(value, str):
+        try:
+            when = parse_datetime(value)
+        except ValueError:
+            when = None
+    if not isinstance(when, datetime) or (is_naive(when) and settings.USE_TZ):
+        raise _refused(path, "a datetime with a time zone, or such a one as ISO-8601 text", value)
+    return make_aware(when) if is_naive(when) else when
 
 
 def mapping(path: str, value: object) -> Mapping[Any, Any]:

@@ -55,6 +55,12 @@ class NewRun:
     """The metadata as JSON text."""
     replay_of: int | None = None
     """The id of the run whose payload is run again."""
+    schedule: int | None = None
+    """The id of the schedule that makes it."""
+    fires_at: datetime | None = None
+    """The due time of the schedule that it is for."""
+    missed: int | None = None
+    """How many earlier due times it stands for."""
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -168,6 +174,20 @@ class LostRun(NamedTuple):
         return Ref(self.id, self.attempt)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """What a schedule remembers of a tick. Moments are as the ORM takes them."""
+
+    id: int
+    next_run_at: datetime | None
+    accounted_until: datetime | None
+    last_run_at: datetime | None
+    last_run: int | None
+    skipped_since: datetime | None
+    skip_reason: str | None
+    skipped: int
+
+
 class Engine(ABC):
     """The SQL of one database vendor, for the tables of one database alias."""
 
@@ -251,6 +271,10 @@ class Engine(ABC):
     def now(self) -> datetime:
         """The clock that decides what is due."""
 
+    @abstractmethod
+    def advance_schedules(self, advances: Sequence[Advance]) -> None:
+        """Write what became of schedules that the caller has locked."""
+
     def document(self, rows: Iterable[object]) -> str:
         """A batch as JSON text."""
         return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"), default=self.timestamps())
@@ -267,7 +291,7 @@ class Engine(ABC):
         return rows
 
 
-def columns(item: NewRun | Settlement) -> dict[str, Any]:
+def columns(item: NewRun | Settlement | Advance) -> dict[str, Any]:
     """The fields of *item* that are set, by name: what a document does not say is NULL."""
     return {name: value for name in item.__slots__ if (value := getattr(item, name)) is not None}
 

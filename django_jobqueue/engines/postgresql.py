@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any, cast
 
 from django_jobqueue.engines.base import (
+    Advance,
     Claim,
     Engine,
     Inserted,
@@ -38,19 +39,21 @@ class PostgreSQLEngine(Engine):
         INSERT INTO jobqueue_run (
                namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
                attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
-               tags, tenant, user_id, trace_id, metadata, replay_of_id)
+               tags, tenant, user_id, trace_id, metadata, replay_of_id,
+               schedule_id, fires_at, missed)
         SELECT %(namespace)s, new.queue, new.job, new.version, new.payload_text::jsonb, 'pending', new.priority,
                COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds),
                COALESCE(new.expires_at,
                         COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds)
                         + make_interval(secs => new.expires_after_seconds)),
                statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.delivery,
-               new.tags, new.tenant, new."user", new.trace_id, new.metadata_text::jsonb, new.replay_of
+               new.tags, new.tenant, new."user", new.trace_id, new.metadata_text::jsonb, new.replay_of,
+               new.schedule, new.fires_at, new.missed
           FROM json_to_recordset(%(runs)s::json) AS new(
                queue text, job text, version int, payload_text text, priority smallint, run_at timestamptz,
                delay_seconds double precision, expires_at timestamptz, expires_after_seconds double precision,
                max_attempts smallint, delivery text, tags jsonb, tenant text, "user" text, trace_id text,
-               metadata_text text, replay_of bigint)
+               metadata_text text, replay_of bigint, schedule bigint, fires_at timestamptz, missed int)
      RETURNING id, run_at, created_at, expires_at
     """
 
@@ -393,6 +396,25 @@ class PostgreSQLEngine(Engine):
     def now(self) -> datetime:
         [[now]] = self.fetch("SELECT statement_timestamp()", {})
         return cast("datetime", now)
+
+    ADVANCE_SCHEDULES = """
+           UPDATE jobqueue_schedule AS schedule
+              SET next_run_at = turn.next_run_at,
+                  accounted_until = turn.accounted_until,
+                  last_run_at = turn.last_run_at,
+                  last_run_id = turn.last_run,
+                  skipped_since = turn.skipped_since,
+                  skip_reason = turn.skip_reason,
+                  skipped = turn.skipped
+             FROM json_to_recordset(%(advances)s::json) AS turn(
+                  id bigint, next_run_at timestamptz, accounted_until timestamptz, last_run_at timestamptz,
+                  last_run bigint, skipped_since timestamptz, skip_reason text, skipped int)
+            WHERE schedule.id = turn.id
+        RETURNING schedule.id
+    """
+
+    def advance_schedules(self, advances: Sequence[Advance]) -> None:
+        self.fetch(self.ADVANCE_SCHEDULES, {"advances": self.document(columns(advance) for advance in advances)})
 
     def timestamps(self) -> Callable[[datetime], str]:
         return datetime.isoformat

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from django_jobqueue.engines.base import (
+    Advance,
     Claim,
     Engine,
     Inserted,
@@ -38,7 +39,8 @@ class SQLiteEngine(Engine):
         INSERT INTO jobqueue_run (
                namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
                attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
-               tags, tenant, user_id, trace_id, metadata, replay_of_id)
+               tags, tenant, user_id, trace_id, metadata, replay_of_id,
+               schedule_id, fires_at, missed)
         SELECT %(namespace)s, json_extract(value, '$.queue'), json_extract(value, '$.job'),
                json_extract(value, '$.version'), json_extract(value, '$.payload_text'), 'pending',
                json_extract(value, '$.priority'), COALESCE(json_extract(value, '$.run_at'), %(now)s),
@@ -46,7 +48,8 @@ class SQLiteEngine(Engine):
                0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.delivery'),
                json_extract(value, '$.tags'), json_extract(value, '$.tenant'), json_extract(value, '$.user'),
                json_extract(value, '$.trace_id'), json_extract(value, '$.metadata_text'),
-               json_extract(value, '$.replay_of')
+               json_extract(value, '$.replay_of'), json_extract(value, '$.schedule'),
+               json_extract(value, '$.fires_at'), json_extract(value, '$.missed')
           FROM json_each(%(runs)s)
       ORDER BY key
      RETURNING id, run_at, created_at, expires_at
@@ -376,6 +379,31 @@ class SQLiteEngine(Engine):
 
     def now(self) -> datetime:
         return timezone.now()
+
+    ADVANCE_SCHEDULES = """
+           UPDATE jobqueue_schedule
+              SET next_run_at = turn.next_run_at,
+                  accounted_until = turn.accounted_until,
+                  last_run_at = turn.last_run_at,
+                  last_run_id = turn.last_run,
+                  skipped_since = turn.skipped_since,
+                  skip_reason = turn.skip_reason,
+                  skipped = turn.skipped
+             FROM (SELECT json_extract(value, '$.id') AS id,
+                          json_extract(value, '$.next_run_at') AS next_run_at,
+                          json_extract(value, '$.accounted_until') AS accounted_until,
+                          json_extract(value, '$.last_run_at') AS last_run_at,
+                          json_extract(value, '$.last_run') AS last_run,
+                          json_extract(value, '$.skipped_since') AS skipped_since,
+                          json_extract(value, '$.skip_reason') AS skip_reason,
+                          json_extract(value, '$.skipped') AS skipped
+                     FROM json_each(%(advances)s)) AS turn
+            WHERE jobqueue_schedule.id = turn.id
+        RETURNING id
+    """
+
+    def advance_schedules(self, advances: Sequence[Advance]) -> None:
+        self.fetch(self.ADVANCE_SCHEDULES, {"advances": self.document(columns(advance) for advance in advances)})
 
     def timestamps(self) -> Callable[[datetime], str]:
         zone = self.connection.timezone

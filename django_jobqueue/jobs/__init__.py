@@ -16,12 +16,14 @@ from django_jobqueue.jobs.outcomes import (
     Snooze,
 )
 from django_jobqueue.jobs.registry import JobRegistry, registry
+from django_jobqueue.jobs.schedules import DeclaredSchedule, declared_schedules
 
 __all__ = [
     "Cancel",
     "Completed",
     "Decision",
     "Declaration",
+    "DeclaredSchedule",
     "Deleted",
     "Fail",
     "Failed",
@@ -34,5 +36,6 @@ __all__ = [
     "RunContext",
     "Said",
     "Snooze",
+    "declared_schedules",
     "registry",
 ]

@@ -6,7 +6,7 @@ from django_jobqueue.models.idempotency_key import IdempotencyKey
 from django_jobqueue.models.limit_bucket import LimitBucket
 from django_jobqueue.models.queue_state import QueueState
 from django_jobqueue.models.run import Run, RunQuerySet
-from django_jobqueue.models.schedule import Schedule
+from django_jobqueue.models.schedule import Schedule, ScheduleQuerySet, Skip
 from django_jobqueue.models.stat import Stat
 from django_jobqueue.models.worker import Worker
 
@@ -19,6 +19,8 @@ __all__ = [
     "Run",
     "RunQuerySet",
     "Schedule",
+    "ScheduleQuerySet",
+    "Skip",
     "Stat",
     "Worker",
 ]

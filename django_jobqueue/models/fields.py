@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -15,6 +18,16 @@ if TYPE_CHECKING:
     _CharField = models.CharField[Any, Any]
 else:
     _CharField = models.CharField
+
+
+def as_stored(moment: datetime) -> datetime:
+    """An aware *moment*, as the ORM takes it: without a time zone, where the project has USE_TZ = False."""
+    return moment if settings.USE_TZ else timezone.make_naive(moment)
+
+
+def as_aware(value: datetime) -> datetime:
+    """What the ORM gives for a moment, in UTC."""
+    return (value if timezone.is_aware(value) else timezone.make_aware(value)).astimezone(UTC)
 
 
 class NameField(_CharField):

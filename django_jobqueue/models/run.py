@@ -146,6 +146,12 @@ class Run(models.Model):
                 unique=True,
             ),
             PartialIndex(
+                fields=["schedule"],
+                full_fields=["schedule", "state"],
+                condition=Q(schedule__isnull=False, state__in=[State.PENDING.value, State.RUNNING.value]),
+                name="jobqueue_run_live_of_schedule",
+            ),
+            PartialIndex(
                 fields=["namespace", "queue", "id"],
                 full_fields=["namespace", "queue", "state", "id"],
                 condition=Q(state__in=[State.FAILED.value, State.DEAD_LETTERED.value]),

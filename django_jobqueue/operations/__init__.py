@@ -12,6 +12,17 @@ from django_jobqueue.operations.queues import pause_queue, resume_queue
 from django_jobqueue.operations.replaying import replay
 from django_jobqueue.operations.rescheduling import reschedule
 from django_jobqueue.operations.runs import enqueue, enqueue_many, get
+from django_jobqueue.operations.schedules import (
+    schedule_create,
+    schedule_delete,
+    schedule_edit,
+    schedule_fire_now,
+    schedule_get,
+    schedule_list,
+    schedule_reset,
+    schedule_skip_next,
+    schedule_toggle,
+)
 
 acancel = cancel.twin()
 aenqueue = enqueue.twin()
@@ -22,6 +33,15 @@ apause_queue = pause_queue.twin()
 areplay = replay.twin()
 areschedule = reschedule.twin()
 aresume_queue = resume_queue.twin()
+aschedule_create = schedule_create.twin()
+aschedule_delete = schedule_delete.twin()
+aschedule_edit = schedule_edit.twin()
+aschedule_fire_now = schedule_fire_now.twin()
+aschedule_get = schedule_get.twin()
+aschedule_list = schedule_list.twin()
+aschedule_reset = schedule_reset.twin()
+aschedule_skip_next = schedule_skip_next.twin()
+aschedule_toggle = schedule_toggle.twin()
 
 __all__ = [
     "OPERATIONS",
@@ -38,6 +58,15 @@ __all__ = [
     "areplay",
     "areschedule",
     "aresume_queue",
+    "aschedule_create",
+    "aschedule_delete",
+    "aschedule_edit",
+    "aschedule_fire_now",
+    "aschedule_get",
+    "aschedule_list",
+    "aschedule_reset",
+    "aschedule_skip_next",
+    "aschedule_toggle",
     "cancel",
     "enqueue",
     "enqueue_many",
@@ -47,4 +76,13 @@ __all__ = [
     "replay",
     "reschedule",
     "resume_queue",
+    "schedule_create",
+    "schedule_delete",
+    "schedule_edit",
+    "schedule_fire_now",
+    "schedule_get",
+    "schedule_list",
+    "schedule_reset",
+    "schedule_skip_next",
+    "schedule_toggle",
 ]

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.errors import InvalidArgument, shown
-from django_jobqueue.models import Activity, Run
+from django_jobqueue.models import Activity, Run, Schedule
 
 LONGEST_ACTOR = 255
 LONGEST_REASON = 10_000
@@ -44,6 +44,7 @@ def record(
     *,
     queue: str | None = None,
     run: Run | None = None,
+    schedule: Schedule | None = None,
     detail: dict[str, Any] | None = None,
 ) -> Activity:
     """Write down an operation, in the transaction that carries it out."""
@@ -53,8 +54,9 @@ def record(
         operation=operation,
         actor=by.actor,
         reason=by.reason,
-        queue=run.queue if run is not None else queue,
+        queue=run.queue if run is not None else schedule.queue if schedule is not None else queue,
         run_id=run.pk if run is not None else None,
+        schedule_name=schedule.name if schedule is not None else None,
         detail=detail or {},
         created_at=Now(),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Unpack
 
@@ -10,7 +10,7 @@ from django.db import transaction
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import NewRun
+from django_jobqueue.engines.base import Inserted, NewRun
 from django_jobqueue.errors import RunNotFound
 from django_jobqueue.models import Run
 from django_jobqueue.operations.announcements import announce_enqueued
@@ -42,19 +42,22 @@ def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int | N
     Returns the ids in the order of the items, None where ``enqueue`` does. Raises what ``enqueue`` raises, naming the
     index of the item.
     """
-    config = get_config()
-    engine = engine_for(config.database)
     waiting = new_runs(queue, items)
     ids: list[int | None] = []
-    with transaction.atomic(using=config.database):
+    with transaction.atomic(using=get_config().database):
         while chunk := list(islice(waiting, CHUNK)):
-            news = [new for new in chunk if new is not None]
-            inserted = engine.insert(config.namespace, news)
-            announce_enqueued(news, inserted)
-            rows = iter(inserted)
+            rows = iter(insert_many([new for new in chunk if new is not None]))
             ids += [None if new is None else next(rows).id for new in chunk]
     work_at_once([run_id for run_id in ids if run_id is not None])
     return ids
+
+
+def insert_many(new: Sequence[NewRun]) -> list[Inserted]:
+    """Add runs that are checked, in the caller's transaction; answer in their order."""
+    config = get_config()
+    inserted = engine_for(config.database).insert(config.namespace, new)
+    announce_enqueued(new, inserted)
+    return inserted
 
 
 @operation("jobs.get", auth=Auth.USER)
@@ -69,8 +72,7 @@ def get(run_id: int | str) -> Run:
 def insert(new: NewRun) -> Run:
     """Insert one run, and return it as the database has it."""
     config = get_config()
-    [inserted] = engine_for(config.database).insert(config.namespace, [new])
-    announce_enqueued([new], [inserted])
+    [inserted] = insert_many([new])
     run = Run(
         id=inserted.id,
         namespace=config.namespace,
@@ -90,6 +92,9 @@ def insert(new: NewRun) -> Run:
         trace_id=new.trace_id,
         metadata=new.metadata,
         replay_of_id=new.replay_of,
+        schedule_id=new.schedule,
+        fires_at=new.fires_at,
+        missed=new.missed,
     )
     run._state.adding = False
     run._state.db = config.database

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Note
+from django_jobqueue.jobs import declared_schedules
 from django_jobqueue.models import Worker
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.connections import DATABASE_AWAY
@@ -95,6 +96,7 @@ class Heartbeat:
                 name=self._name,
                 namespace=self._config.namespace,
                 queues=self._queues,
+                schedules=sorted(declared_schedules()[0]),
                 concurrency=self._concurrency,
                 started_at=self._started_at,
                 **seen,

@@ -10,6 +10,7 @@ from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.reaper import Reaper
+from django_jobqueue.worker.ticker import Ticker
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Maintenance:
     def __init__(self, observer: Observer) -> None:
         self._chores: list[Chore] = [
             Reaper(observer),
+            Ticker(),
         ]
 
     @property

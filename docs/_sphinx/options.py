@@ -14,7 +14,7 @@ from itertools import pairwise
 from textwrap import dedent
 from typing import Any
 
-from django_jobqueue.conf import config
+from django_jobqueue.conf import config, schedules
 from django_jobqueue.retry import Backoff
 
 SECTIONS: dict[str, type[Any]] = {
@@ -25,6 +25,8 @@ SECTIONS: dict[str, type[Any]] = {
     "job-in-settings": config.JobConfig,
     "preflight": config.Preflight,
     "backoff": Backoff,
+    "schedule": schedules.ScheduleOptions,
+    "schedule-in-settings": schedules.ScheduleConfig,
 }
 """The dataclass behind each mapping in the settings."""
 
@@ -37,6 +39,12 @@ TYPES = {
     "Function | None": "function | str | None",
     "Mapping[int, Function]": "mapping of versions to function | str",
     "type[Any] | str | None": "type | str | None",
+    "Mapping[str, ScheduleOptions]": "cron line, mapping of schedule options, or list of these",
+    "Mapping[str, ScheduleConfig]": "mapping of names to schedules",
+    "Mapping[str, Any] | Function": "mapping | function | str",
+    "datetime | None": "datetime | ISO-8601 text | None",
+    "Misfire": '"fire_once" | "skip" | "catch_up"',
+    "Overlap": '"allow" | "skip" | "queue"',
     "Delivery": '"at_least_once" | "at_most_once"',
     "Mode": '"fixed" | "exponential" | "custom"',
     "tuple[float, ...]": "list of float",
@@ -49,6 +57,8 @@ NAMED_DEFAULTS = {
     ("project", "worker"): "{}",
     ("job", "backoff"): "{}",
     ("job", "preflight"): "{}",
+    ("job", "schedule"): "[]",
+    ("schedule-in-settings", "job"): "must be given",
 }
 """Defaults that are no plain value."""
 

@@ -205,7 +205,9 @@ def test_each_option_comes_from_the_settings_of_the_job_or_from_code_or_from_its
 def test_no_option_is_left_out_here() -> None:
     job(queue="mail")(greet)
 
-    assert set(OPTIONS) | TOGETHER == set(definition("greet").options.__slots__)
+    of_jobs_only = {"schedule"}
+
+    assert set(OPTIONS) | TOGETHER | of_jobs_only == set(definition("greet").options.__slots__)
 
 
 def test_a_version_comes_with_its_upgrades_or_from_another_place(settings: Settings) -> None:

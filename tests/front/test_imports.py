@@ -14,7 +14,7 @@ import django_jobqueue
 from django_jobqueue.models import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPORTS = ["Cancel", "Fail", "Retry", "RunContext", "Snooze", "job", "queues"]
+EXPORTS = ["Cancel", "Fail", "Retry", "RunContext", "Snooze", "job", "queues", "schedule"]
 
 
 def new_process(source: str) -> str:

@@ -20,7 +20,7 @@ def test_no_migration_is_missing() -> None:
 
 
 def test_all_tables_bear_our_name() -> None:
-    assert len(TABLES) == 9
+    assert len(TABLES) == 10
     assert all(table.startswith("jobqueue_") for table in TABLES)
 
 

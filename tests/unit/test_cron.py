@@ -168,13 +168,15 @@ def test_asking_from_anywhere_tells_the_same_times(shift: tuple[str, str], line:
     assert not [before for before in until(due - MINUTE, cron.due_after(start, zone)) if before > somewhere]
 
 
-def test_the_zone_of_the_moment_does_not_matter() -> None:
-    moment = datetime(2026, 5, 1, 12, tzinfo=UTC)
-    cron = Cron.parse("0 9 * * *")
+@pytest.mark.parametrize("zone", [APIA, BERLIN, ST_JOHNS])
+@pytest.mark.parametrize("line", ["0 9 * * *", "*/7 * * * *", "30 2 * * *"])
+def test_the_zone_of_the_moment_does_not_matter(zone: str, line: str) -> None:
+    for hour in range(48):
+        moment = datetime(2027, 3, 27, tzinfo=UTC) + timedelta(hours=hour)
 
-    assert cron.next_after(moment.astimezone(ZoneInfo(APIA)), ZoneInfo(BERLIN)) == cron.next_after(
-        moment, ZoneInfo(BERLIN)
-    )
+        due = Cron.parse(line).next_after(moment.astimezone(ZoneInfo(zone)), ZoneInfo(BERLIN))
+
+        assert due == Cron.parse(line).next_after(moment, ZoneInfo(BERLIN))
 
 
 def test_after_the_last_year_nothing_is_due() -> None:
@@ -251,7 +253,6 @@ def test_what_is_no_cron_line_is_refused(line: object, message: str) -> None:
     with pytest.raises(InvalidSchedule) as caught:
         Cron.parse(line)
 
-    assert str(caught.value).startswith("cron: ")
     assert message in str(caught.value)
 
 

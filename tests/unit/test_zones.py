@@ -26,18 +26,18 @@ def test_a_zone_is_found_by_its_name(name: str) -> None:
         ("Mars/Base", "Use a name such as"),
         ("+02:00", "Use a name such as"),
         ("../../etc/passwd", "Use a name such as"),
-        ("/etc/localtime", "got '/etc/localtime'"),
-        ("Europe", "got 'Europe'"),
-        ("localtime", "got 'localtime'"),
+        ("/etc/localtime", "'/etc/localtime' is not"),
+        ("Europe", "'Europe' is not"),
+        ("localtime", "'localtime' is not"),
         ("", "Use a name such as"),
         ("x" * 1_000_000, "Use a name such as"),
         ("UTC\0", "Did you mean 'UTC'?"),
-        (None, "got None"),
-        (2, "got 2"),
+        (None, "None is not"),
+        (2, "2 is not"),
     ],
 )
 def test_any_other_name_is_refused_with_the_nearest(name: object, hint: str) -> None:
-    with pytest.raises(InvalidSchedule, match=r"^timezone: ") as caught:
+    with pytest.raises(InvalidSchedule, match="is not a time zone") as caught:
         zone_named(name)
 
     assert hint in str(caught.value)

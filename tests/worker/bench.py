@@ -64,7 +64,7 @@ class Recorder(Observer):
 
 
 class Chores(Maintenance):
-    """Maintenance that counts its turns, to be waited for."""
+    """Maintenance that counts the turns of its reaper, to be waited for."""
 
     def __init__(self, observer: Observer) -> None:
         super().__init__(observer)
@@ -72,7 +72,7 @@ class Chores(Maintenance):
         self._turned = threading.Condition()
 
     def turn(self, *args: Any, **kwargs: Any) -> bool:
-        was_due = monotonic() >= self.due_at
+        was_due = monotonic() >= self._chores[0].due_at
         answer = super().turn(*args, **kwargs)
         if was_due:
             with self._turned:

@@ -1,0 +1,127 @@
+"""Ticks: one pass over the due schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from time import monotonic
+from typing import NamedTuple, cast
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.engines.base import NewRun
+from django_jobqueue.errors import JobQueueError
+from django_jobqueue.jobs import declared_schedules, registry
+from django_jobqueue.models import Schedule, ScheduleQuerySet
+from django_jobqueue.models.fields import as_aware, as_stored
+from django_jobqueue.operations.runs import insert_many
+from django_jobqueue.operations.skips import record_skips
+from django_jobqueue.rhythm import ON_TIME
+from django_jobqueue.scheduler.turns import Turn
+from django_jobqueue.signals import SchedulerTicked, ScheduleTriggered, heard, send, send_on_commit
+
+BATCH = 250
+"""Schedules that one transaction fires."""
+LONGEST_TICK_SECONDS = 0.5
+"""After which a worker looks after its runs first, before it fires more."""
+
+
+class Tick(NamedTuple):
+    """What came of a tick."""
+
+    fired: int
+    """How many runs it made."""
+    wait_seconds: float | None
+    """How long nothing is due: 0, where more is due already; None, where nothing ever is."""
+
+
+class Scheduler:
+    """Fires schedules; the payload functions that it calls are those that this process declares."""
+
+    def __init__(self) -> None:
+        self._declared, _ = declared_schedules()
+
+    def tick(self, now: datetime | None = None) -> Tick:
+        """Fire what is due *now*; by the database's clock, where nothing else is said. Idle, it is a single query."""
+        tick = self._look(now)
+        if heard(SchedulerTicked):
+            send([SchedulerTicked(namespace=get_config().namespace, fired=tick.fired)])
+        return tick
+
+    def _look(self, now: datetime | None) -> Tick:
+        first = _rows().upcoming().values_list("next_run_at", Now()).first()
+        if first is None:
+            return Tick(0, None)
+        next_run_at, clock = map(as_aware, first)
+        now = now or clock
+        return self._tick(now) if next_run_at <= now else Tick(0, (next_run_at - now).total_seconds())
+
+    def _tick(self, now: datetime) -> Tick:
+        fired, left = 0, set[int]()
+        end = monotonic() + LONGEST_TICK_SECONDS
+        while (batch := self._fire(now, left)) is not None:
+            fired += batch
+            if monotonic() > end:
+                return Tick(fired, 0.0)
+        later = _rows().upcoming().filter(next_run_at__gt=as_stored(now)).values_list("next_run_at", flat=True).first()
+        return Tick(fired, (as_aware(later) - now).total_seconds() if later else None)
+
+    def _fire(self, now: datetime, left: set[int]) -> int | None:
+        """Fire a batch of schedules, but for those *left* to others; answer how many runs it made, or None for no batch."""
+        with transaction.atomic(using=get_config().database):
+            schedules = list(_rows().due(as_stored(now)).exclude(pk__in=left).locked(skip=True)[:BATCH])
+            turns = []
+            for schedule in schedules:
+                due = as_aware(cast("datetime", schedule.next_run_at))
+                if now - due <= ON_TIME and not self._knows(schedule):
+                    left.add(schedule.pk)
+                    continue
+                turns.append(Turn(schedule, self._declared))
+                turns[-1].take(due, now)
+            _write(turns)
+        return sum(len(turn.runs) for turn in turns) if schedules else None
+
+    def _knows(self, schedule: Schedule) -> bool:
+        """Whether this release can make its run. If not, workers of another release may: they do so in time, or nobody."""
+        if schedule.payload_function is not None and schedule.name not in self._declared:
+            return False
+        try:
+            return registry.find(schedule.queue, schedule.job) is not None
+        except JobQueueError:
+            return False
+
+
+def _write(turns: Sequence[Turn]) -> None:
+    """Write what became of schedules: their runs, the due times that made none, and when they are due next."""
+    if not turns:
+        return
+    config = get_config()
+    fired = [(turn.schedule, run) for turn in turns for run in turn.runs]
+    ids = [inserted.id for inserted in insert_many([run for _, run in fired])] if fired else []
+    last_runs = {schedule.pk: run_id for (schedule, _), run_id in zip(fired, ids, strict=True)}
+    engine_for(config.database).advance_schedules([turn.advance(last_runs.get(turn.schedule.pk)) for turn in turns])
+    if skips := [skip for turn in turns for skip in turn.skips]:
+        record_skips(skips)
+    if heard(ScheduleTriggered):
+        triggered = [_triggered(schedule, run, run_id) for (schedule, run), run_id in zip(fired, ids, strict=True)]
+        send_on_commit(triggered, using=config.database)
+
+
+def _triggered(schedule: Schedule, run: NewRun, run_id: int) -> ScheduleTriggered:
+    return ScheduleTriggered(
+        namespace=schedule.namespace,
+        schedule=schedule.name,
+        queue=run.queue,
+        job=run.job,
+        run_id=run_id,
+        fires_at=cast("datetime", run.fires_at),
+        missed=run.missed or 0,
+    )
+
+
+def _rows() -> ScheduleQuerySet:
+    config = get_config()
+    return Schedule.objects.using(config.database).filter(namespace=config.namespace)

@@ -1,0 +1,60 @@
+"""A tick makes one run for each due time, and moves the schedule on."""
+
+from __future__ import annotations
+
+import pytest
+
+from django_jobqueue.models import Run
+from tests.schedules.conftest import Fired, MakeSchedule, TickAt, at
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_due_schedule_makes_a_run_for_its_due_time(make_schedule: MakeSchedule, tick: TickAt) -> None:
+    schedule = make_schedule("11:30", cron="0 * * * *", payload={"to": "ann"}, priority=7, tags=["hourly"])
+
+    assert tick("12:00:01") == (1, 3599)
+
+    run = Run.objects.get()
+    assert (run.queue, run.job, run.payload, run.state) == ("mail", "send", {"to": "ann"}, "pending")
+    assert (run.priority, run.tags) == (7, ["hourly"])
+    assert (run.schedule, run.fires_at, run.missed) == (schedule, at("12:00"), None)
+    schedule.refresh_from_db()
+    assert (schedule.last_run, schedule.last_run_at, schedule.next_run_at) == (run, at("12:00"), at("13:00"))
+
+
+def test_it_fires_once_however_often_one_looks(make_schedule: MakeSchedule, tick: TickAt, fired: Fired) -> None:
+    make_schedule("11:30", cron="0 * * * *")
+
+    ticks = [tick(f"12:00:0{second}") for second in range(5)]
+
+    assert [fired for fired, _ in ticks] == [1, 0, 0, 0, 0]
+    assert fired() == ["12:00"]
+
+
+def test_before_it_is_due_nothing_happens(make_schedule: MakeSchedule, tick: TickAt, fired: Fired) -> None:
+    make_schedule("11:30", cron="0 * * * *")
+
+    assert tick("11:59:59") == (0, 1)
+    assert fired() == []
+
+
+def test_without_schedules_there_is_nothing_to_wait_for(tick: TickAt) -> None:
+    assert tick("12:00") == (0, None)
+
+
+def test_it_is_due_on_the_dot(make_schedule: MakeSchedule, tick: TickAt, fired: Fired) -> None:
+    make_schedule("11:30", cron="0 * * * *")
+
+    tick("12:00")
+
+    assert fired() == ["12:00"]
+
+
+def test_every_due_time_makes_a_run(make_schedule: MakeSchedule, tick: TickAt, fired: Fired) -> None:
+    make_schedule("12:00", every_seconds=10)
+
+    for second in range(0, 60, 7):
+        tick(f"12:00:{second:02}")
+
+    assert fired() == ["12:00:10", "12:00:20", "12:00:30", "12:00:40", "12:00:50"]
