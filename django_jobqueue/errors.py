@@ -90,9 +90,16 @@ class InvalidRun(JobQueueError, ValueError):
 
 
 class PayloadError(InvalidRun):
-    """The payload does not fit its job, or cannot be stored. The message names the place."""
+    """The payload does not fit its job, or cannot be stored. The message names the place.
+
+    ``general`` says the same without any value, and so the same of all payloads with this flaw.
+    """
 
     code = "invalid_payload"
+
+    def __init__(self, message: str, general: str | None = None) -> None:
+        super().__init__(message)
+        self.general = general or message
 
 
 class InvalidSchedule(JobQueueError, ValueError):

@@ -76,3 +76,7 @@ class JobDefinition:
         if version == self.options.version:
             return payload
         return json.loads(self.payload_text(upgraded(payload, version, self.upgrades)))
+
+    def check_stored(self, payload: Any, version: int) -> None:
+        """Raise PayloadError where a run with this JSON *payload*, stored by a *version* of the job, could not start."""
+        self.schema.arguments(self.current_payload(payload, version), None)

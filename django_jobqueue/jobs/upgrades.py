@@ -39,10 +39,8 @@ def upgraded(payload: Any, version: int, upgrades: Upgrades) -> Any:
         try:
             payload = upgrade(payload)
         except Exception as error:
-            raise PayloadError(
-                f"payload: {place_of(upgrade)}() cannot upgrade it from version {number}. "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            general = f"payload: {place_of(upgrade)}() cannot upgrade it from version {number}. {type(error).__name__}"
+            raise PayloadError(f"{general}: {error}", general) from error
         if not isinstance(payload, Mapping):
             raise PayloadError(
                 f"payload: {place_of(upgrade)}() must return that of version {number + 1}, got {type(payload).__name__}."

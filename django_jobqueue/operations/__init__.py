@@ -6,6 +6,7 @@ all of them, with what a face must know: key, version, who may call it, and whic
 
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.operations.cancelling import Cancellation, cancel
+from django_jobqueue.operations.checking import Checked, check_pending
 from django_jobqueue.operations.explaining import explain
 from django_jobqueue.operations.operation import OPERATIONS, Auth, Operation
 from django_jobqueue.operations.queues import pause_queue, resume_queue
@@ -25,6 +26,7 @@ from django_jobqueue.operations.schedules import (
 )
 
 acancel = cancel.twin()
+acheck_pending = check_pending.twin()
 aenqueue = enqueue.twin()
 aenqueue_many = enqueue_many.twin()
 aexplain = explain.twin()
@@ -47,9 +49,11 @@ __all__ = [
     "OPERATIONS",
     "Auth",
     "Cancellation",
+    "Checked",
     "NewRun",
     "Operation",
     "acancel",
+    "acheck_pending",
     "aenqueue",
     "aenqueue_many",
     "aexplain",
@@ -68,6 +72,7 @@ __all__ = [
     "aschedule_skip_next",
     "aschedule_toggle",
     "cancel",
+    "check_pending",
     "enqueue",
     "enqueue_many",
     "explain",

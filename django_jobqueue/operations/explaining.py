@@ -82,8 +82,12 @@ def _limits(run: Run) -> Iterator[Obstacle]:
 
 def _worker(run: Run, now: datetime) -> Iterator[Obstacle]:
     try:
-        registry.get(run.queue, run.job)
+        known = registry.get(run.queue, run.job).options.version
     except JobQueueError as error:
         yield obstacles.JobUnusable(queue=run.queue, job=run.job, why=str(error))
+    else:
+        if run.version > known:
+            why = f"it is of version {run.version} of the job, and this release knows {known}."
+            yield obstacles.JobUnusable(queue=run.queue, job=run.job, why=why)
     if not any(run.queue in worker.queues for worker in live_workers(now=now)):
         yield obstacles.NoWorker(queue=run.queue)

@@ -91,7 +91,8 @@ class SlotsTaken(Obstacle):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobUnusable(Obstacle):
-    """This release does not know its job, or the job cannot work. Its workers put such a run back, for an hour."""
+    """This release does not know its job, or that version of it, or the job cannot work. Its workers put such a run
+    back: where they do not know the job, for an hour."""
 
     code = "job_unusable"
     queue: str

@@ -131,7 +131,7 @@ class TupleOf(Container):
     def parts(self, value: Any) -> list[Part]:
         items = _listed(value, self.wanted)
         if len(items) != len(self._kinds):
-            raise Refusal(f"must be {self.wanted}, got {len(items)}.")
+            raise Refusal(f"must be {self.wanted}", f", got {len(items)}.")
         return list(zip(range(len(items)), self._kinds, items, strict=True))
 
     def pack(self, items: dict[int, Any]) -> tuple[Any, ...]:
@@ -171,7 +171,7 @@ class Dataclass(Record):
         try:
             return self._type(**items)
         except (AssertionError, TypeError, ValueError) as error:
-            raise Refusal(f"{self.wanted} refuses it: {error}") from None
+            raise Refusal(f"{self.wanted} refuses it", f": {error}") from None
 
     def to_json(self, value: Any, walk: Walk) -> Any:
         form = super().to_json(value, walk)

@@ -65,7 +65,7 @@ def refusals() -> Iterator[None]:
     except ValidationError as error:
         first, *more = error.errors(include_url=False, include_context=False)
         got = "" if first["type"] == "missing" else f", got {described(first['input'])}"
-        refusal = Refusal(f"{first['msg']}{got}.{f' And {len(more)} more.' if more else ''}")
+        refusal = Refusal(first["msg"], f"{got}.{f' And {len(more)} more.' if more else ''}")
         refusal.keys = list(reversed(first["loc"]))
         raise refusal from None
     except ValueError as error:  # it cannot be written

@@ -37,17 +37,24 @@ _MOST_NAMED = 5
 
 
 class Refusal(Exception):
-    """A value is refused."""
+    """A value is refused: what is wrong with it, and then what is told of this value only."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
+    def __init__(self, problem: str, detail: str = "") -> None:
+        super().__init__(f"{problem}{detail}")
+        self.problem = problem
         self.keys: list[str | int] = []
         """The place: who holds the value adds its key on the way out, so the innermost comes first."""
 
     def told(self, root: str) -> PayloadError:
         """The error that names the place, which begins with the word *root*."""
-        place = root + "".join(f"[{json.dumps(key)}]" for key in reversed(self.keys))
-        return PayloadError(f"{place if len(place) <= 200 else f'{place[:197]}...'}: {self}")
+        keys = self.keys[::-1]
+        place = root + "".join(f"[{json.dumps(key)}]" for key in keys)
+        any_place = root + "".join(f"[{json.dumps(key)}]" if isinstance(key, str) else "[...]" for key in keys)
+        return PayloadError(f"{_cut(place)}: {self}", f"{_cut(any_place)}: {self.problem}")
+
+
+def _cut(place: str) -> str:
+    return place if len(place) <= 200 else f"{place[:197]}..."
 
 
 class Oversize(Refusal):
@@ -64,7 +71,8 @@ class Oversize(Refusal):
 
 def unfit(wanted: str, value: object) -> Refusal:
     """The refusal of a *value* that is not what is *wanted*."""
-    return Refusal(f"must be {wanted}, got {described(value)}.{f' {_LOAD_LATER}' if _is_model(value) else ''}")
+    hint = f" {_LOAD_LATER}" if _is_model(value) else ""
+    return Refusal(f"must be {wanted}", f", got {described(value)}.{hint}")
 
 
 def described(value: object) -> str:

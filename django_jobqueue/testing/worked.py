@@ -51,5 +51,5 @@ def raise_failure(history: Iterable[Worked]) -> None:
 
 def _error(worked: Worked) -> BaseException:
     if worked.reason in (Reason.INVALID_PAYLOAD, Reason.INVALID_RESULT):
-        return PayloadError(worked.error)
+        return PayloadError(worked.error or "")
     return worked.exception or Fail(worked.error or "")
