@@ -164,9 +164,9 @@ REFUSALS: list[tuple[dict[str, Any], type[JobQueueError], str]] = [
 
 
 def named(case: object) -> str | None:
-    """The name of a case, by what is wrong."""
+    """The name of a case, by what is wrong; the same in every process."""
     if isinstance(case, dict):
-        return ",".join(f"{name}={value!r:.30}" for name, value in case.items())
+        return ",".join(f"{name}={value!r:.30}".partition(" object at")[0] for name, value in case.items())
     return "" if isinstance(case, str) else None
 
 
