@@ -66,16 +66,33 @@ def check_pending() -> Checked:
     It takes the memory of one batch, however many there are.
     """
     findings = _Findings()
-    runs = schedules = 0
-    for run_id, queue, job, payload, version in _walk(all_runs().live(), "queue", "job", "payload", "version"):
-        runs += 1
-        if problem := findings.of(queue, job, lambda job: job.check_stored(payload, version)):  # noqa: B023
-            problem.runs.add(run_id)
-    for _, queue, job, payload, name in _walk(_enabled_schedules(), "queue", "job", "payload", "name"):
-        schedules += 1
-        if problem := findings.of(queue, job, lambda job: job.payload_text(payload)):  # noqa: B023
-            problem.schedules.add(name)
+    runs = _check_runs(findings)
+    schedules = _check_schedules(findings)
     return Checked(runs, schedules, findings.sorted())
+
+
+def _check_runs(findings: _Findings) -> int:
+    count = 0
+    for run_id, queue, job, payload, version in _walk(all_runs().live(), "queue", "job", "payload", "version"):
+        count += 1
+        if problem := findings.of(queue, job, JobDefinition.check_stored, payload, version):
+            problem.runs.add(run_id)
+    return count
+
+
+def _check_schedules(findings: _Findings) -> int:
+    count = 0
+    columns = ("queue", "job", "name", "payload", "payload_function")
+    for _, queue, job, name, payload, function in _walk(_enabled_schedules(), *columns):
+        count += 1
+        check = JobDefinition.payload_text if function is None else _nothing_more
+        if problem := findings.of(queue, job, check, payload):
+            problem.schedules.add(name)
+    return count
+
+
+def _nothing_more(job: JobDefinition, payload: object) -> None:
+    """The job is there, and that is all that can be known: the payload is made when the schedule fires."""
 
 
 class _Findings:
@@ -84,9 +101,9 @@ class _Findings:
     def __init__(self) -> None:
         self._by_job: dict[tuple[str, str], dict[str, Problem]] = {}
 
-    def of(self, queue: str, job: str, check: Callable[[JobDefinition], object]) -> Problem | None:
-        """The problem with what *check* looks at; None if there is none."""
-        flaw = _flaw(queue, job, check)
+    def of(self, queue: str, job: str, check: Callable[..., object], *arguments: object) -> Problem | None:
+        """The problem of which *check* complains, called with the job and the *arguments*; None if it does not."""
+        flaw = _flaw(queue, job, check, *arguments)
         if flaw is None:
             return None
         known = self._by_job.setdefault((queue, job), {})
@@ -99,10 +116,9 @@ class _Findings:
         return sorted(problems, key=lambda each: (each.queue, each.job, -each.runs.count, each.problem))
 
 
-def _flaw(queue: str, job: str, check: Callable[[JobDefinition], object]) -> str | None:
-    """What keeps the job from working what *check* looks at."""
+def _flaw(queue: str, job: str, check: Callable[..., object], *arguments: object) -> str | None:
     try:
-        check(registry.get(queue, job))
+        check(registry.get(queue, job), *arguments)
     except PayloadError as error:
         return error.general
     except ConfigError as error:

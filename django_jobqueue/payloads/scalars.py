@@ -18,6 +18,9 @@ from django_jobqueue.payloads.refusals import unfit
 
 MISSING = object()
 
+MOST_SHOWN = 20
+"""Values of one type that a message tells."""
+
 
 class Native(Kind):
     """A type that JSON has itself. A value of a subclass comes back as one of the type: a StrEnum as text."""
@@ -49,7 +52,7 @@ class Float(Kind):
     def from_json(self, value: Any) -> float:
         if isinstance(value, float):
             return value
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53:
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64 and float(value) == value:
             return float(value)
         raise unfit(self.wanted, value)
 
@@ -96,7 +99,8 @@ class OneOf(Kind):
     def __init__(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         self._forms = {(type(value), value): form for value, form in pairs}
         self._values = {(type(form), form): value for value, form in pairs}
-        self.wanted = f"one of {', '.join(shown(form) for _, form in pairs)}"
+        words = [shown(form) for _, form in pairs[:MOST_SHOWN]]
+        self.wanted = f"one of {', '.join(words)}{', ...' if len(pairs) > MOST_SHOWN else ''}"
         self.forms = frozenset(type(form) for _, form in pairs)
 
     def to_json(self, value: Any, walk: Walk) -> Any:

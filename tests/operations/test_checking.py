@@ -164,6 +164,16 @@ def test_a_schedule_whose_payload_does_not_fit_is_told() -> None:
     ]
 
 
+def test_of_a_schedule_whose_payload_a_function_makes_only_the_job_is_checked() -> None:
+    for name, name_of_job in [("made", "bill"), ("lost", "bil")]:
+        Schedule.objects.create(name=name, queue="mail", job=name_of_job, payload={}, payload_function="shop.monday")
+
+    checked = operations.check_pending()
+
+    assert checked.schedules == 2
+    assert [each.schedules.first for each in checked.problems] == [["lost"]]
+
+
 def test_many_runs_with_one_flaw_are_one_problem_that_names_the_first() -> None:
     ids = [add(GOOD | {"due": f"day {number}"}) for number in range(7)]
     worse = [add(GOOD | {"number": None}) for _ in range(9)]

@@ -168,6 +168,7 @@ def test_what_is_left_out_of_a_dataclass_stays_out_until_the_run_so_that_a_relea
     [
         (float, 1, 1, 1.0),
         (float | None, 1, 1, 1.0),
+        (float, 2**60, 2**60, 2.0**60),
         (str, Size.LARGE, "L", "L"),
         (int, Level.HIGH, 3, 3),
         (list[int], (1, 2), [1, 2], [1, 2]),
@@ -198,6 +199,7 @@ def test_another_way_to_say_a_value_is_stored_in_its_one_form(
         (float, "1", "must be a number, got '1'."),
         (float, True, "must be a number, got True."),
         (float, 2**53 + 1, "must be a number, got 9007199254740993."),
+        (float, 10**400, "must be a number, got 1000000000000000000"),
         (bool, 1, "must be True or False, got 1."),
         (str, 5, "must be text, got 5."),
         (str, b"a", "must be text, got bytes."),
@@ -223,6 +225,7 @@ def test_another_way_to_say_a_value_is_stored_in_its_one_form(
         (Colour, ["red"], "must be one of 'red', 'blue', None, got list."),
         (Level, 2, "must be one of 1, 3, got 2."),
         (Level, True, "must be one of 1, 3, got True."),
+        (Literal[*range(25)], 25, f"must be one of {', '.join(map(str, range(20)))}, ..., got 25."),
         (Literal["a", 1], True, "must be one of 'a', 1, got True."),
         (int | None, "5", "must be a whole number or None, got '5'."),
         (datetime | None, "yesterday", "must be a datetime, got 'yesterday'."),

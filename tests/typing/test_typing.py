@@ -21,7 +21,10 @@ MESSAGE = re.compile(r'^\S+:(\d+): (?:note: Revealed type is "(.*)"|error: .*  (
 
 # A comment is what mypy says of its line: a type, or the code of an error. Of the other lines it says nothing.
 SAMPLE = """
+    from dataclasses import dataclass
     from datetime import datetime
+
+    from pydantic import BaseModel
 
     from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, queues
 
@@ -47,7 +50,23 @@ SAMPLE = """
         return url.encode()
 
 
+    @dataclass
+    class Order:
+        number: int
+
+
+    class Letter(BaseModel):
+        to: str
+
+
+    @job
+    def ship(payload: Order) -> None: ...
+
+
     def sync(context: RunContext) -> None:
+        reveal_type(ship.add(Order(5)))  # Run | Any
+        reveal_type(ship.add({"number": 5}))  # Run | Any
+        reveal_type(queues.mail.add("ship", Letter(to="a")))  # Run | Any
         reveal_type(bare)  # Job[[name: str], int]
         reveal_type(digest)  # Job[[reader: str, *, limit: int =, run: RunContext], str]
         reveal_type(bare("a"))  # int
@@ -76,6 +95,7 @@ SAMPLE = """
         bare(5)  # [arg-type]
         bare()  # [call-arg]
         digest("a", limit="5", run=context)  # [arg-type]
+        bare.add(5)  # [arg-type]
         bare.add(prioriti=5)  # [call-arg]
         bare.add(priority="high")  # [arg-type]
         bare.add(["a"])  # [arg-type]
