@@ -17,6 +17,7 @@ from django_jobqueue.admin import times
 from django_jobqueue.admin.activities import word
 from django_jobqueue.admin.badges import badge, run_badge
 from django_jobqueue.models import Activity, Attempt, Run, Schedule
+from django_jobqueue.operations.visible import Visible
 from django_jobqueue.states import FINAL_STATES
 
 MAX_TEXT = 50_000
@@ -42,10 +43,11 @@ class Text:
 
 
 class RunPage:
-    """What there is to say about *run*. *visible* are the runs that the user may see."""
+    """What there is to say about a run, and what of it is *shown* to the user. *visible* are the runs that he may see."""
 
-    def __init__(self, run: Run, visible: QuerySet[Any], *, now: datetime) -> None:
-        self._run = run
+    def __init__(self, shown: Visible, visible: QuerySet[Any], *, now: datetime) -> None:
+        self._shown = shown
+        self._run = shown.run
         self._visible = visible
         self._now = now
 
@@ -112,7 +114,7 @@ class RunPage:
         history = Attempt.objects.using(self._visible.db).filter(run_id=self._run.pk).order_by("-number")
         return [
             (
-                attempt,
+                self._shown.attempt(attempt),
                 badge(attempt.outcome),
                 times.relative(attempt.started_at, now=self._now),
                 times.between(attempt.started_at, attempt.finished_at),

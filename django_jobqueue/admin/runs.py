@@ -27,6 +27,7 @@ from django_jobqueue.admin.run_page import RunPage
 from django_jobqueue.admin.verbs import CANCEL, REPLAY, Told, Verb
 from django_jobqueue.models import Run
 from django_jobqueue.operations.run_filter import INDEXED
+from django_jobqueue.operations.visible import Visible
 from django_jobqueue.states import FINAL_STATES
 
 PIECE = 100_000
@@ -175,7 +176,8 @@ class RunAdmin(KeysetAdmin):
         run = self.get_object(request, object_id)
         if run is None:
             return self._missing(request, object_id)
-        page = RunPage(run, self.get_queryset(request), now=timezone.now())
+        shown = Visible(run, secrets=self.may("view_payload", request))
+        page = RunPage(shown, self.get_queryset(request), now=timezone.now())
         ended = run.state in FINAL_STATES
         buttons = [
             (verb.button, self.url(verb.name, run.pk))

@@ -81,6 +81,10 @@ class JobOptions:
     tags: tuple[str, ...] = field(default=(), metadata=parsed_by(options.labels))
     """Labels of all its runs, beside those that ``add()`` gives: at most 20, each of 1 to 64 characters."""
 
+    secret: tuple[str, ...] = field(default=(), metadata=parsed_by(options.payload_fields))
+    """Fields of the payload that are shown only to those with the permission ``view_payload``, dotted where nested, such
+    as ``card.number``. Keys that Django's error reports hide, such as ``password``, are secret anyway."""
+
     preflight: Preflight = field(default=Preflight(), metadata=parsed_by(parse_preflight))
     """Who is asked before a run is added, and before it is started: a mapping, which replaces that of the queue as a
     whole."""

@@ -184,6 +184,13 @@ def names(longest: int) -> Parser[tuple[str, ...]]:
     return parse
 
 
+def payload_fields(path: str, value: object) -> tuple[str, ...]:
+    """Parse a list of fields of a payload, dotted where nested."""
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) and all(item.split(".")) for item in value):
+        raise _refused(path, "a list of fields of the payload, such as ['token', 'card.number']", value)
+    return tuple(dict.fromkeys(value))
+
+
 def dotted_path(path: str, value: object) -> str:
     """Parse the dotted path of a function. It is not imported."""
     parts = value.split(".") if isinstance(value, str) else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -34,7 +34,7 @@ class NewRun:
 
     queue: str
     job: str
-    payload_text: str = "{}"
+    payload_text: str = field(default="{}", repr=False)
     """The payload as JSON text."""
     version: int = 1
     priority: int = 0
@@ -51,7 +51,7 @@ class NewRun:
     tenant: str | None = None
     user: str | None = None
     trace_id: str | None = None
-    metadata_text: str | None = None
+    metadata_text: str | None = field(default=None, repr=False)
     """The metadata as JSON text."""
     replay_of: int | None = None
     """The id of the run whose payload is run again."""
@@ -92,7 +92,7 @@ class Claim:
     queue: str
     job: str
     version: int
-    payload: str
+    payload: str = field(repr=False)
     priority: int
     run_at: datetime
     failures: int
@@ -100,7 +100,7 @@ class Claim:
     releases: int
     max_attempts: int | None
     delivery: str
-    metadata: str | None
+    metadata: str | None = field(repr=False)
 
     @property
     def ref(self) -> Ref:
@@ -126,12 +126,12 @@ class Settlement:
     run_at: datetime | None = None
     delay_seconds: float = 0.0
     """When a run that goes back to pending is due: *run_at*, or now, plus the delay."""
-    result: str | None = None
+    result: str | None = field(default=None, repr=False)
     """JSON text."""
     error: str | None = None
-    traceback: str | None = None
-    progress: str | None = None
-    metadata: str | None = None
+    traceback: str | None = field(default=None, repr=False)
+    progress: str | None = field(default=None, repr=False)
+    metadata: str | None = field(default=None, repr=False)
     """JSON text of what the job has noted; None leaves what is there."""
     delete: bool = False
     """Whether the run goes, with all its attempts, instead of ending in *state*."""

@@ -17,6 +17,7 @@ from django_jobqueue.jobs.outcomes import (
 )
 from django_jobqueue.jobs.registry import JobRegistry, registry
 from django_jobqueue.jobs.schedules import DeclaredSchedule, declared_schedules
+from django_jobqueue.jobs.secrets import Secrets, redacted
 
 __all__ = [
     "Cancel",
@@ -35,7 +36,9 @@ __all__ = [
     "Retry",
     "RunContext",
     "Said",
+    "Secrets",
     "Snooze",
     "declared_schedules",
+    "redacted",
     "registry",
 ]

@@ -37,7 +37,7 @@ class RunContext:
     queue: str
     job: str
 
-    payload: Mapping[str, Any]
+    payload: Mapping[str, Any] = field(repr=False)
     """All arguments, also those that have no parameter of their own."""
 
     scheduled_for: datetime

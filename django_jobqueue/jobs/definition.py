@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django_jobqueue.conf import JobOptions, get_config
+from django_jobqueue.errors import PayloadError
 from django_jobqueue.jobs.places import place_of
+from django_jobqueue.jobs.secrets import Secrets
 from django_jobqueue.jobs.upgrades import Upgrades, upgraded
 from django_jobqueue.payloads import Parameters, Payload, PayloadSchema
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +71,17 @@ class JobDefinition:
 
     def payload_text(self, payload: Payload | None) -> str:
         """*payload* as JSON text, to be stored. Raises PayloadError for what the job could not work."""
-        return self.schema.encode(payload, max_bytes=get_config().payload_max_bytes)
+        try:
+            return self.schema.encode(payload, max_bytes=get_config().payload_max_bytes)
+        except PayloadError as error:
+            raise self._scrubbed(error, payload) from None
+
+    def arguments(self, payload: Any, run: object) -> dict[str, Any]:
+        """The arguments of the call that works the JSON *payload*; see ``PayloadSchema.arguments``."""
+        try:
+            return self.schema.arguments(payload, run)
+        except PayloadError as error:
+            raise self._scrubbed(error, payload) from None
 
     def current_payload(self, payload: Any, version: int) -> Any:
         """The JSON *payload* that was stored by a *version* of the job, as it would be stored today.
@@ -75,8 +90,34 @@ class JobDefinition:
         """
         if version == self.options.version:
             return payload
-        return json.loads(self.payload_text(upgraded(payload, version, self.upgrades)))
+        try:
+            current = upgraded(payload, version, self.upgrades)
+        except PayloadError as error:
+            raise self._scrubbed(error, payload, version) from error.__cause__
+        return json.loads(self.payload_text(current))
 
     def check_stored(self, payload: Any, version: int) -> None:
         """Raise PayloadError where a run with this JSON *payload*, stored by a *version* of the job, could not start."""
-        self.schema.arguments(self.current_payload(payload, version), None)
+        self.arguments(self.current_payload(payload, version), None)
+
+    def secrets(self, version: int | None = None) -> Secrets:
+        """What is secret in a payload of that *version* of the job; None: of the current one.
+
+        Where some of it is, nobody can tell which fields of another version are.
+        """
+        fields = self.options.secret
+        return Secrets(fields, everything=bool(fields) and version not in (None, self.options.version))
+
+    def scrubber(self, payload: object, version: int | None = None) -> Callable[[str], str]:
+        """What takes the secrets of *payload* out of a text."""
+        try:
+            return self.secrets(version).scrubber(payload)
+        except Exception as error:  # what is secret is for a filter of the project to say, and that may fail in any way
+            # Without its traceback, which would go on to what is to be told without secrets.
+            logger.error("What is secret for %s.%s cannot be told: %s.", self.queue, self.name, type(error).__name__)
+            return lambda _: "(not told: it may contain a secret)"
+
+    def _scrubbed(self, error: PayloadError, payload: object, version: int | None = None) -> PayloadError:
+        """The same *error*, which tells no secret of *payload*."""
+        error.args = (self.scrubber(payload, version)(str(error)),)
+        return error

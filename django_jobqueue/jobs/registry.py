@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,11 +11,12 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, get_config
-from django_jobqueue.errors import ConfigError, UnknownJob, UnknownQueue, nearest
+from django_jobqueue.errors import ConfigError, JobQueueError, UnknownJob, UnknownQueue, nearest
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
 from django_jobqueue.jobs.functions import function_of, imported_function
+from django_jobqueue.jobs.secrets import Secrets
 from django_jobqueue.jobs.upgrades import upgrades_of
-from django_jobqueue.payloads import PayloadSchema
+from django_jobqueue.payloads import Parameters, PayloadSchema
 
 
 class JobRegistry:
@@ -61,6 +62,14 @@ class JobRegistry:
         if definition is None:
             raise UnknownJob(queue, name, self.names(queue))
         return definition
+
+    def secrets(self, queue: str, name: str, version: int) -> Secrets:
+        """What is secret in the payload of a run: all of it, where nobody here knows its job."""
+        try:
+            definition = self.find(queue, name)
+        except JobQueueError:
+            definition = None
+        return Secrets(everything=True) if definition is None else definition.secrets(version)
 
     def problems(self) -> Iterator[str]:
         """Everything that is wrong with any job, in sentences."""
@@ -135,8 +144,9 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
     declared = options.payload_schema
     type_ = imported_function(f"{where}: payload_schema", declared) if isinstance(declared, str) else declared
     schema = PayloadSchema.of(declaration.function, type_)
-    if schema.flaws:
-        raise ConfigError([f"{where}: {flaw}" for flaw in schema.flaws])
+    given = {**declaration.options, **in_settings}
+    if flaws := [*schema.flaws, *_wrong_secrets(given.get("secret", ()), schema.parameters)]:
+        raise ConfigError([f"{where}: {flaw}" for flaw in flaws])
     return JobDefinition(
         queue=queue.name,
         name=name,
@@ -151,6 +161,15 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
         ),
         upgrades=upgrades_of(where, options),
     )
+
+
+def _wrong_secrets(fields: Iterable[str], parameters: Parameters) -> Iterator[str]:
+    """What is wrong with the fields that a job calls secret: one that is misspelt would be shown."""
+    names = {*parameters.required, *parameters.optional}
+    for field in fields:
+        name = field.partition(".")[0]
+        if name not in names and not parameters.takes_any and not parameters.takes_payload:
+            yield f"secret names {field!r}, and {name!r} is not one of its parameters. {nearest(name, names)}"
 
 
 def _imported(queue: str, job: JobConfig) -> Declaration:

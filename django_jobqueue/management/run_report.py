@@ -19,6 +19,7 @@ from django_jobqueue.models import Activity, Attempt, Run
 from django_jobqueue.operations import explain
 from django_jobqueue.operations.obstacles import Obstacle
 from django_jobqueue.operations.selection import all_runs
+from django_jobqueue.operations.visible import Visible
 from django_jobqueue.states import State
 
 MOST = 50
@@ -63,12 +64,12 @@ LABEL_WIDTH = max(map(len, [*MOMENTS, *DETAILS])) + 2
 
 
 class RunReport:
-    """The report of *run*, as it is *now*. Its payload is left out, unless it shall be shown."""
+    """The report of a run, of what is *shown* of it, as it is *now*."""
 
-    def __init__(self, run: Run, *, now: datetime, show_payload: bool) -> None:
-        self._run = run
+    def __init__(self, shown: Visible, *, now: datetime) -> None:
+        self._shown = shown
+        self._run = shown.run
         self._now = now
-        self._show_payload = show_payload
 
     @cached_property
     def obstacles(self) -> list[Obstacle]:
@@ -78,7 +79,7 @@ class RunReport:
     @cached_property
     def attempts(self) -> list[Attempt]:
         found = Attempt.objects.using(self._run._state.db).filter(run_id=self._run.pk)
-        return list(found.order_by("-number")[:MOST])
+        return [self._shown.attempt(each) for each in found.order_by("-number")[:MOST]]
 
     @cached_property
     def activities(self) -> list[Activity]:
@@ -93,11 +94,10 @@ class RunReport:
     def document(self) -> dict[str, Any]:
         """For programs: every column of the run, and its history."""
         columns = {field.name: getattr(self._run, field.attname) for field in Run._meta.concrete_fields}
-        if not self._show_payload:
-            del columns["payload"]
+        waits_for = [{"code": each.code, **asdict(each), "text": str(each)} for each in self.obstacles]
         return columns | {
             "standing": self._run.standing(now=self._now),
-            "waits_for": [{"code": each.code, **asdict(each), "text": str(each)} for each in self.obstacles],
+            "waits_for": self._shown.value(waits_for),
             "attempts": [_columns(each, ATTEMPT_FIELDS) for each in self.attempts],
             "replay": self.replay and self.replay.pk,
             "activities": [_columns(each, ACTIVITY_FIELDS) for each in self.activities],
@@ -120,16 +120,15 @@ class RunReport:
         yield "job", f"{run.queue}.{run.job}" + (f" (version {run.version})" if run.version != 1 else "")
         yield "state", self._state()
         if run.state == State.PENDING:
-            yield "waits for", "\n".join(map(str, self.obstacles)) or "Nothing: the next claim takes it."
+            waits_for = "\n".join(map(str, self.obstacles)) or "Nothing: the next claim takes it."
+            yield "waits for", self._shown.value(waits_for)
         yield "attempt", self._counted()
         yield "priority", run.priority
         for label, field in MOMENTS.items():
             if (moment := getattr(run, field)) is not None:
                 yield label, f"{local(moment)} ({relative(moment, now=self._now)})"
         for label, field in DETAILS.items():
-            if field == "payload" and not self._show_payload:
-                yield label, "not shown without --show-payload"
-            elif (value := getattr(run, field)) is not None:
+            if (value := getattr(run, field)) is not None:
                 yield label, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if self.replay is not None:
             yield "replayed as", f"{self.replay.pk} ({self.replay.state})"

@@ -113,7 +113,11 @@ class Run(models.Model):
 
     class Meta:
         db_table = "jobqueue_run"
-        permissions = [("replay_run", "Can replay run"), ("cancel_run", "Can cancel run")]
+        permissions = [
+            ("replay_run", "Can replay run"),
+            ("cancel_run", "Can cancel run"),
+            ("view_payload", "Can view payload with its secrets"),
+        ]
         indexes = [
             # What a claim walks: the order of its columns is the order of claiming.
             PartialIndex(

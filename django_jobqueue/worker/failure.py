@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from typing import TypeAlias
 
 from django_jobqueue.payloads import storable
 
@@ -12,26 +14,32 @@ MAX_ERROR = 2_000
 MAX_TRACEBACK = 64 * 1024
 """Characters of the traceback that are kept: its end, which names the culprit."""
 
+MAX_READ = 4 * MAX_TRACEBACK
+"""Characters of a text that are looked through for secrets, because that takes time; more are not kept anyway."""
+
+Hide: TypeAlias = Callable[[str], str]
+"""Takes the secrets out of a text."""
+
 OURS = "django_jobqueue."
 """How the names of our modules begin, which lead to the job, and are no part of the story."""
 
 
-def error_text(error: BaseException) -> str:
+def error_text(error: BaseException, hide: Hide) -> str:
     """*error* on one line: its type and its message."""
     try:
         message = str(error)
     except BaseException as broken:  # anybody's __str__
         message = f"(its text cannot be told: {type(broken).__name__})"
     name = type(error).__qualname__
-    return one_line(f"{name}: {message}" if message.strip() else name)
+    return one_line(f"{name}: {message}" if message.strip() else name, hide)
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, hide: Hide) -> str:
     """*text* as the description of an error."""
-    return storable(" ".join(text.split()))[:MAX_ERROR]
+    return storable(" ".join(hide(text[:MAX_READ]).split()))[:MAX_ERROR]
 
 
-def traceback_text(error: BaseException) -> str:
+def traceback_text(error: BaseException, hide: Hide) -> str:
     """The traceback of *error*, from the first frame of the job on."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(OURS):
@@ -39,6 +47,6 @@ def traceback_text(error: BaseException) -> str:
     try:
         text = "".join(traceback.format_exception(type(error), error, frames))
     except BaseException as broken:
-        text = f"{error_text(error)}\n(its traceback cannot be told: {type(broken).__name__})"
-    text = storable(text)
+        text = f"{error_text(error, hide)}\n(its traceback cannot be told: {type(broken).__name__})"
+    text = storable(hide(text[-MAX_READ:]))
     return text if len(text) <= MAX_TRACEBACK else f"(cut)\n{text[-MAX_TRACEBACK:]}"

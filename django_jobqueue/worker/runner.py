@@ -98,7 +98,7 @@ class _Attempt:
             payload = self._job.current_payload(json.loads(self._claim.payload), self._claim.version)
             if self._notes is not None:
                 self._run = _context(self._claim, payload, self._notes)
-            return self._job.schema.arguments(payload, self._run)
+            return self._job.arguments(payload, self._run)
         except PayloadError as error:
             raise Unreadable(str(error)) from None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from typing import TypedDict
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim, Counter, Settlement
@@ -11,7 +13,7 @@ from django_jobqueue.jobs import Cancel, Completed, Decision, Deleted, Fail, Fai
 from django_jobqueue.payloads import encode_json
 from django_jobqueue.retry import RetryPolicy
 from django_jobqueue.states import Delivery, Outcome, Reason, State
-from django_jobqueue.worker.failure import error_text, one_line, traceback_text
+from django_jobqueue.worker.failure import Hide, error_text, one_line, traceback_text
 
 
 class Unreadable(Exception):
@@ -29,28 +31,28 @@ def verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException) -> 
 def _verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException) -> Settlement:
     match end:
         case Completed(result):
-            return _completed(claim, result)
+            return _completed(claim, job, result)
         case Deleted():
-            return _completed(claim, None, delete=True)
+            return _completed(claim, job, None, delete=True)
         case Snooze():
             return _again(claim, Outcome.SNOOZED, "snoozes", end)
         case Cancel():
-            return _cancelled(claim, end)
+            return _cancelled(claim, job, end)
         case Fail():
-            return _failed(claim, Reason.JOB_FAILED, end)
+            return _failed(claim, job, Reason.JOB_FAILED, end)
         case Failed(error):
-            return _failed(claim, Reason.JOB_FAILED, error)
+            return _failed(claim, job, Reason.JOB_FAILED, error)
         case Unreadable():
-            return _failed(claim, Reason.INVALID_PAYLOAD, str(end))
+            return _failed(claim, job, Reason.INVALID_PAYLOAD, str(end))
         case _:
             return _retried(claim, job, end)
 
 
-def _completed(claim: Claim, value: object, *, delete: bool = False) -> Settlement:
+def _completed(claim: Claim, job: JobDefinition, value: object, *, delete: bool = False) -> Settlement:
     try:
         result = None if value is None else encode_json(value, root="result", max_bytes=get_config().payload_max_bytes)
     except PayloadError as error:
-        return _failed(claim, Reason.INVALID_RESULT, str(error))
+        return _failed(claim, job, Reason.INVALID_RESULT, str(error))
     return Settlement(
         *claim.ref,
         outcome=Outcome.COMPLETED,
@@ -61,25 +63,24 @@ def _completed(claim: Claim, value: object, *, delete: bool = False) -> Settleme
     )
 
 
-def _cancelled(claim: Claim, error: Cancel) -> Settlement:
+def _cancelled(claim: Claim, job: JobDefinition, error: Cancel) -> Settlement:
     return Settlement(
         *claim.ref,
         outcome=Outcome.CANCELLED,
         state=State.CANCELLED,
         reason=Reason.CANCELLED,
-        error=error_text(error),
+        error=error_text(error, _scrubber(claim, job)),
     )
 
 
-def _failed(claim: Claim, reason: Reason, error: str | BaseException) -> Settlement:
+def _failed(claim: Claim, job: JobDefinition, reason: Reason, error: str | BaseException) -> Settlement:
     return Settlement(
         *claim.ref,
         outcome=Outcome.FAILED,
         state=State.FAILED,
         reason=reason,
         counter="failures",
-        error=one_line(error) if isinstance(error, str) else error_text(error),
-        traceback=None if isinstance(error, str) else traceback_text(error),
+        **_told(claim, job, error),
     )
 
 
@@ -92,13 +93,30 @@ def _retried(claim: Claim, job: JobDefinition, error: BaseException) -> Settleme
             state=State.DEAD_LETTERED,
             reason=Reason.MAX_ATTEMPTS,
             counter="failures",
-            error=error_text(error),
-            traceback=traceback_text(error),
+            **_told(claim, job, error),
         )
     wish = error if isinstance(error, Retry) else Retry()
     if wish.at is None and wish.delay_seconds is None:
         wish = Retry(delay_seconds=delay)
-    return _again(claim, Outcome.RETRIED, "failures", wish, error=error_text(error), traceback=traceback_text(error))
+    return _again(claim, Outcome.RETRIED, "failures", wish, **_told(claim, job, error))
+
+
+class Told(TypedDict):
+    """What is kept of an error."""
+
+    error: str
+    traceback: str | None
+
+
+def _told(claim: Claim, job: JobDefinition, error: str | BaseException) -> Told:
+    hide = _scrubber(claim, job)
+    if isinstance(error, str):
+        return {"error": one_line(error, hide), "traceback": None}
+    return {"error": error_text(error, hide), "traceback": traceback_text(error, hide)}
+
+
+def _scrubber(claim: Claim, job: JobDefinition) -> Hide:
+    return job.scrubber(json.loads(claim.payload), claim.version)
 
 
 def _policy(claim: Claim, job: JobDefinition) -> RetryPolicy:

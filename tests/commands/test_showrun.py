@@ -97,12 +97,13 @@ def test_what_is_set_is_told_and_what_is_not_is_not(make_run: MakeRun) -> None:
     assert not {"worker", "result", "expires", "schedule"} & told.keys()
 
 
-def test_the_payload_is_shown_only_when_that_is_asked_for(make_run: MakeRun) -> None:
-    run = make_run(payload={"password": "s3cret"})
+def test_the_secrets_of_a_payload_are_shown_only_when_that_is_asked_for(make_run: MakeRun) -> None:
+    run = make_run(payload={"password": "s3cret"}, error="s3cret is wrong", tags=["s3cret"], result="s3cret")
 
-    assert facts(run)["payload"] == "not shown without --show-payload"
+    assert json.loads(facts(run)["payload"]) == {"password": "********************"}
+    assert facts(run)["error"] == "******************** is wrong"
     assert "s3cret" not in command("showrun", str(run.pk), "-v", "2").out
-    assert "payload" not in json.loads(command("showrun", str(run.pk), "--format=json").out)
+    assert "s3cret" not in command("showrun", str(run.pk), "--format=json").out
     assert facts(run, "--show-payload")["payload"] == '{"password": "s3cret"}'
     shown = command("showrun", str(run.pk), "--format=json", "--show-payload").out
     assert json.loads(shown)["payload"] == {"password": "s3cret"}

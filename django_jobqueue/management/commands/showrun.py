@@ -12,6 +12,7 @@ from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.output import as_json
 from django_jobqueue.management.run_report import RunReport
 from django_jobqueue.operations import get
+from django_jobqueue.operations.visible import Visible
 
 
 class Command(JobQueueCommand):
@@ -23,7 +24,7 @@ class Command(JobQueueCommand):
         add_format(parser, "text", "json")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = RunReport(get(options["run"]), now=timezone.now(), show_payload=options["show_payload"])
+        report = RunReport(Visible(get(options["run"]), secrets=options["show_payload"]), now=timezone.now())
         if options["format"] == "json":
             self.answer(as_json(report.document()))
         else:
