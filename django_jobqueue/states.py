@@ -44,6 +44,8 @@ class Reason(StrEnum):
     """The job returned."""
     JOB_FAILED = "job_failed"
     """The job raised ``Fail``: it said itself that trying again is useless."""
+    NOT_RETRIED = "not_retried"
+    """The job raised what its ``fail_on`` names, or its ``retry_on`` does not."""
     INVALID_PAYLOAD = "invalid_payload"
     """The stored payload does not fit the job as it is now."""
     INVALID_RESULT = "invalid_result"

@@ -15,12 +15,13 @@ from django_jobqueue.conf.config import (
     get_config,
     parse_job_options,
 )
-from django_jobqueue.conf.options import Function
+from django_jobqueue.conf.options import ErrorClass, Function
 from django_jobqueue.conf.preflight import Preflight
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
 
 __all__ = [
     "Config",
+    "ErrorClass",
     "Function",
     "JobConfig",
     "JobOptions",

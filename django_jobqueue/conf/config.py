@@ -15,7 +15,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from django_jobqueue.conf import options, schedules
-from django_jobqueue.conf.options import Function, parsed_by, parsers_of
+from django_jobqueue.conf.options import ErrorClass, Function, parsed_by, parsers_of
 from django_jobqueue.conf.preflight import Preflight, parse_preflight
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
 from django_jobqueue.retry import Backoff
@@ -68,6 +68,16 @@ class JobOptions:
 
     backoff: Backoff = field(default=Backoff(), metadata=parsed_by(options.backoff))
     """The delays between failed attempts: a mapping, which replaces that of the queue as a whole."""
+
+    retry_on: tuple[ErrorClass, ...] | None = field(
+        default=None, metadata=parsed_by(options.optional(options.error_classes))
+    )
+    """Exception classes, or their dotted paths: an error of any other class ends the run as failed. None: each is tried
+    again. ``Retry`` always is, and so are attempts that were cut off."""
+
+    fail_on: tuple[ErrorClass, ...] = field(default=(), metadata=parsed_by(options.error_classes))
+    """Exception classes, or their dotted paths: an error of such a class ends the run as failed at once. Where
+    ``retry_on`` names it too, this counts."""
 
     delivery: Delivery = field(default=Delivery.AT_LEAST_ONCE, metadata=parsed_by(options.member(Delivery)))
     """What happens to a run whose attempt was cut off: ``at_least_once`` starts it again, ``at_most_once`` never does."""

@@ -27,6 +27,7 @@ E = TypeVar("E", bound=StrEnum)
 Parser = Callable[[str, Any], T]
 
 Function: TypeAlias = Callable[..., Any] | str
+ErrorClass: TypeAlias = type[BaseException] | str
 """A function, or the dotted path of one."""
 
 WEEK_SECONDS = 7 * 86400.0
@@ -207,6 +208,27 @@ def function(path: str, value: object) -> Function:
         return dotted_path(path, value)
     except ConfigError:
         raise _refused(path, "a function, or a dotted path such as 'shop.rules.may_send'", value) from None
+
+
+def error_classes(path: str, value: object) -> tuple[ErrorClass, ...]:
+    """Parse a list of exception classes, or of their dotted paths, which are not imported."""
+    if not isinstance(value, list | tuple):
+        raise _refused(path, "a list of exception classes, or of their dotted paths", value)
+    problems, parsed = Problems(), []
+    for index, item in enumerate(value):
+        with problems.gathered():
+            parsed.append(_error_class(f"{path}[{index}]", item))
+    problems.raise_found()
+    return tuple(parsed)
+
+
+def _error_class(path: str, value: object) -> ErrorClass:
+    if isinstance(value, type) and issubclass(value, BaseException):
+        return value
+    try:
+        return dotted_path(path, value)
+    except ConfigError:
+        raise _refused(path, "an exception class, or a dotted path such as 'shop.errors.CardRefused'", value) from None
 
 
 def schema(path: str, value: object) -> type[Any] | str:

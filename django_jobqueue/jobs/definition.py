@@ -11,6 +11,7 @@ from typing import Any
 
 from django_jobqueue.conf import JobOptions, get_config
 from django_jobqueue.errors import PayloadError
+from django_jobqueue.jobs.error_rules import ErrorRules
 from django_jobqueue.jobs.places import place_of
 from django_jobqueue.jobs.secrets import Secrets
 from django_jobqueue.jobs.upgrades import Upgrades, upgraded
@@ -44,6 +45,7 @@ class JobDefinition:
     function: Callable[..., Any]
     options: JobOptions
     schema: PayloadSchema
+    error_rules: ErrorRules
     on_before_add: Callable[..., object] | None = None
     okay_to_run: Callable[..., object] | None = None
     """The functions of the preflight, imported."""

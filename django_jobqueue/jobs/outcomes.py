@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django_jobqueue.jobs import moments
+from django_jobqueue.jobs.retry_after import seconds_to_wait
 
 
 class JobSignal(Exception):
@@ -32,8 +33,25 @@ class Later(JobSignal):
 class Retry(Later):
     """This attempt failed; try again at a time of the job's choosing, or else by the backoff.
 
+    *retry_after* is what a server asked for: the value of its Retry-After header, seconds or a date. It puts the run off
+    for a day at most, and where it makes no sense, the backoff counts.
+
     Counts as a failure, so it ends in the dead letter when the attempts are used up.
     """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        delay_seconds: float | None = None,
+        at: datetime | str | None = None,
+        retry_after: str | float | None = None,
+    ) -> None:
+        if retry_after is not None:
+            if delay_seconds is not None or at is not None:
+                raise ValueError("Retry: give delay_seconds, at or retry_after, and only one of them.")
+            delay_seconds = seconds_to_wait(retry_after)
+        super().__init__(message, delay_seconds=delay_seconds, at=at)
 
 
 class Snooze(Later):

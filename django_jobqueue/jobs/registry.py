@@ -13,6 +13,7 @@ from django.dispatch import receiver
 from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, get_config
 from django_jobqueue.errors import ConfigError, JobQueueError, UnknownJob, UnknownQueue, nearest
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
+from django_jobqueue.jobs.error_rules import error_rules_of
 from django_jobqueue.jobs.functions import function_of, imported_function
 from django_jobqueue.jobs.secrets import Secrets
 from django_jobqueue.jobs.upgrades import upgrades_of
@@ -153,6 +154,7 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
         function=declaration.function,
         options=options,
         schema=schema,
+        error_rules=error_rules_of(where, options),
         on_before_add=function_of(f'{where}: preflight["on_before_add"]', options.preflight.on_before_add),
         okay_to_run=function_of(
             f'{where}: preflight["okay_to_run"]',

@@ -44,6 +44,8 @@ def _verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException) ->
             return _failed(claim, job, Reason.JOB_FAILED, error)
         case Unreadable():
             return _failed(claim, job, Reason.INVALID_PAYLOAD, str(end))
+        case _ if not isinstance(end, Retry) and not job.error_rules.allow_retry(end):
+            return _failed(claim, job, Reason.NOT_RETRIED, end)
         case _:
             return _retried(claim, job, end)
 

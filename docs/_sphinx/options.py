@@ -38,6 +38,8 @@ TYPES = {
     "Preflight": "mapping of preflight options",
     "Function | None": "function | str | None",
     "Mapping[int, Function]": "mapping of versions to function | str",
+    "tuple[ErrorClass, ...]": "list of exception | str",
+    "tuple[ErrorClass, ...] | None": "list of exception | str | None",
     "type[Any] | str | None": "type | str | None",
     "Mapping[str, ScheduleOptions]": "cron line, mapping of schedule options, or list of these",
     "Mapping[str, ScheduleConfig]": "mapping of names to schedules",
