@@ -5,6 +5,7 @@ All that is wrong in the settings is told together, in one ConfigError. An optio
 
 from __future__ import annotations
 
+from django_jobqueue.conf.cleanup import Cleanup, ProjectCleanup
 from django_jobqueue.conf.config import (
     Config,
     JobConfig,
@@ -20,12 +21,14 @@ from django_jobqueue.conf.preflight import Preflight
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
 
 __all__ = [
+    "Cleanup",
     "Config",
     "ErrorClass",
     "Function",
     "JobConfig",
     "JobOptions",
     "Preflight",
+    "ProjectCleanup",
     "QueueConfig",
     "ScheduleConfig",
     "ScheduleOptions",

@@ -15,6 +15,7 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from django_jobqueue.conf import options, schedules
+from django_jobqueue.conf.cleanup import Cleanup, ProjectCleanup, parse_cleanup, parse_project_cleanup
 from django_jobqueue.conf.options import ErrorClass, Function, parsed_by, parsers_of
 from django_jobqueue.conf.preflight import Preflight, parse_preflight
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
@@ -164,6 +165,9 @@ class QueueConfig:
     run_on_startup: bool = field(default=True, metadata=parsed_by(options.boolean))
     """Whether a ``runjobs`` that names no queue works this one."""
 
+    cleanup: Cleanup = field(default=Cleanup(), metadata=parsed_by(parse_cleanup))
+    """How long runs are kept that have ended."""
+
 
 def _parse_queue(path: str, value: object) -> dict[str, Any]:
     own, of_jobs = parsers_of(QueueConfig), parsers_of(JobOptions)
@@ -220,6 +224,9 @@ class Config:
     )
     """Schedules by name, beside those of the jobs: mappings of schedule options with ``job``, and ``queue`` if it is not
     ``default``."""
+
+    cleanup: ProjectCleanup = field(default=ProjectCleanup(), metadata=parsed_by(parse_project_cleanup))
+    """How long is kept what belongs to no queue."""
 
     payload_max_bytes: int = field(default=256 * 1024, metadata=parsed_by(options.whole(1, 64 * 1024 * 1024)))
     """Most bytes that a payload may take as JSON in UTF-8, up to 64 MiB."""

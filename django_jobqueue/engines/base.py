@@ -232,14 +232,14 @@ class Engine(ABC):
     def settle(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
         """Write how attempts ended; answer with the state of each run that was still ours.
 
-        A run that would go back to pending, but is asked to cancel, is cancelled. One that is to be deleted is gone; it
-        counts as completed. A missing ref means that the lease was lost, and nothing was written.
+        A run that would go back to pending, but is asked to cancel, is cancelled. One that is to be deleted is gone. A
+        missing ref means that the lease was lost, and nothing was written.
         """
-        deleted = [settlement.ref for settlement in settlements if settlement.delete]
-        if not deleted:
+        states = {settlement.ref: settlement.state for settlement in settlements if settlement.delete}
+        if not states:
             return self._settle(settlements, expired=False)
         kept = [settlement for settlement in settlements if not settlement.delete]
-        gone = dict.fromkeys(self._delete(deleted), State.COMPLETED)
+        gone = {ref: states[ref] for ref in self._delete(list(states))}
         return self._settle(kept, expired=False) | gone
 
     @abstractmethod
@@ -249,6 +249,10 @@ class Engine(ABC):
     @abstractmethod
     def _delete(self, refs: Sequence[Ref]) -> set[Ref]:
         """Delete running runs and all their attempts; answer which were still ours."""
+
+    @abstractmethod
+    def purge(self, ids: Sequence[int]) -> list[int]:
+        """Delete those of the runs *ids* that have ended, and all their attempts; answer which. Waits for nobody."""
 
     @abstractmethod
     def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0) -> dict[Ref, State]:

@@ -310,6 +310,27 @@ class PostgreSQLEngine(Engine):
         rows = self.fetch(self.SETTLE, {"settlements": document, "expired": expired})
         return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
 
+    PURGE = """
+        WITH ended AS (
+            SELECT id
+              FROM jobqueue_run
+             WHERE id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(%(ids)s::json)))
+               AND finished_at IS NOT NULL
+               FOR UPDATE SKIP LOCKED
+        ), purged AS (
+            DELETE FROM jobqueue_run
+                  WHERE id = ANY(ARRAY(SELECT id FROM ended))
+              RETURNING id
+        ), history AS (
+            DELETE FROM jobqueue_attempt
+                  WHERE run_id = ANY(ARRAY(SELECT id FROM purged))
+        )
+        SELECT id FROM purged
+    """
+
+    def purge(self, ids: Sequence[int]) -> list[int]:
+        return [run_id for [run_id] in self.fetch(self.PURGE, {"ids": self.document(ids)})]
+
     RELEASE = """
         WITH ref AS (
             SELECT *

@@ -258,6 +258,13 @@ class SQLiteEngine(Engine):
           RETURNING id, attempt
     """
 
+    PURGE = """
+        DELETE FROM jobqueue_run
+              WHERE id IN (SELECT value FROM json_each(%(ids)s))
+                AND finished_at IS NOT NULL
+          RETURNING id
+    """
+
     FORGET = """
         DELETE FROM jobqueue_attempt
               WHERE run_id IN (SELECT value FROM json_each(%(runs)s))
@@ -269,6 +276,12 @@ class SQLiteEngine(Engine):
             deleted = {Ref(*row) for row in self.fetch(self.DELETE, {"refs": document})}
             self.fetch(self.FORGET, {"runs": self.document(ref.id for ref in deleted)})
         return deleted
+
+    def purge(self, ids: Sequence[int]) -> list[int]:
+        with transaction.atomic(using=self.alias, savepoint=False):
+            purged = [run_id for [run_id] in self.fetch(self.PURGE, {"ids": self.document(ids)})]
+            self.fetch(self.FORGET, {"runs": self.document(purged)})
+        return purged
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         now, ticks = timezone.now(), monotonic()

@@ -9,6 +9,7 @@ from django_jobqueue.operations.cancelling import Cancellation, cancel
 from django_jobqueue.operations.checking import Checked, check_pending
 from django_jobqueue.operations.explaining import explain
 from django_jobqueue.operations.operation import OPERATIONS, Auth, Operation
+from django_jobqueue.operations.purging import Purged, purge
 from django_jobqueue.operations.queues import pause_queue, resume_queue
 from django_jobqueue.operations.replaying import replay
 from django_jobqueue.operations.rescheduling import reschedule
@@ -32,6 +33,7 @@ aenqueue_many = enqueue_many.twin()
 aexplain = explain.twin()
 aget = get.twin()
 apause_queue = pause_queue.twin()
+apurge = purge.twin()
 areplay = replay.twin()
 areschedule = reschedule.twin()
 aresume_queue = resume_queue.twin()
@@ -52,6 +54,7 @@ __all__ = [
     "Checked",
     "NewRun",
     "Operation",
+    "Purged",
     "acancel",
     "acheck_pending",
     "aenqueue",
@@ -59,6 +62,7 @@ __all__ = [
     "aexplain",
     "aget",
     "apause_queue",
+    "apurge",
     "areplay",
     "areschedule",
     "aresume_queue",
@@ -78,6 +82,7 @@ __all__ = [
     "explain",
     "get",
     "pause_queue",
+    "purge",
     "replay",
     "reschedule",
     "resume_queue",

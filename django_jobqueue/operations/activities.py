@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -60,6 +61,26 @@ def record(
         detail=detail or {},
         created_at=Now(),
     )
+
+
+class Chronicle:
+    """The record of an operation that takes many transactions: one activity, which each of them brings up to date."""
+
+    def __init__(self, operation: str, by: Author, *, queue: str | None, detail: Mapping[str, Any]) -> None:
+        self._operation = operation
+        self._by = by
+        self._queue = queue
+        self._detail = detail
+        self._written: Activity | None = None
+
+    def write(self, counts: Mapping[str, int]) -> None:
+        """Say how many there were so far, in the transaction of the latest of them."""
+        detail = {**self._detail, **counts}
+        if self._written is None:
+            self._written = record(self._operation, self._by, queue=self._queue, detail=detail)
+        else:
+            self._written.detail = detail
+            self._written.save(update_fields=["detail"])
 
 
 def _name(actor: object) -> str:

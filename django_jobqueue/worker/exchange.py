@@ -13,7 +13,7 @@ from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Ref, Settlement
 from django_jobqueue.models import Attempt, Run
-from django_jobqueue.states import Delivery, Outcome, Reason, State
+from django_jobqueue.states import FINAL_STATES, Delivery, Outcome, Reason, State
 from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.runner import Ended
@@ -40,9 +40,19 @@ class Exchange:
         self._leases = leases
         self._config = get_config()
         self._engine = engine_for(self._config.database)
+        self._not_kept = {
+            (queue.name, state)
+            for queue in self._config.queues.values()
+            for state in FINAL_STATES
+            if queue.cleanup.seconds_after(state) == 0
+        }
+        """The ends, in which queues, after which a run is purged at once."""
 
     def trade(self, ended: Sequence[Ended], wanted: int) -> Trade:
         """Settle what has *ended* and claim up to *wanted* runs, in one transaction."""
+        for attempt in ended if self._not_kept else ():
+            if (attempt.claim.queue, attempt.settlement.state) in self._not_kept:
+                attempt.settlement.delete = True
         try:
             with transaction.atomic(using=self._config.database):
                 states = self._settle([attempt.settlement for attempt in ended])

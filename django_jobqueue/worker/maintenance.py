@@ -7,8 +7,10 @@ from time import monotonic
 
 from django_jobqueue.worker.chore import Chore, later
 from django_jobqueue.worker.connections import DATABASE_AWAY
+from django_jobqueue.worker.housekeeper import Housekeeper
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
+from django_jobqueue.worker.purger import Purger
 from django_jobqueue.worker.reaper import Reaper
 from django_jobqueue.worker.ticker import Ticker
 
@@ -25,6 +27,8 @@ class Maintenance:
         self._chores: list[Chore] = [
             Reaper(observer),
             Ticker(),
+            Purger(),
+            Housekeeper(),
         ]
 
     @property

@@ -20,7 +20,9 @@ from django_jobqueue.retry import Backoff
 SECTIONS: dict[str, type[Any]] = {
     "project": config.Config,
     "worker": config.WorkerConfig,
+    "project-cleanup": config.ProjectCleanup,
     "queue": config.QueueConfig,
+    "cleanup": config.Cleanup,
     "job": config.JobOptions,
     "job-in-settings": config.JobConfig,
     "preflight": config.Preflight,
@@ -35,6 +37,8 @@ TYPES = {
     "Mapping[str, JobConfig]": "mapping of names to jobs",
     "WorkerConfig": "mapping of worker options",
     "Backoff": "mapping of backoff options",
+    "Cleanup": "mapping of cleanup options",
+    "ProjectCleanup": "mapping of cleanup options",
     "Preflight": "mapping of preflight options",
     "Function | None": "function | str | None",
     "Mapping[int, Function]": "mapping of versions to function | str",
@@ -57,6 +61,8 @@ TYPES = {
 NAMED_DEFAULTS = {
     ("queue", "lease_seconds"): "that of worker",
     ("project", "worker"): "{}",
+    ("project", "cleanup"): "{}",
+    ("queue", "cleanup"): "{}",
     ("job", "backoff"): "{}",
     ("job", "preflight"): "{}",
     ("job", "schedule"): "[]",

@@ -11,8 +11,10 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from django_jobqueue.conf import Cleanup
 from django_jobqueue.engines.base import Engine, Note, Ref
 from django_jobqueue.models import Run
+from django_jobqueue.operations.purging import Walk
 from django_jobqueue.states import State
 from tests.engines.endings import completed, given_up
 
@@ -95,6 +97,7 @@ def calls(engine: Engine) -> dict[str, Call]:
     """All that a worker does to the table of runs."""
     running = Run.objects.in_state(State.RUNNING).values_list("id", "attempt")
     refs = [Ref(*row) for row in running]
+    ended = list(Run.objects.in_state(State.COMPLETED).values_list("id", flat=True)[:500])
     how: dict[str, Any] = {"worker": "worker-b", "lease_seconds": 30}
     return {
         "claim": lambda: engine.claim("default", "mail", limit=10, **how),
@@ -107,6 +110,8 @@ def calls(engine: Engine) -> dict[str, Call]:
         "settle one": lambda: engine.settle([completed(refs[0])]),
         "release": lambda: engine.release(refs),
         "reap": lambda: engine.reap("default", given_up),
+        "look for what is over": lambda: Walk({"mail": Cleanup()}).step(),
+        "purge": lambda: engine.purge(ended),
         "next due": lambda: engine.next_due("default", ["mail", "digest"]),
     }
 

@@ -1,0 +1,22 @@
+"""The housekeeper: keeps small what is kept beside the runs."""
+
+from __future__ import annotations
+
+from django_jobqueue.operations.forgetting import forget_some
+from django_jobqueue.worker.chore import later
+from django_jobqueue.worker.leases import Leases
+
+INTERVAL_SECONDS = 60.0
+BUSY_INTERVAL_SECONDS = 1.0
+"""While there is more to be done than one turn does."""
+
+
+class Housekeeper:
+    """Lets vanished workers, expired idempotency keys and old activities be forgotten, about every minute."""
+
+    def __init__(self) -> None:
+        self.due_at = 0.0
+
+    def turn(self, ours: Leases) -> bool:
+        self.due_at = later(BUSY_INTERVAL_SECONDS if forget_some() else INTERVAL_SECONDS)
+        return False
