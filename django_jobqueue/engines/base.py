@@ -174,6 +174,14 @@ class LostRun(NamedTuple):
         return Ref(self.id, self.attempt)
 
 
+class Due(NamedTuple):
+    """A schedule that is due."""
+
+    id: int
+    live: bool
+    """Its overlap rule is not ``allow``, and one of its runs is pending or running."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advance:
     """What a schedule remembers of a tick. Moments are as the ORM takes them."""
@@ -276,8 +284,16 @@ class Engine(ABC):
         """The clock that decides what is due."""
 
     @abstractmethod
+    def due_schedules(self, namespace: str, *, now: datetime, limit: int, but: Sequence[int] = ()) -> list[Due]:
+        """Up to *limit* schedules that are due at *now*, longest due first, without those of *but*.
+
+        One whose runs queue is not due while one of them is live. They are locked until the transaction ends, in which
+        the caller must be; those that others have locked are passed over.
+        """
+
+    @abstractmethod
     def advance_schedules(self, advances: Sequence[Advance]) -> None:
-        """Write what became of schedules that the caller has locked."""
+        """Write what became of schedules that ``due_schedules`` has locked."""
 
     def document(self, rows: Iterable[object]) -> str:
         """A batch as JSON text."""

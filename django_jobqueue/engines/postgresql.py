@@ -17,6 +17,7 @@ from typing import Any, cast
 from django_jobqueue.engines.base import (
     Advance,
     Claim,
+    Due,
     Engine,
     Inserted,
     LostRun,
@@ -417,6 +418,26 @@ class PostgreSQLEngine(Engine):
     def now(self) -> datetime:
         [[now]] = self.fetch("SELECT statement_timestamp()", {})
         return cast("datetime", now)
+
+    DUE_SCHEDULES = """
+        SELECT id,
+               overlap <> 'allow' AND EXISTS (
+                   SELECT FROM jobqueue_run WHERE schedule_id = schedule.id AND state IN ('pending', 'running'))
+          FROM jobqueue_schedule AS schedule
+         WHERE namespace = %(namespace)s
+           AND enabled
+           AND next_run_at <= %(now)s
+           AND id <> ALL(ARRAY(SELECT json_array_elements_text(%(but)s::json)::bigint))
+           AND NOT (overlap = 'queue' AND EXISTS (
+                   SELECT FROM jobqueue_run WHERE schedule_id = schedule.id AND state IN ('pending', 'running')))
+      ORDER BY next_run_at
+         LIMIT %(limit)s
+           FOR NO KEY UPDATE SKIP LOCKED
+    """
+
+    def due_schedules(self, namespace: str, *, now: datetime, limit: int, but: Sequence[int] = ()) -> list[Due]:
+        parameters = {"namespace": namespace, "now": now, "limit": limit, "but": self.document(but)}
+        return [Due(*row) for row in self.fetch(self.DUE_SCHEDULES, parameters)]
 
     ADVANCE_SCHEDULES = """
            UPDATE jobqueue_schedule AS schedule

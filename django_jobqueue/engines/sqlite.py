@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_jobqueue.engines.base import (
     Advance,
     Claim,
+    Due,
     Engine,
     Inserted,
     LostRun,
@@ -392,6 +393,39 @@ class SQLiteEngine(Engine):
 
     def now(self) -> datetime:
         return timezone.now()
+
+    # It writes nothing, but from here on nobody else can write.
+    BEGIN_TO_WRITE = """
+           UPDATE jobqueue_schedule
+              SET namespace = namespace
+            WHERE id = 0
+        RETURNING id
+    """
+
+    DUE_SCHEDULES = """
+        SELECT id,
+               overlap <> 'allow' AND EXISTS (
+                   SELECT 1 FROM jobqueue_run WHERE schedule_id = schedule.id AND state IN ('pending', 'running'))
+          FROM jobqueue_schedule AS schedule
+         WHERE namespace = %(namespace)s
+           AND enabled
+           AND next_run_at <= %(now)s
+           AND id NOT IN (SELECT value FROM json_each(%(but)s))
+           AND NOT (overlap = 'queue' AND EXISTS (
+                   SELECT 1 FROM jobqueue_run WHERE schedule_id = schedule.id AND state IN ('pending', 'running')))
+      ORDER BY next_run_at
+         LIMIT %(limit)s
+    """
+
+    def due_schedules(self, namespace: str, *, now: datetime, limit: int, but: Sequence[int] = ()) -> list[Due]:
+        self.fetch(self.BEGIN_TO_WRITE, {})
+        parameters = {
+            "namespace": namespace,
+            "now": self.timestamps()(now),
+            "limit": limit,
+            "but": self.document(but),
+        }
+        return [Due(schedule_id, bool(live)) for schedule_id, live in self.fetch(self.DUE_SCHEDULES, parameters)]
 
     ADVANCE_SCHEDULES = """
            UPDATE jobqueue_schedule

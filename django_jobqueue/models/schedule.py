@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Self
 
 from django.db import connections, models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import F, Q
 from django.utils.timezone import get_default_timezone
 
 from django_jobqueue.cron import Cron
 from django_jobqueue.errors import InvalidSchedule
 from django_jobqueue.models.fields import NameField, PartialIndex, as_aware
-from django_jobqueue.models.run import Run
 from django_jobqueue.rhythm import ClockTimes, Interval, Rhythm
 from django_jobqueue.states import Misfire, Origin, Overlap
 from django_jobqueue.zones import zone_named
@@ -25,28 +24,11 @@ class ScheduleQuerySet(models.QuerySet["Schedule"]):
         """Those that are due at some time, by that time."""
         return self.filter(enabled=True, next_run_at__isnull=False).order_by("next_run_at")
 
-    def due(self, now: datetime) -> Self:
-        """Those to be fired at *now*, each of which says whether a run of it is ``live``; longest due first.
-
-        Where runs queue, a live one is waited for.
-        """
-        live = Run.objects.live().filter(schedule=OuterRef("pk"))
-        return (
-            self.upcoming()
-            .filter(next_run_at__lte=now)
-            .annotate(live=Exists(live))
-            .exclude(overlap=Overlap.QUEUE, live=True)
-        )
-
-    def locked(self, *, skip: bool = False) -> Self:
-        """These rows as they are now, and as they stay for all others until the transaction ends, in which one must be.
-
-        With *skip*, without those that others have locked.
-        """
+    def locked(self) -> Self:
+        """These rows as they are now, and as they stay for all others until the transaction ends, in which one must be."""
         features = connections[self.db].features
         if features.has_select_for_update:
-            no_key = features.has_select_for_no_key_update  # a run or a skip may refer to the row meanwhile
-            return self.select_for_update(skip_locked=skip, no_key=no_key)
+            return self.select_for_update(no_key=features.has_select_for_no_key_update)
         # It writes nothing, but from now on nobody else can write.
         Schedule.objects.using(self.db).filter(pk=0).update(namespace=F("namespace"))
         return self.all()
@@ -101,9 +83,6 @@ class Schedule(models.Model):
     skip_reason = models.CharField(max_length=16, null=True, blank=True)
     skipped = models.IntegerField(default=0)
     """How many due times these are."""
-
-    live: bool
-    """Whether a run of it is pending or running; only what is ``due`` says so."""
 
     objects = ScheduleQuerySet.as_manager()
 

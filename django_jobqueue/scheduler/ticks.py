@@ -20,7 +20,7 @@ from django_jobqueue.models.fields import as_aware, as_stored
 from django_jobqueue.operations.runs import insert_many
 from django_jobqueue.operations.skips import record_skips
 from django_jobqueue.rhythm import ON_TIME
-from django_jobqueue.scheduler.turns import Turn
+from django_jobqueue.scheduler.turns import Turn, due_at
 from django_jobqueue.signals import SchedulerTicked, ScheduleTriggered, heard, send, send_on_commit
 
 BATCH = 250
@@ -62,30 +62,37 @@ class Scheduler:
     def _tick(self, now: datetime) -> Tick:
         fired, left = 0, set[int]()
         end = monotonic() + LONGEST_TICK_SECONDS
-        while (batch := self._fire(now, left)) is not None:
-            fired += batch
-            if monotonic() > end:
+        more = True
+        while more:
+            more, runs = self._fire(now, left)
+            fired += runs
+            if more and monotonic() > end:
                 return Tick(fired, 0.0)
         later = _rows().upcoming().filter(next_run_at__gt=as_stored(now)).values_list("next_run_at", flat=True).first()
         return Tick(fired, (as_aware(later) - now).total_seconds() if later else None)
 
-    def _fire(self, now: datetime, left: set[int]) -> int | None:
-        """Fire a batch of schedules, but for those *left* to others; answer how many runs it made, or None for no batch."""
-        with transaction.atomic(using=get_config().database):
-            schedules = list(_rows().due(as_stored(now)).exclude(pk__in=left).locked(skip=True)[:BATCH])
-            turns = []
-            for schedule in schedules:
-                due = as_aware(cast("datetime", schedule.next_run_at))
-                if now - due <= ON_TIME and not self._knows(schedule):
-                    left.add(schedule.pk)
-                    continue
-                turns.append(Turn(schedule, self._declared))
-                turns[-1].take(due, now)
-            _write(turns)
-        return sum(len(turn.runs) for turn in turns) if schedules else None
+    def _fire(self, now: datetime, left: set[int]) -> tuple[bool, int]:
+        """Fire a batch of schedules, but for those *left* to others; answer whether there may be more, and its runs."""
+        config = get_config()
+        with transaction.atomic(using=config.database):
+            due = engine_for(config.database).due_schedules(
+                config.namespace, now=as_stored(now), limit=BATCH, but=sorted(left)
+            )
+            rows = _rows().in_bulk([schedule.id for schedule in due])
+            turns = [Turn(rows[schedule.id], schedule.live, self._declared) for schedule in due]
+            left.update(turn.schedule.pk for turn in turns if self._leaves(turn.schedule, now))
+            ours = [turn for turn in turns if turn.schedule.pk not in left]
+            for turn in ours:
+                turn.take(now)
+            _write(ours)
+        return len(due) == BATCH, sum(len(turn.runs) for turn in ours)
+
+    def _leaves(self, schedule: Schedule, now: datetime) -> bool:
+        """Whether workers of another release are left to make its run, as this one cannot: they do so in time, or nobody."""
+        return now - due_at(schedule) <= ON_TIME and not self._knows(schedule)
 
     def _knows(self, schedule: Schedule) -> bool:
-        """Whether this release can make its run. If not, workers of another release may: they do so in time, or nobody."""
+        """Whether this release can make a run of it."""
         if schedule.payload_function is not None and schedule.name not in self._declared:
             return False
         try:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import cast
 
 from django_jobqueue.engines.base import Advance, NewRun
 from django_jobqueue.errors import InvalidSchedule, JobQueueError, RunVetoed
@@ -21,17 +22,25 @@ from django_jobqueue.states import Misfire, Overlap, SkipReason
 logger = logging.getLogger(__name__)
 
 
+def due_at(schedule: Schedule) -> datetime:
+    """When a schedule that is due was due first."""
+    return as_aware(cast("datetime", schedule.next_run_at))
+
+
 @dataclass(slots=True)
 class Turn:
     """The turn of a due schedule. What is decided is noted in its row, which is not saved here."""
 
     schedule: Schedule
+    live: bool
+    """Whether an earlier run is pending or running, where the overlap rule wants to know."""
     declared: Mapping[str, DeclaredSchedule]
     runs: list[NewRun] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
 
-    def take(self, due: datetime, now: datetime) -> None:
-        """Decide about the due times from *due* to *now*. Whatever is wrong with the schedule is recorded, not raised."""
+    def take(self, now: datetime) -> None:
+        """Decide about its due times up to *now*. Whatever is wrong with the schedule is recorded, not raised."""
+        due = due_at(self.schedule)
         try:
             self._take(due, now)
         except InvalidSchedule as error:  # a row that somebody has written by hand
@@ -76,7 +85,7 @@ class Turn:
         if self.schedule.overlap == Overlap.QUEUE and len(firings) > 1:
             return firings[:1], [], firings[1].first_at
         if self.schedule.overlap == Overlap.SKIP:
-            free = 0 if self.schedule.live else 1
+            free = 0 if self.live else 1
             return firings[:free], firings[free:], next_run_at
         return firings, [], next_run_at
 

@@ -1,0 +1,117 @@
+"""Schedules, fired by real processes that come and go."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from textwrap import dedent
+from time import monotonic
+
+import pytest
+from django.utils import timezone
+
+from django_jobqueue.models import Run, Schedule, Skip
+from django_jobqueue.operations import schedule_create, schedule_toggle
+from django_jobqueue.scheduler import Scheduler
+from tests.acceptance.conftest import StartWorker
+from tests.acceptance.programs import ROOT, Effects, wait_until
+from tests.acceptance.supervised import SupervisorProcess
+
+PROCESSES = 8
+SECONDS = 30
+
+
+def let_pass(seconds: float) -> None:
+    until = monotonic() + seconds
+    wait_until(lambda: monotonic() > until, "time goes by")
+
+
+@pytest.mark.slow
+def test_eight_processes_fire_each_second_once_though_some_are_killed(project: None, tmp_path: Path) -> None:
+    schedule_create("every_second", job="record", every_seconds=1, actor="test")
+    with SupervisorProcess(["--processes", str(PROCESSES), "--concurrency", "2"], tmp_path) as supervisor:
+        workers = supervisor.wait_until_working(PROCESSES)
+        began = timezone.now()
+        for victim in workers[: PROCESSES // 2]:
+            let_pass(SECONDS / (PROCESSES // 2))
+            victim.kill()
+        ended = timezone.now()
+        schedule_toggle("every_second", enabled=False, actor="test")
+        assert supervisor.stop() == 0
+
+    fired = [run.fires_at for run in Run.objects.order_by("fires_at") if run.fires_at is not None]
+    assert {after - before for before, after in pairwise(fired)} == {timedelta(seconds=1)}
+    assert fired[0] <= began + timedelta(seconds=1)
+    assert fired[-1] >= ended - timedelta(seconds=2)
+    assert not Skip.objects.exists()
+    assert set(Run.objects.values_list("missed", flat=True)) == {None}
+    executed = Counter(effect.run_id for effect in Effects(tmp_path).all("start"))
+    assert executed.keys() >= set(Run.objects.filter(state="completed").values_list("id", flat=True))
+
+
+def test_a_worker_fires_and_works_what_is_due(start_worker: StartWorker, effects: Effects) -> None:
+    start = timezone.now() + timedelta(seconds=1)
+    schedule = schedule_create("often", job="record", every_seconds=3600, starts_at=start, actor="test")
+
+    worker = start_worker().wait_until_ready()
+    [effect] = effects.wait_for("start")
+
+    run = Run.objects.get()
+    assert (run.schedule, run.fires_at, run.pk) == (schedule, start, effect.run_id)
+    assert effect.at >= start.timestamp()
+    assert worker.stop() == 0
+
+
+KILLED_TICKS = """
+    import itertools, os, signal
+    import django
+    django.setup()
+    from django.db import connection
+    from django_jobqueue.models import Run, Schedule
+    from django_jobqueue.scheduler import Scheduler
+
+    def tick_and_die_before(statement):
+        def execute(execute, *arguments):
+            if next(count) == statement:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return execute(*arguments)
+
+        count = itertools.count()
+        with connection.execute_wrapper(execute):
+            Scheduler().tick()
+
+    before = Schedule.objects.get().next_run_at
+    for kills in itertools.count():
+        connection.close()
+        child = os.fork()
+        if child == 0:
+            tick_and_die_before(kills)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if Run.objects.exists():
+            break
+        assert os.WIFSIGNALED(status)
+        assert Schedule.objects.get().next_run_at == before
+    print(kills)
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_statement_neither_loses_nor_doubles(project: None, effects: Effects) -> None:
+    due = timezone.now() - timedelta(seconds=1)
+    schedule_create("hourly", job="record", every_seconds=3600, starts_at=due, actor="test")
+    Schedule.objects.update(next_run_at=due)
+
+    command = [sys.executable, "-W", "error", "-c", dedent(KILLED_TICKS)]
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.acceptance.settings"}
+    kills = subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=60, stdout=subprocess.PIPE).stdout
+    Scheduler().tick()
+
+    assert int(kills) >= 4
+    assert list(Run.objects.values_list("fires_at", flat=True)) == [due]
+    assert Schedule.objects.get().next_run_at == due + timedelta(hours=1)
