@@ -64,8 +64,8 @@ class JobRegistry:
             raise UnknownJob(queue, name, self.names(queue))
         return definition
 
-    def secrets(self, queue: str, name: str, version: int) -> Secrets:
-        """What is secret in the payload of a run: all of it, where nobody here knows its job."""
+    def secrets(self, queue: str, name: str, version: int | None = None) -> Secrets:
+        """What is secret in a payload of that *version* of a job: all of it, where nobody here knows the job."""
         try:
             definition = self.find(queue, name)
         except JobQueueError:

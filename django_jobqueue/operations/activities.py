@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.errors import InvalidArgument, shown
+from django_jobqueue.jobs import Secrets, registry
 from django_jobqueue.models import Activity, Run, Schedule
 
 LONGEST_ACTOR = 255
@@ -58,9 +59,18 @@ def record(
         queue=run.queue if run is not None else schedule.queue if schedule is not None else queue,
         run_id=run.pk if run is not None else None,
         schedule_name=schedule.name if schedule is not None else None,
-        detail=detail or {},
+        detail=_without_secrets(detail or {}, schedule),
         created_at=Now(),
     )
+
+
+def _without_secrets(detail: dict[str, Any], schedule: Schedule | None) -> dict[str, Any]:
+    """What is told of a *schedule* whose payload was made or changed, as everybody may see it who sees activities."""
+    if schedule is None or "payload" not in detail:
+        return detail
+    of_one_job = not isinstance(detail.get("job"), list) and not isinstance(detail.get("queue"), list)
+    secrets = registry.secrets(schedule.queue, schedule.job) if of_one_job else Secrets(everything=True)
+    return detail | {"payload": secrets.redacted(detail["payload"])}
 
 
 class Chronicle:

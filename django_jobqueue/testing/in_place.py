@@ -98,7 +98,7 @@ class InPlaceWorker:
 
     def _attempt(self, claim: Claim) -> Worked:
         try:
-            job = registry.get(claim.queue, claim.job)
+            job = _definition(claim)
         except JobQueueError as error:  # as a worker does with what its release does not know
             self._announcer.cancelled(self._exchange.release([claim], UNKNOWN_JOB_DELAY_SECONDS))
             return _told(claim, Outcome.RELEASED, State.PENDING, error=str(error), exception=error)
@@ -142,6 +142,15 @@ class InPlaceWorker:
         with as_if_committed():
             self._announcer.attempts_settled(trade.settled)
         return trade
+
+
+def _definition(claim: Claim) -> JobDefinition:
+    job = registry.get(claim.queue, claim.job)
+    if claim.version > job.options.version:
+        raise JobQueueError(
+            f"The run is of version {claim.version} of the job, and this code knows {job.options.version}."
+        )
+    return job
 
 
 def _watched(job: JobDefinition, tell: Callable[[BaseException], None]) -> JobDefinition:

@@ -24,7 +24,8 @@ from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.management.console import Console
 from django_jobqueue.management.json_lines import JSONLines
 from django_jobqueue.models import Activity, Attempt, Run
-from django_jobqueue.operations import replay
+from django_jobqueue.operations import replay, schedule_create, schedule_delete, schedule_edit
+from django_jobqueue.operations.activities import author, record
 from django_jobqueue.states import Outcome, State
 from django_jobqueue.testing import drain
 from django_jobqueue.worker.observer import Observers
@@ -280,6 +281,24 @@ def test_an_error_is_not_kept_where_the_filter_of_the_project_fails(
 
 def _broken() -> None:
     raise LookupError("the filter is broken")
+
+
+@pytest.mark.django_db
+def test_what_is_recorded_of_a_schedule_tells_no_secret() -> None:
+    job(name="note", secret=["word"])(_note)
+    job(name="other")(_note)
+    made = schedule_create("nightly", job="note", cron="0 3 * * *", payload={"word": CARD}, actor="test")
+    schedule_edit("nightly", payload={"word": CARD[::-1]}, actor="test")
+    other = schedule_create("hourly", job="other", cron="0 * * * *", payload={"word": "harmless"}, actor="test")
+    of_two_jobs = {"job": ["note", "other"], "payload": [{"word": CARD}, {"word": "harmless"}]}
+    record("jobs.schedule.sync", author("test", ""), schedule=other, detail=of_two_jobs)
+    schedule_delete(made.name, actor="test")
+
+    told = [str(activity.detail) for activity in Activity.objects.order_by("pk")]
+    assert len(told) == 5
+    assert found(told) == []
+    assert CARD[::-1] not in "".join(told)
+    assert "harmless" in told[2]
 
 
 @pytest.mark.django_db

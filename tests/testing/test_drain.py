@@ -133,6 +133,16 @@ class WhatIsDue(Drains):
         with pytest.raises(UnknownJob):
             drain(advance_seconds=30, raise_errors=True)
 
+    def test_a_run_of_a_later_version_is_put_back(self) -> None:
+        job(name="note")(_nothing)
+        run = queues.default.add("note")
+        Run.objects.update(version=2)
+        [worked] = drain()
+
+        run.refresh_from_db()
+        assert (worked.outcome, run.state, run.releases) == (Outcome.RELEASED, State.PENDING, 1)
+        assert "version 2 of the job, and this code knows 1" in str(worked.error)
+
 
 class TheConnectionOfTheTest(Drains):
     def test_stays_as_it_is(self) -> None:
