@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -28,15 +27,6 @@ OPERATIONS = {
 def word(activity: Activity) -> str:
     """The verb for what was done."""
     return str(OPERATIONS.get(activity.operation, activity.operation))
-
-
-def since(moment: datetime) -> Q:
-    """The condition for activities from *moment* on.
-
-    A second more is asked for: in SQLite, the text of what the database wrote (.123) comes before that of the same
-    moment as Python writes it (.123000).
-    """
-    return Q(created_at__gte=moment - timedelta(seconds=1))
 
 
 class OperationFilter(admin.SimpleListFilter):

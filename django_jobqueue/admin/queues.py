@@ -8,25 +8,22 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from django_jobqueue.admin import times
-from django_jobqueue.admin.activities import since
 from django_jobqueue.admin.badges import WORDS, badge
 from django_jobqueue.admin.forms import PauseForm, ReasonForm
-from django_jobqueue.admin.queue_figures import QueueFigures, figures
 from django_jobqueue.admin.read_only import ReadOnlyAdmin
-from django_jobqueue.conf import QueueConfig, get_config
-from django_jobqueue.jobs import registry
-from django_jobqueue.models import Activity, QueueState
+from django_jobqueue.conf import get_config
+from django_jobqueue.models import QueueState
 from django_jobqueue.operations import queues as operations
-from django_jobqueue.operations.workers import live_workers
+from django_jobqueue.operations.overview import QueueOverview, overview
 
 PERMISSION = "pause_queue"
 
@@ -35,35 +32,31 @@ PERMISSION = "pause_queue"
 class QueueRow:
     """One queue, as the list shows it."""
 
-    config: QueueConfig
-    jobs: list[str]
-    figures: QueueFigures
-    workers: int
-    state: QueueState | None
-    pause: Activity | None
-    """Who paused it, and why; None where it is not paused."""
+    queue: QueueOverview
 
     @property
     def badge(self) -> SafeString:
-        if self.state is not None:
+        if self.queue.state is not None:
             return badge("paused")
-        return badge("working" if self.workers else "idle")
+        return badge("working" if self.queue.workers else "idle")
 
     @property
     def counts(self) -> list[tuple[str, str, str]]:
         """Pending runs: the word to filter them by, its label, and how many they are."""
-        figures = self.figures
+        figures = self.queue.figures
         numbers = {"due": figures.due, "scheduled": figures.scheduled, "retrying": figures.retrying}
-        return [(word, capfirst(str(WORDS[word])), figures.shown(number)) for word, number in numbers.items()]
+        return [
+            (word, capfirst(str(WORDS[word])), _shown(number, more=figures.more)) for word, number in numbers.items()
+        ]
 
     @property
     def since(self) -> str | None:
-        paused_at = self.state.paused_at if self.state is not None else None
+        paused_at = self.queue.state.paused_at if self.queue.state is not None else None
         return times.relative(paused_at, now=timezone.now()) if paused_at else None
 
     @property
     def until(self) -> str | None:
-        until = self.state.paused_until if self.state is not None else None
+        until = self.queue.state.paused_until if self.queue.state is not None else None
         return times.relative(until, now=timezone.now()) if until else None
 
 
@@ -80,7 +73,7 @@ class QueueAdmin(ReadOnlyAdmin):
             request,
             "queuestate/page.html",
             title=capfirst(str(self.opts.verbose_name_plural)),
-            rows=_rows(),
+            rows=[QueueRow(queue=queue) for queue in overview(now=timezone.now())],
             may_pause=self.may(PERMISSION, request),
             may_see_runs=request.user.has_perm(f"{self.opts.app_label}.view_run"),
             runs_url=reverse("admin:django_jobqueue_run_changelist", current_app=self.admin_site.name),
@@ -136,50 +129,5 @@ class QueueAdmin(ReadOnlyAdmin):
         return self.page(request, "confirm.html", title=title, effect=effect, form=form, button=button, back=back)
 
 
-def _rows() -> list[QueueRow]:
-    config = get_config()
-    counted, workers, paused = figures(), _workers(), _paused()
-    pauses = _pauses(paused)
-    return [
-        QueueRow(
-            config=queue,
-            jobs=registry.names(name),
-            figures=counted[name],
-            workers=workers.get(name, 0),
-            state=paused.get(name),
-            pause=pauses.get(name),
-        )
-        for name, queue in config.queues.items()
-    ]
-
-
-def _workers() -> dict[str, int]:
-    """How many living workers listen to each queue."""
-    numbers: dict[str, int] = {}
-    for worker in live_workers(now=timezone.now()):
-        for queue in worker.queues:
-            numbers[queue] = numbers.get(queue, 0) + 1
-    return numbers
-
-
-def _paused() -> dict[str, QueueState]:
-    config = get_config()
-    states = QueueState.objects.using(config.database).filter(
-        Q(paused_until=None) | Q(paused_until__gt=timezone.now()),
-        namespace=config.namespace,
-        job="",
-        paused_at__isnull=False,
-    )
-    return {state.queue: state for state in states}
-
-
-def _pauses(paused: Mapping[str, QueueState]) -> dict[str, Activity]:
-    """The latest activity that paused each queue."""
-    if not paused:
-        return {}
-    config = get_config()
-    first = min(state.paused_at for state in paused.values() if state.paused_at is not None)
-    found = Activity.objects.using(config.database).filter(
-        since(first), namespace=config.namespace, operation="queues.pause", queue__in=list(paused)
-    )
-    return {activity.queue: activity for activity in found.order_by("created_at", "pk") if activity.queue}
+def _shown(number: int, *, more: bool) -> str:
+    return f"{number_format(number, force_grouping=True)}{'+' if more else ''}"

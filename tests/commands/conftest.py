@@ -29,7 +29,7 @@ class Told(NamedTuple):
 def command(name: str, *arguments: str, **options: Any) -> Told:
     """Call a command of ours as the command line does, but for its process."""
     out, err = StringIO(), StringIO()
-    call_command(name, *arguments, no_color=True, stdout=out, stderr=err, **options)
+    call_command(name, *arguments, stdout=out, stderr=err, **{"no_color": True, **options})
     return Told(out.getvalue(), err.getvalue())
 
 

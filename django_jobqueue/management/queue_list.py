@@ -1,0 +1,131 @@
+"""A list of queues and their jobs: for programs and for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import datetime
+from typing import Any
+
+from django_jobqueue.durations import roughly
+from django_jobqueue.errors import ConfigError
+from django_jobqueue.jobs import registry
+from django_jobqueue.jobs.places import place_of
+from django_jobqueue.management.output import Cell
+from django_jobqueue.operations.overview import QueueOverview
+
+COUNTED = ["due", "scheduled", "retrying", "running"]
+
+FIELDS = ["queue", *COUNTED, "at_least", "workers", "paused", "options", "jobs"]
+"""What programs get of a queue."""
+
+TITLES = ["queue", *COUNTED, "workers", "state"]
+JOB_TITLES = ["job", "options"]
+
+NO_OPTIONS = {"name", "jobs", "job_defaults"}
+"""What of a queue's configuration is no option of it."""
+
+
+def records(queues: Sequence[QueueOverview], job: str | None) -> list[dict[str, Any]]:
+    """For programs: each queue, with its jobs, or only that named *job*."""
+    return [
+        {
+            "queue": queue.config.name,
+            **{word: getattr(queue.figures, word) for word in COUNTED},
+            "at_least": queue.figures.more,
+            "workers": queue.workers,
+            "paused": _pause(queue),
+            "options": _changed(queue.config),
+            "jobs": [{"job": name, **_job(queue.config.name, name)} for name in _names(queue, job)],
+        }
+        for queue in queues
+    ]
+
+
+def rows(queues: Sequence[QueueOverview], *, now: datetime) -> list[list[Cell]]:
+    """Under TITLES."""
+    return [[queue.config.name, *_counts(queue), queue.workers, _state(queue, now)] for queue in queues]
+
+
+def style(queue: QueueOverview) -> str:
+    """The colour of Django's palette for its line."""
+    if queue.state is not None:
+        return "WARNING"
+    return "" if queue.workers else "NOTICE"
+
+
+def job_rows(queues: Sequence[QueueOverview], job: str | None) -> Iterator[list[Cell]]:
+    """Under JOB_TITLES: each queue too, with the options of its own."""
+    for queue in queues:
+        yield [queue.config.name, _told(_changed(queue.config))]
+        for name in _names(queue, job):
+            described = _job(queue.config.name, name)
+            yield [f"{queue.config.name}.{name}", described["problem"] or _told(described["options"])]
+
+
+def _counts(queue: QueueOverview) -> Iterator[str | int]:
+    """Of so many pending runs that they are not all counted, it is told that there are more."""
+    for word in COUNTED:
+        number = getattr(queue.figures, word)
+        yield f"{number:,}+" if queue.figures.more and word != "running" else number
+
+
+def _names(queue: QueueOverview, job: str | None) -> list[str]:
+    return [name for name in queue.jobs if job in {None, name}]
+
+
+def _state(queue: QueueOverview, now: datetime) -> str:
+    if queue.state is None:
+        return "working" if queue.workers else "no worker"
+    by = f" by {queue.pause.actor}" if queue.pause else ""
+    left = (
+        f" for another {roughly((queue.state.paused_until - now).total_seconds())}" if queue.state.paused_until else ""
+    )
+    return f"paused{by}{left}" + (f": {queue.pause.reason}" if queue.pause and queue.pause.reason else "")
+
+
+def _pause(queue: QueueOverview) -> dict[str, Any] | None:
+    if queue.state is None:
+        return None
+    return {
+        "since": queue.state.paused_at,
+        "until": queue.state.paused_until,
+        "actor": queue.pause and queue.pause.actor,
+        "reason": queue.pause and queue.pause.reason,
+    }
+
+
+def _job(queue: str, name: str) -> dict[str, Any]:
+    """What it is called, and its options; or why it cannot work."""
+    try:
+        definition = registry.get(queue, name)
+    except ConfigError as error:
+        return {"run": None, "options": {}, "problem": " ".join(error.problems)}
+    return {"run": place_of(definition.function), "options": _changed(definition.options), "problem": None}
+
+
+def _changed(options: Any) -> dict[str, Any]:
+    """The options that are not as they are by default."""
+    given = ((field, getattr(options, field.name)) for field in fields(options) if field.name not in NO_OPTIONS)
+    return {field.name: _plain(value) for field, value in given if value != _default(field)}
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _plain(value: Any) -> Any:
+    """The *value* of an option, as JSON can hold it."""
+    if isinstance(value, type) or callable(value):
+        return place_of(value)
+    if is_dataclass(value):
+        return _changed(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple | frozenset) else value
+
+
+def _told(options: Mapping[str, Any]) -> str:
+    words = {name: value if isinstance(value, str) else json.dumps(value) for name, value in options.items()}
+    return " ".join(f"{name}={word}" for name, word in words.items())

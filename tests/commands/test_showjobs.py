@@ -1,0 +1,112 @@
+"""``showjobs``, where it shows queues and jobs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError
+from django.utils import timezone
+from pytest_django import Settings
+
+from django_jobqueue import job
+from django_jobqueue.models import Worker
+from django_jobqueue.operations import figures, pause_queue
+from tests.admin.conftest import MakeRun
+from tests.commands.conftest import command, send
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def queues(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two queues with jobs, one without, and a terminal."""
+    monkeypatch.setenv("COLUMNS", "100")
+    settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs": 8, "max_attempts": 5}, "reports": {}}}
+    job(queue="mail", priority=7, backoff={"mode": "fixed"})(send)
+    job(queue="reports", name="render", description="\x1b[31m")(send)
+
+
+def test_queues_stand_in_a_table_with_their_figures(make_run: MakeRun) -> None:
+    now = timezone.now()
+    Worker.objects.create(name="web-1:1:a", queues=["mail"], concurrency=8, started_at=now, heartbeat_at=now)
+    make_run()
+    make_run(run_at=now + timedelta(hours=1))
+    make_run("running")
+
+    titles, default, mail, reports = command("showjobs").out.split("\n\n")[0].splitlines()
+
+    assert titles.split() == ["queue", "due", "scheduled", "retrying", "running", "workers", "state"]
+    assert default.split() == ["default", "0", "0", "0", "0", "0", "no", "worker"]
+    assert mail.split() == ["mail", "1", "1", "0", "1", "1", "working"]
+    assert reports.split() == ["reports", "0", "0", "0", "0", "0", "no", "worker"]
+
+
+def test_a_pause_says_who_made_it_and_why() -> None:
+    pause_queue("mail", actor="ann", reason="no server", until=timezone.now() + timedelta(hours=1))
+
+    _, _, mail, _ = command("showjobs").out.split("\n\n")[0].splitlines()
+    shown = json.loads(command("showjobs", "--queue=mail", "--format=json").out)
+
+    assert mail.endswith("  paused by ann for another 59 min: no server")
+    assert (shown[0]["paused"]["actor"], shown[0]["paused"]["reason"]) == ("ann", "no server")
+    assert shown[0]["paused"]["until"] is not None
+
+
+def test_jobs_are_told_with_the_options_that_are_not_as_by_default() -> None:
+    lines = command("showjobs").out.split("\n\n")[1].splitlines()
+
+    told = {line.split()[0]: line.split(None, 1)[1] for line in lines if " " in line.strip()}
+    assert told["mail"].startswith("concurrent_jobs=8 ")
+    assert told["mail.send"] == 'priority=7 max_attempts=5 backoff={"mode": "fixed"}'
+    assert told["reports.render"] == r"description=\x1b[31m"
+
+
+def test_a_job_that_cannot_work_says_why_and_does_not_hide_the_others() -> None:
+    @job(queue="mail")
+    def broken(*letters: str) -> None:
+        pass
+
+    [mail] = json.loads(command("showjobs", "--queue=mail", "--format=json").out)
+
+    broken_one, sending = mail["jobs"]
+    assert "'*letters' would never get anything" in broken_one["problem"]
+    assert (sending["job"], sending["problem"]) == ("send", None)
+    assert "mail.broken  Job 'broken' of queue 'mail' (" in command("showjobs", "--job=broken").out
+
+
+def test_so_many_pending_runs_that_they_are_not_counted_are_told(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "MOST", 2)
+    for _ in range(3):
+        make_run()
+
+    assert command("showjobs", "--queue=mail").lines[1].split()[:3] == ["mail", "2+", "0+"]
+    [mail] = json.loads(command("showjobs", "--queue=mail", "--format=json").out)
+    assert (mail["due"], mail["at_least"]) == (2, True)
+
+
+def test_one_queue_or_one_job_can_be_asked_for() -> None:
+    [mail] = json.loads(command("showjobs", "--queue=mail", "--format=json").out)
+    [reports] = json.loads(command("showjobs", "--job=render", "--format=json").out)
+
+    assert mail["queue"] == "mail"
+    assert (reports["queue"], [each["job"] for each in reports["jobs"]]) == ("reports", ["render"])
+
+
+def test_a_spreadsheet_gets_a_line_for_each_queue() -> None:
+    rows = list(csv.DictReader(io.StringIO(command("showjobs", "--format=csv").out)))
+
+    assert [row["queue"] for row in rows] == ["default", "mail", "reports"]
+    assert json.loads(rows[1]["options"])["concurrent_jobs"] == 8
+
+
+def test_what_is_declared_no_more_has_only_runs(make_run: MakeRun) -> None:
+    make_run(queue="old")
+
+    with pytest.raises(CommandError, match=r"That is declared no more\. Its runs: --runs"):
+        command("showjobs", "--queue=old")
