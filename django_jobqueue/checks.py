@@ -18,6 +18,7 @@ from django_jobqueue.conf import Config, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import ConfigError
 from django_jobqueue.jobs import registry
+from django_jobqueue.jobs.dead_letters import dead_letter_problems
 from django_jobqueue.operations.schedule_sync import schedule_problems
 
 TAG = "jobqueue"
@@ -55,6 +56,9 @@ def check_jobs(config: Config) -> Iterator[CheckMessage]:
     """Report every job that cannot work (jobqueue.E002)."""
     hint = "Correct the declaration of the job: it can neither be added nor run."
     for problem in registry.problems():
+        yield Error(problem, hint=hint, id="jobqueue.E002")
+    hint = "Correct on_dead_letter: nobody would be told of a run that is dead-lettered."
+    for problem in dead_letter_problems():
         yield Error(problem, hint=hint, id="jobqueue.E002")
     hint = "Move it to the top of its module. If it is there, and decorated, let the decorator use functools.wraps."
     for problem in _nested_functions(config):

@@ -80,6 +80,10 @@ class JobOptions:
     """Exception classes, or their dotted paths: an error of such a class ends the run as failed at once. Where
     ``retry_on`` names it too, this counts."""
 
+    on_dead_letter: str | None = field(default=None, metadata=parsed_by(options.optional(options.name(301))))
+    """Name of a job of the same queue, or ``queue.job``: a run of it is added in the transaction that dead-letters a run,
+    with the payload ``{"run_id": ...}``."""
+
     delivery: Delivery = field(default=Delivery.AT_LEAST_ONCE, metadata=parsed_by(options.member(Delivery)))
     """What happens to a run whose attempt was cut off: ``at_least_once`` starts it again, ``at_most_once`` never does."""
 

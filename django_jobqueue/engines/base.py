@@ -268,11 +268,17 @@ class Engine(ABC):
 
     @abstractmethod
     def reap(
-        self, namespace: str, decide: Callable[[LostRun], Settlement | None], *, limit: int = 100
+        self,
+        namespace: str,
+        decide: Callable[[LostRun], Settlement | None],
+        *,
+        limit: int = 100,
+        then: Callable[[dict[Ref, State]], None] | None = None,
     ) -> list[tuple[LostRun, State]]:
         """Settle up to *limit* runs whose lease is over as *decide* says, unless they were renewed or taken since.
 
-        *decide* may answer None, to leave a run as it is.
+        *decide* may answer None, to leave a run as it is. *then* is called with what was settled, in the transaction
+        that settles.
         """
 
     @abstractmethod

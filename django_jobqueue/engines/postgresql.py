@@ -14,6 +14,8 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, cast
 
+from django.db import transaction
+
 from django_jobqueue.engines.base import (
     Advance,
     Claim,
@@ -370,14 +372,22 @@ class PostgreSQLEngine(Engine):
     """
 
     def reap(
-        self, namespace: str, decide: Callable[[LostRun], Settlement | None], *, limit: int = 100
+        self,
+        namespace: str,
+        decide: Callable[[LostRun], Settlement | None],
+        *,
+        limit: int = 100,
+        then: Callable[[dict[Ref, State]], None] | None = None,
     ) -> list[tuple[LostRun, State]]:
         rows = self.fetch(self.EXPIRED, {"namespace": namespace, "limit": limit})
         lost = [LostRun(*row) for row in rows]
         endings = [ending for run in lost if (ending := decide(run)) is not None]
         if not endings:
             return []
-        settled = self._settle(endings, expired=True)
+        with transaction.atomic(using=self.alias, savepoint=False):
+            settled = self._settle(endings, expired=True)
+            if then is not None:
+                then(settled)
         return [(run, settled[run.ref]) for run in lost if run.ref in settled]
 
     NEXT_DUE = """

@@ -335,14 +335,22 @@ class SQLiteEngine(Engine):
     """
 
     def reap(
-        self, namespace: str, decide: Callable[[LostRun], Settlement | None], *, limit: int = 100
+        self,
+        namespace: str,
+        decide: Callable[[LostRun], Settlement | None],
+        *,
+        limit: int = 100,
+        then: Callable[[dict[Ref, State]], None] | None = None,
     ) -> list[tuple[LostRun, State]]:
         now = self.timestamps()(timezone.now())
         lost = [LostRun(*row) for row in self.fetch(self.EXPIRED, {"namespace": namespace, "now": now, "limit": limit})]
         endings = [ending for run in lost if (ending := decide(run)) is not None]
         if not endings:
             return []
-        settled = self._settle(endings, expired=True)
+        with transaction.atomic(using=self.alias, savepoint=False):
+            settled = self._settle(endings, expired=True)
+            if then is not None:
+                then(settled)
         return [(run, settled[run.ref]) for run in lost if run.ref in settled]
 
     NEXT_DUE = """

@@ -15,6 +15,7 @@ from django_jobqueue.engines.base import Claim, Ref, Settlement
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import FINAL_STATES, Delivery, Outcome, Reason, State
 from django_jobqueue.worker.connections import DATABASE_AWAY
+from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
 from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.runner import Ended
 
@@ -53,9 +54,10 @@ class Exchange:
         for attempt in ended if self._not_kept else ():
             if (attempt.claim.queue, attempt.settlement.state) in self._not_kept:
                 attempt.settlement.delete = True
+        followers = followers_of((attempt.claim, attempt.settlement) for attempt in ended)
         try:
             with transaction.atomic(using=self._config.database):
-                states = self._settle([attempt.settlement for attempt in ended])
+                states = self._settle([attempt.settlement for attempt in ended], followers)
                 claims, more = self._claim(wanted)
         except DATABASE_AWAY:
             raise
@@ -63,7 +65,7 @@ class Exchange:
             if not ended:
                 raise
             logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended))
-            states, claims, more = self._settle_each(ended), [], True
+            states, claims, more = self._settle_each(ended, followers), [], True
         for claim in claims:
             self._leases.add([claim], self._config.queues[claim.queue].lease_seconds)
         self._leases.drop(attempt.claim.ref for attempt in ended)
@@ -78,7 +80,9 @@ class Exchange:
     def abandon(self, leases: Sequence[Lease]) -> list[tuple[Ended, State]]:
         """Settle attempts that are still running, because this process is about to end."""
         ended = [Ended(lease.claim, _abandoned(lease)) for lease in leases]
-        states = self._engine.settle([attempt.settlement for attempt in ended])
+        followers = followers_of((attempt.claim, attempt.settlement) for attempt in ended)
+        with transaction.atomic(using=self._config.database):
+            states = self._settle([attempt.settlement for attempt in ended], followers)
         self._leases.drop(lease.claim.ref for lease in leases)
         return _with_states(ended, states)
 
@@ -108,11 +112,12 @@ class Exchange:
             more = more or len(claimed) == limit
         return claims, more
 
-    def _settle(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
+    def _settle(self, settlements: Sequence[Settlement], followers: Followers) -> dict[Ref, State]:
         """Settle, and answer with the states also of what was settled before, when only the reply was lost."""
         if not settlements:
             return {}
         states = self._engine.settle(settlements)
+        add_followers(followers, states)
         missing = [settlement for settlement in settlements if settlement.ref not in states]
         return states | self._receipts(missing)
 
@@ -135,24 +140,32 @@ class Exchange:
             if (settlement.id not in kept if settlement.delete else outcomes.get(settlement.ref) == settlement.outcome)
         }
 
-    def _settle_each(self, ended: Sequence[Ended]) -> dict[Ref, State]:
+    def _settle_each(self, ended: Sequence[Ended], followers: Followers) -> dict[Ref, State]:
         """Settle one by one; what the database refuses is written without the job's own words."""
         states: dict[Ref, State] = {}
         for settlement in [attempt.settlement for attempt in ended]:
             try:
-                states |= self._settle_one(settlement)
+                states |= self._settle_one(settlement, followers)
             except DATABASE_AWAY:
                 raise
             except Exception as error:
                 plain = f"What came of this attempt could not be stored: {type(error).__name__}."
-                states |= self._settle_one(
-                    replace(settlement, result=None, error=plain, traceback=None, run_at=None, delay_seconds=1.0)
+                plainly = replace(
+                    settlement,
+                    result=None,
+                    error=plain,
+                    traceback=None,
+                    progress=None,
+                    metadata=None,
+                    run_at=None,
+                    delay_seconds=1.0,
                 )
+                states |= self._settle_one(plainly, followers)
         return states
 
-    def _settle_one(self, settlement: Settlement) -> dict[Ref, State]:
+    def _settle_one(self, settlement: Settlement, followers: Followers) -> dict[Ref, State]:
         with transaction.atomic(using=self._config.database):
-            return self._settle([settlement])
+            return self._settle([settlement], followers)
 
 
 def _with_states(ended: Sequence[Ended], states: dict[Ref, State]) -> list[tuple[Ended, State]]:

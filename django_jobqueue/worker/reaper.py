@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import monotonic
 
 from django_jobqueue.conf import JobOptions, get_config
@@ -12,6 +13,7 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.retry import crash_delay
 from django_jobqueue.states import Delivery, Outcome, Reason, State
 from django_jobqueue.worker.chore import later
+from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 
@@ -48,14 +50,27 @@ class Reaper:
         config = get_config()
         pending, full = False, True
         while full:
+            followers: Followers = {}
             reaped = engine_for(config.database).reap(
-                config.namespace, lambda lost: None if lost.ref in ours else crashed(lost), limit=BATCH + len(ours)
+                config.namespace,
+                partial(_decided, ours, followers),
+                limit=BATCH + len(ours),
+                then=partial(add_followers, followers),
             )
             full = len(reaped) >= BATCH
             for lost, state in reaped:
                 self._observer.reaped(lost, crashed(lost), state)
                 pending = pending or state == State.PENDING
         return pending
+
+
+def _decided(ours: Leases, followers: Followers, lost: LostRun) -> Settlement | None:
+    """What becomes of a lost run, unless it is one of *ours*; what is then to be added goes to *followers*."""
+    if lost.ref in ours:
+        return None
+    settlement = crashed(lost)
+    followers.update(followers_of([(lost, settlement)]))
+    return settlement
 
 
 def crashed(lost: LostRun) -> Settlement:

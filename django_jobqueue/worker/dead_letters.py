@@ -1,0 +1,49 @@
+"""Dead letters: the runs that ``on_dead_letter`` asks for, added in the transaction that dead-letters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from django_jobqueue.engines.base import Claim, LostRun, NewRun, Ref, Settlement
+from django_jobqueue.errors import JobQueueError
+from django_jobqueue.jobs import registry
+from django_jobqueue.jobs.dead_letters import dead_letter_job, payload_of
+from django_jobqueue.operations.new_runs import new_run
+from django_jobqueue.operations.runs import insert_many
+from django_jobqueue.states import State
+
+logger = logging.getLogger(__name__)
+
+Followers: TypeAlias = dict[Ref, NewRun]
+
+
+def followers_of(ends: Iterable[tuple[Claim | LostRun, Settlement]]) -> Followers:
+    """What is to be added for those runs that are about to be dead-lettered.
+
+    It asks the project, by ``on_before_add``, and so is not called in the transaction that settles.
+    """
+    followers: Followers = {}
+    for run, settlement in ends:
+        if settlement.state == State.DEAD_LETTERED and (follower := _follower_of(run)) is not None:
+            followers[run.ref] = follower
+    return followers
+
+
+def add_followers(followers: Followers, states: Mapping[Ref, State]) -> None:
+    """Add those whose run was dead-lettered indeed, in the caller's transaction."""
+    if new := [follower for ref, follower in followers.items() if states.get(ref) == State.DEAD_LETTERED]:
+        insert_many(new)
+
+
+def _follower_of(run: Claim | LostRun) -> NewRun | None:
+    try:
+        job = registry.find(run.queue, run.job)
+        following = None if job is None else dead_letter_job(job)
+        return None if following is None else new_run(following.queue, following.name, payload_of(run.id))
+    except JobQueueError as error:
+        logger.error("Run %d (%s.%s) is dead-lettered, and nobody told: %s", run.id, run.queue, run.job, error)
+    except Exception:
+        logger.exception("Run %d (%s.%s) is dead-lettered, and nobody told.", run.id, run.queue, run.job)
+    return None
