@@ -18,7 +18,9 @@ from django_jobqueue.states import State
 
 if TYPE_CHECKING:
     from django_jobqueue.models import Run, RunQuerySet
+    from django_jobqueue.operations.activities import Actor
     from django_jobqueue.operations.new_runs import AddOptions, Key, Tags
+    from django_jobqueue.operations.statistics import Figures
     from django_jobqueue.payloads import Payload
 
 # Jobs are declared before Django's app registry is ready, so what needs models is imported where it is called.
@@ -118,6 +120,24 @@ class Queue:
         config = get_config()
         found = Run.objects.using(config.database).filter(namespace=config.namespace, queue=self.name)
         return found if state is None else found.in_state(state)
+
+    def stats(self) -> Figures:
+        """How many runs of this queue are where."""
+        from django_jobqueue import operations
+
+        return operations.stats(self.name).queues[self.name]
+
+    def pause(self, *, actor: Actor, reason: str = "", until: datetime | None = None) -> None:
+        """Let no worker claim runs of this queue, for good or *until* a moment. What runs goes on, and adding too."""
+        from django_jobqueue import operations
+
+        operations.pause_queue(self.name, actor=actor, reason=reason, until=until)
+
+    def resume(self, *, actor: Actor, reason: str = "") -> bool:
+        """Let workers claim runs of this queue again. Answers whether it was paused."""
+        from django_jobqueue import operations
+
+        return operations.resume_queue(self.name, actor=actor, reason=reason)
 
 
 class Queues:

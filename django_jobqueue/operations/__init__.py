@@ -25,6 +25,7 @@ from django_jobqueue.operations.schedules import (
     schedule_skip_next,
     schedule_toggle,
 )
+from django_jobqueue.operations.statistics import Figures, Stats, stats
 
 acancel = cancel.twin()
 acheck_pending = check_pending.twin()
@@ -47,14 +48,18 @@ aschedule_reset = schedule_reset.twin()
 aschedule_skip_next = schedule_skip_next.twin()
 aschedule_toggle = schedule_toggle.twin()
 
+astats = stats.twin()
+
 __all__ = [
     "OPERATIONS",
     "Auth",
     "Cancellation",
     "Checked",
+    "Figures",
     "NewRun",
     "Operation",
     "Purged",
+    "Stats",
     "acancel",
     "acheck_pending",
     "aenqueue",
@@ -75,6 +80,7 @@ __all__ = [
     "aschedule_reset",
     "aschedule_skip_next",
     "aschedule_toggle",
+    "astats",
     "cancel",
     "check_pending",
     "enqueue",
@@ -95,4 +101,5 @@ __all__ = [
     "schedule_reset",
     "schedule_skip_next",
     "schedule_toggle",
+    "stats",
 ]

@@ -8,6 +8,7 @@ from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Inserted, NewRun
 from django_jobqueue.models import Run
 from django_jobqueue.operations import at_once
+from django_jobqueue.operations.counting import count_cancelled
 from django_jobqueue.signals import RunCancelled, RunEnqueued, heard, send, send_on_commit
 from django_jobqueue.states import Reason
 
@@ -35,7 +36,9 @@ def announce_enqueued(runs: Sequence[NewRun], inserted: Sequence[Inserted]) -> N
 
 
 def announce_cancelled(runs: Iterable[Run], reason: Reason = Reason.CANCELLED) -> None:
-    """Tell of runs that were pending and are cancelled."""
+    """Tell of runs that were pending and are cancelled: to the statistics, and to those who listen."""
+    runs = list(runs)
+    count_cancelled(runs)
     if not heard(RunCancelled):
         return
     config = get_config()

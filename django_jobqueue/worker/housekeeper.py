@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_jobqueue.operations.counting import put_together
 from django_jobqueue.operations.forgetting import forget_some
 from django_jobqueue.worker.chore import later
 from django_jobqueue.worker.leases import Leases
@@ -12,11 +13,12 @@ BUSY_INTERVAL_SECONDS = 1.0
 
 
 class Housekeeper:
-    """Lets vanished workers, expired idempotency keys and old activities be forgotten, about every minute."""
+    """Lets be forgotten what is over, and puts old statistics together, about every minute."""
 
     def __init__(self) -> None:
         self.due_at = 0.0
 
     def turn(self, ours: Leases) -> bool:
-        self.due_at = later(BUSY_INTERVAL_SECONDS if forget_some() else INTERVAL_SECONDS)
+        more = [forget_some(), put_together()]
+        self.due_at = later(BUSY_INTERVAL_SECONDS if any(more) else INTERVAL_SECONDS)
         return False

@@ -12,6 +12,7 @@ from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.purger import Purger
 from django_jobqueue.worker.reaper import Reaper
+from django_jobqueue.worker.tally import Tally
 from django_jobqueue.worker.ticker import Ticker
 
 logger = logging.getLogger(__name__)
@@ -23,10 +24,11 @@ RETRY_SECONDS = 5.0
 class Maintenance:
     """Takes this worker's turn at each chore that is due."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, tally: Tally) -> None:
         self._chores: list[Chore] = [
             Reaper(observer),
             Ticker(),
+            tally,
             Purger(),
             Housekeeper(),
         ]

@@ -18,6 +18,7 @@ from django_jobqueue.worker.announcer import BackgroundAnnouncer
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer, Observers
 from django_jobqueue.worker.runner import Ended
+from django_jobqueue.worker.tally import Tally
 from django_jobqueue.worker.worker import Worker
 
 PATIENCE_SECONDS = 30.0
@@ -66,8 +67,8 @@ class Recorder(Observer):
 class Chores(Maintenance):
     """Maintenance that counts the turns of its reaper, to be waited for."""
 
-    def __init__(self, observer: Observer) -> None:
-        super().__init__(observer)
+    def __init__(self, observer: Observer, tally: Tally) -> None:
+        super().__init__(observer, tally)
         self.turns = 0
         self._turned = threading.Condition()
 
@@ -91,8 +92,9 @@ class WorkerThread:
     """A worker that works in a thread, until the end of the block at the latest."""
 
     def __init__(self, queues: Sequence[str], observer: Observer, **options: Any) -> None:
-        everybody = Observers(observer, BackgroundAnnouncer())
-        self.chores = Chores(everybody)
+        tally = Tally()
+        everybody = Observers(observer, tally, BackgroundAnnouncer())
+        self.chores = Chores(everybody, tally)
         self.worker = Worker(queues, chores=self.chores, observer=everybody, **options)
         self.exit_code: int | None = None
         self._error: BaseException | None = None

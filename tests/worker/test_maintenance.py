@@ -12,6 +12,7 @@ from django_jobqueue import job, queues
 from django_jobqueue.worker.chore import later
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.maintenance import Maintenance
+from django_jobqueue.worker.tally import Tally
 from tests.worker.bench import Recorder
 from tests.worker.conftest import StartWorker
 
@@ -37,7 +38,7 @@ class Sweeping:
 
 @pytest.fixture
 def maintenance(observer: Recorder) -> Maintenance:
-    return Maintenance(observer)
+    return Maintenance(observer, Tally())
 
 
 def test_only_what_is_due_is_done_and_the_next_due_time_is_told(maintenance: Maintenance) -> None:

@@ -27,6 +27,7 @@ from django_jobqueue.worker.announcer import BackgroundAnnouncer
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer, Observers
 from django_jobqueue.worker.supervisor import Program, Supervisor
+from django_jobqueue.worker.tally import Tally
 from django_jobqueue.worker.worker import Worker
 
 
@@ -81,10 +82,11 @@ class Command(JobQueueCommand):
             sys.exit(code)
 
     def _work(self, queues: list[str], options: dict[str, Any]) -> int:
-        observer = Observers(self._observer(options), BackgroundAnnouncer())
+        tally = Tally()
+        observer = Observers(self._observer(options), tally, BackgroundAnnouncer())
         worker = Worker(
             queues,
-            chores=Maintenance(observer),
+            chores=Maintenance(observer, tally),
             observer=observer,
             concurrency=options["concurrency"],
             grace_seconds=options["grace"],
