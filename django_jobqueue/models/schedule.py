@@ -24,6 +24,10 @@ class ScheduleQuerySet(models.QuerySet["Schedule"]):
         """Those that are due at some time, by that time."""
         return self.filter(enabled=True, next_run_at__isnull=False).order_by("next_run_at")
 
+    def with_outcome(self) -> Self:
+        """With the state of the last run of each, as ``run_state``."""
+        return self.annotate(run_state=F("last_run__state"))
+
     def locked(self) -> Self:
         """These rows as they are now, and as they stay for all others until the transaction ends, in which one must be."""
         features = connections[self.db].features
@@ -84,6 +88,9 @@ class Schedule(models.Model):
     skipped = models.IntegerField(default=0)
     """How many due times these are."""
 
+    run_state: str | None
+    """What became of the last run, as far as it is still there; only ``with_outcome`` says so."""
+
     objects = ScheduleQuerySet.as_manager()
 
     class Meta:
@@ -101,6 +108,31 @@ class Schedule(models.Model):
 
     def __str__(self) -> str:
         return str(self.name)
+
+    @property
+    def state(self) -> str:
+        """Where it stands, in a word: enabled, disabled, removed (declared no more), or ended (not due again)."""
+        if self.removed_at is not None:
+            return "removed"
+        if not self.enabled:
+            return "disabled"
+        return "ended" if self.next_run_at is None else "enabled"
+
+    @property
+    def outcome(self) -> str | None:
+        """What came of its last due time, in words; None before the first. It must be ``with_outcome``."""
+        if self.skip_reason is not None:
+            return f"no run: {self.skip_reason}" + (f" ({self.skipped} times)" if self.skipped > 1 else "")
+        if self.last_run_id is None:
+            return None
+        return self.run_state or "purged"
+
+    @property
+    def times(self) -> str:
+        """When it is due, as it was said."""
+        if self.cron is None:
+            return f"every {self.every_seconds or 0:g} s"
+        return f"{self.cron} ({self.timezone})" if self.timezone else self.cron
 
     @property
     def rhythm(self) -> Rhythm:
