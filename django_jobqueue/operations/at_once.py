@@ -23,8 +23,8 @@ def work_at_once(run_ids: Sequence[int]) -> None:
 
 
 def worked_at_once(run: Run) -> Run:
-    """*run*, which is new; worked, if somebody asks for that."""
-    if working.get() is not None:
+    """*run*; worked, if it is new and somebody asks for that."""
+    if run.added and working.get() is not None:
         work_at_once([run.pk])
         with suppress(Run.DoesNotExist):
             run.refresh_from_db(using=run._state.db)

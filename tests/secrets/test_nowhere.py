@@ -19,7 +19,7 @@ from pytest_django import Settings
 from django_jobqueue import Fail, RunContext, job, queues
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, NewRun, Settlement
-from django_jobqueue.errors import JobQueueError
+from django_jobqueue.errors import JobQueueError, PayloadError
 from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.management.console import Console
 from django_jobqueue.management.json_lines import JSONLines
@@ -245,13 +245,16 @@ def test_an_upgrade_that_fails_tells_no_secret() -> None:
     assert run.reason == "invalid_payload"
     assert "cannot upgrade it from version 1" in str(run.error)
     assert found([str(run.error)]) == []
+    with pytest.raises(PayloadError, match="cannot upgrade it from version 1") as caught:
+        replay(run.pk, actor="test")
+    assert found([str(caught.value)]) == []
 
 
 @pytest.mark.django_db
 def test_an_error_is_cut_only_after_its_secrets_are_gone() -> None:
     @job
     def note(password: str) -> None:
-        raise ValueError("x" * 1985 + password)
+        raise ValueError("x" * 1980 + password)
 
     run = queues.default.add("note", {"password": CARD})
     drain()
