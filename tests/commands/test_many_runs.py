@@ -1,0 +1,199 @@
+"""``canceljobs`` and ``replayjobs``."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError
+from django.utils import timezone
+
+from django_jobqueue.management import many_runs
+from django_jobqueue.management.command import operator
+from django_jobqueue.models import Activity, Run
+from django_jobqueue.queue import Queue
+from tests.admin.conftest import MakeRun
+from tests.commands.conftest import command
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def queue(mail: Queue) -> None:
+    """There is a job mail.send."""
+
+
+def states() -> dict[int, str]:
+    return dict(Run.objects.values_list("pk", "state"))
+
+
+def counted(*arguments: str) -> dict[str, Any]:
+    counts: dict[str, Any] = json.loads(command(*arguments, "--format=json").out)
+    return counts
+
+
+def dead(make_run: MakeRun, **columns: Any) -> Run:
+    return make_run("dead_lettered", **{"reason": "max_attempts", "payload": {"to": "ann"}, **columns})
+
+
+class Terminal(io.StringIO):
+    """Where somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_runs_are_cancelled_by_their_ids(make_run: MakeRun) -> None:
+    pending, running, ended, other = make_run(), make_run("running"), make_run("completed"), make_run()
+
+    told = command("canceljobs", str(pending.pk), str(running.pk), str(ended.pk), "--reason", "enough")
+
+    assert states() == {pending.pk: "cancelled", running.pk: "running", ended.pk: "completed", other.pk: "pending"}
+    running.refresh_from_db()
+    assert running.cancel_requested_at is not None
+    assert told.out == "3 named, 1 cancelled, 1 running, and asked to cancel, 1 unchanged.\n"
+    assert {(each.actor, each.reason) for each in Activity.objects.all()} == {(operator(), "enough")}
+
+
+def test_runs_are_cancelled_by_a_filter_which_names_no_ended_ones(make_run: MakeRun) -> None:
+    first, second = make_run(), make_run()
+    make_run("failed", reason="job_failed")
+    other = make_run(queue="reports")
+
+    counts = counted("canceljobs", "--queue=mail")
+
+    assert counts == {"matched": 2, "dry_run": False, "cancelled": 2, "asked": 0, "unchanged": 0, "gone": 0}
+    assert states()[first.pk] == states()[second.pk] == "cancelled"
+    assert states()[other.pk] == "pending"
+
+
+def test_runs_are_replayed_once_by_their_ids(make_run: MakeRun) -> None:
+    run = dead(make_run)
+
+    first = command("replayjobs", str(run.pk), "--reason", "mended")
+    second = command("replayjobs", str(run.pk))
+
+    replayed = Run.objects.get(replay_of=run.pk)
+    assert (replayed.state, replayed.payload) == ("pending", {"to": "ann"})
+    assert first.out == "1 named, 1 replayed.\n"
+    assert second.out == "1 named, 1 replayed before.\n"
+    assert Activity.objects.get().reason == "mended"
+
+
+def test_a_filter_replays_only_what_ended_badly_unless_it_says_otherwise(make_run: MakeRun) -> None:
+    bad = {dead(make_run).pk, make_run("failed", reason="job_failed", payload={"to": "ann"}).pk}
+    completed = make_run("completed", payload={"to": "ann"})
+    make_run()
+
+    counts = counted("replayjobs", "--queue=mail")
+
+    assert counts["matched"] == counts["replayed"] == 2
+    assert set(Run.objects.exclude(replay_of=None).values_list("replay_of_id", flat=True)) == bad
+    assert counted("replayjobs", "--queue=mail", "--state=completed")["replayed"] == 1
+    assert Run.objects.filter(replay_of=completed.pk).exists()
+
+
+def test_filters_narrow_down_what_is_done(make_run: MakeRun) -> None:
+    hours = [timezone.now() - timedelta(hours=n) for n in range(4)]
+    runs = [dead(make_run, finished_at=hour, error="SMTPError: 451" if n else "x") for n, hour in enumerate(hours)]
+
+    counted("replayjobs", "--since=150m", "--error=smtp", "--end-reason=max_attempts")
+
+    assert set(Run.objects.exclude(replay_of=None).values_list("replay_of_id", flat=True)) == {runs[1].pk, runs[2].pk}
+
+
+@pytest.mark.parametrize("verb", ["canceljobs", "replayjobs"])
+def test_a_dry_run_counts_and_changes_nothing(verb: str, make_run: MakeRun) -> None:
+    make_run()
+    dead(make_run)
+    before = states()
+
+    assert counted(verb, "--queue=mail", "--dry-run")["matched"] == 1
+    assert command(verb, "--queue=mail", "--dry-run").out == "1 named.\n"
+    assert states() == before
+    assert not Activity.objects.exists()
+
+
+def test_more_runs_than_one_batch_are_all_done_and_progress_is_told(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_runs, "BATCH", 2)
+    for _ in range(5):
+        make_run()
+
+    told = command("canceljobs", "--queue=mail")
+
+    assert set(states().values()) == {"cancelled"}
+    assert told.out == "5 named, 5 cancelled.\n"
+    assert told.err == "2 of 5\n4 of 5\n"
+    assert command("canceljobs", "--queue=mail", "-v", "0") == ("", "")
+
+
+def test_no_match_is_no_error(make_run: MakeRun) -> None:
+    assert command("canceljobs", "--state=pending").out == "0 named.\n"
+
+
+@pytest.mark.parametrize("verb", ["canceljobs", "replayjobs"])
+@pytest.mark.parametrize("wrong", ["0", "abc", str(2**63), "9" * 5000, "1.5", "999999999"])
+def test_an_id_of_no_run_refuses_all(verb: str, wrong: str, make_run: MakeRun) -> None:
+    pending, ended = make_run(), dead(make_run)
+
+    with pytest.raises(CommandError, match=r"There is no run '.*Nothing was changed\.") as caught:
+        command(verb, str(pending.pk), str(ended.pk), wrong)
+
+    assert caught.value.returncode == 1
+    assert states() == {pending.pk: "pending", ended.pk: "dead_lettered"}
+
+
+def test_what_is_refused_is_told_and_hinders_no_other(make_run: MakeRun) -> None:
+    unknown, good = dead(make_run, job="gone\x1b[2J"), dead(make_run)
+
+    with pytest.raises(CommandError) as caught:
+        command("replayjobs", str(unknown.pk), str(good.pk))
+
+    assert str(caught.value).startswith(f"1 of 2 were refused. Run {unknown.pk}: ")
+    assert "\x1b" not in str(caught.value)
+    assert Run.objects.filter(replay_of=good.pk).exists()
+
+
+@pytest.mark.parametrize("verb", ["canceljobs", "replayjobs"])
+@pytest.mark.parametrize("arguments", [[], ["1", "--queue=mail"]])
+def test_runs_are_named_in_one_way(verb: str, arguments: list[str]) -> None:
+    with pytest.raises(CommandError, match="Name runs either by their ids, or by what is true of them"):
+        command(verb, *arguments)
+
+
+@pytest.mark.parametrize("typed", ["y\n", "Yes\n"])
+def test_a_person_is_asked_before_a_filter_does_anything(
+    typed: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+
+    told = command("canceljobs", "--queue=mail")
+
+    assert told.err == "Cancel 1 runs? [y/N] "
+    assert states() == {run.pk: "cancelled"}
+
+
+@pytest.mark.parametrize("typed", ["n\n", "\n", "", "maybe\n"])
+def test_any_other_answer_changes_nothing(typed: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+
+    with pytest.raises(CommandError, match=r"^Nothing was changed\.$"):
+        command("canceljobs", "--queue=mail")
+
+    assert states() == {run.pk: "pending"}
+
+
+def test_nobody_is_asked_who_does_not_want_to_be(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+
+    command("canceljobs", "--queue=mail", "--no-input")
+
+    assert states() == {run.pk: "cancelled"}
