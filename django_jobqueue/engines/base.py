@@ -263,8 +263,11 @@ class Engine(ABC):
         """Delete those of the runs *ids* that have ended, and all their attempts; answer which. Waits for nobody."""
 
     @abstractmethod
-    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0) -> dict[Ref, State]:
-        """Hand runs back of which no user code ran; no Attempt is written. Cancels and answers as ``settle`` does."""
+    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0, unknown: bool = False) -> dict[Ref, State]:
+        """Hand runs back of which no user code ran; no Attempt is written. Cancels and answers as ``settle`` does.
+
+        *Unknown* ones keep the moment since when they are; handed back for another reason, or settled, they forget it.
+        """
 
     @abstractmethod
     def reap(

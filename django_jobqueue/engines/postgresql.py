@@ -256,6 +256,7 @@ class PostgreSQLEngine(Engine):
                                       + make_interval(secs => ending.delay_seconds)
                                  ELSE run.run_at END,
                    lease_until = NULL,
+                   unknown_since = NULL,
                    failures = run.failures + CASE ending.counter WHEN 'failures' THEN 1 ELSE 0 END,
                    crashes = run.crashes + CASE ending.counter WHEN 'crashes' THEN 1 ELSE 0 END,
                    snoozes = run.snoozes + CASE ending.counter WHEN 'snoozes' THEN 1 ELSE 0 END,
@@ -347,7 +348,8 @@ class PostgreSQLEngine(Engine):
                                 THEN statement_timestamp() + make_interval(secs => %(delay_seconds)s)
                                 ELSE run.run_at END,
                   lease_until = NULL,
-                  releases = run.releases + 1
+                  releases = run.releases + 1,
+                  unknown_since = CASE WHEN %(unknown)s THEN COALESCE(run.unknown_since, statement_timestamp()) END
              FROM ref
             WHERE run.id = ANY(ARRAY(SELECT id FROM ref))
               AND run.id = ref.id
@@ -356,9 +358,9 @@ class PostgreSQLEngine(Engine):
         RETURNING run.id, run.attempt, run.state
     """
 
-    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0) -> dict[Ref, State]:
+    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0, unknown: bool = False) -> dict[Ref, State]:
         document = self.document(ref._asdict() for ref in in_lock_order(refs))
-        rows = self.fetch(self.RELEASE, {"refs": document, "delay_seconds": delay_seconds})
+        rows = self.fetch(self.RELEASE, {"refs": document, "delay_seconds": delay_seconds, "unknown": unknown})
         return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
 
     EXPIRED = """

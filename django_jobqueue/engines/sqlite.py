@@ -212,6 +212,7 @@ class SQLiteEngine(Engine):
                   run_at = CASE WHEN ending.state = 'pending' AND cancel_requested_at IS NULL
                                 THEN ending.run_at ELSE jobqueue_run.run_at END,
                   lease_until = NULL,
+                  unknown_since = NULL,
                   failures = failures + (ending.counter IS 'failures'),
                   crashes = crashes + (ending.counter IS 'crashes'),
                   snoozes = snoozes + (ending.counter IS 'snoozes'),
@@ -305,7 +306,8 @@ class SQLiteEngine(Engine):
                   finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN %(now)s END,
                   run_at = CASE WHEN cancel_requested_at IS NULL THEN %(run_at)s ELSE run_at END,
                   lease_until = NULL,
-                  releases = releases + 1
+                  releases = releases + 1,
+                  unknown_since = CASE WHEN %(unknown)s THEN COALESCE(unknown_since, %(now)s) END
              FROM (SELECT json_extract(value, '$.id') AS id,
                           json_extract(value, '$.attempt') AS attempt
                      FROM json_each(%(refs)s)) AS ref
@@ -315,12 +317,13 @@ class SQLiteEngine(Engine):
         RETURNING id, attempt, state
     """
 
-    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0) -> dict[Ref, State]:
+    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0, unknown: bool = False) -> dict[Ref, State]:
         now, text = timezone.now(), self.timestamps()
         parameters = {
             "refs": self.document(ref._asdict() for ref in refs),
             "now": text(now),
             "run_at": text(now + timedelta(seconds=delay_seconds)),
+            "unknown": unknown,
         }
         return self._states(self.fetch(self.RELEASE, parameters))
 

@@ -71,6 +71,8 @@ class Run(models.Model):
     crashes = models.IntegerField(default=0)
     snoozes = models.IntegerField(default=0)
     releases = models.IntegerField(default=0)
+    unknown_since = models.DateTimeField(null=True, blank=True)
+    """When a worker first put it back because its release does not know the job; None once another one does."""
     max_attempts = models.SmallIntegerField(null=True, blank=True)
     timeout_seconds = models.FloatField(null=True, blank=True)
     delivery = models.CharField(max_length=16, default=Delivery.AT_LEAST_ONCE.value)

@@ -100,7 +100,7 @@ class InPlaceWorker:
         try:
             job = _definition(claim)
         except JobQueueError as error:  # as a worker does with what its release does not know
-            self._announcer.cancelled(self._exchange.release([claim], UNKNOWN_JOB_DELAY_SECONDS))
+            self._announcer.cancelled(self._exchange.release([claim], UNKNOWN_JOB_DELAY_SECONDS, unknown=True))
             return _told(claim, Outcome.RELEASED, State.PENDING, error=str(error), exception=error)
         raised: list[BaseException] = []
         ended = self._ended(Assignment(claim, _watched(job, raised.append)))

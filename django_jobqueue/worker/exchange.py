@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from django.db import transaction
 
@@ -71,11 +72,19 @@ class Exchange:
         self._leases.drop(attempt.claim.ref for attempt in ended)
         return Trade(_with_states(ended, states), claims, more)
 
-    def release(self, claims: Sequence[Claim], delay_seconds: float) -> list[Claim]:
+    def release(self, claims: Sequence[Claim], delay_seconds: float, *, unknown: bool = False) -> list[Claim]:
         """Hand back claims of which no user code ran; answer with those that were cancelled instead."""
-        states = self._engine.release([claim.ref for claim in claims], delay_seconds=delay_seconds)
+        refs = [claim.ref for claim in claims]
+        states = self._engine.release(refs, delay_seconds=delay_seconds, unknown=unknown)
         self._leases.drop(claim.ref for claim in claims)
         return [claim for claim in claims if states.get(claim.ref) == State.CANCELLED]
+
+    def unknown_for(self, claims: Sequence[Claim], seconds: float) -> list[Claim]:
+        """Those of *claims* that no worker has known for so long."""
+        runs = Run.objects.using(self._config.database).filter(pk__in=[claim.id for claim in claims])
+        before = self._engine.now() - timedelta(seconds=seconds)
+        ids = set(runs.filter(unknown_since__lte=before).values_list("pk", flat=True))
+        return [claim for claim in claims if claim.id in ids]
 
     def abandon(self, leases: Sequence[Lease]) -> list[tuple[Ended, State]]:
         """Settle attempts that are still running, because this process is about to end."""

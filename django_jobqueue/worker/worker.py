@@ -40,8 +40,8 @@ EXIT_FORCED = 3
 
 UNKNOWN_JOB_DELAY_SECONDS = 30.0
 """How long a run whose job this release does not know is left to workers of another release."""
-UNKNOWN_JOB_RELEASES = 120
-"""How often it is put back, an hour in all, before it ends as failed."""
+UNKNOWN_JOB_SECONDS = 3600.0
+"""For how long every worker that claims it may not know its job, before it ends as failed."""
 
 LAST_SECONDS = 1.0
 """What observers get to come to their end, even where the grace is over."""
@@ -91,6 +91,8 @@ class Worker:
         """What is to be settled."""
         self._refused: dict[float, list[Claim]] = {}
         """What is to be released, by the seconds for which."""
+        self._unknown: list[Claim] = []
+        """What this release cannot work."""
         self._look_at = 0.0
         """When to look for work again."""
         self._database_at = 0.0
@@ -193,29 +195,36 @@ class Worker:
         return min(due, poll) if due is not None and due > 0 else poll
 
     def _start(self, claims: Sequence[Claim]) -> None:
-        unknown = []
         for claim in claims:
             job = _definition(claim)
             if job is not None and claim.version <= job.options.version:
                 notes = self._leases.open_notes(claim) if job.needs_context else None
                 self._executors.submit(Assignment(claim, job, notes))
-            elif job is not None or claim.releases < UNKNOWN_JOB_RELEASES:
-                unknown.append(claim)
             else:
-                self._take_in(_never_known(claim))
-        if unknown:
-            names = sorted({f"{claim.queue}.{claim.job}@{claim.version}" for claim in unknown})
-            logger.warning("Not known here, and left to workers of another release: %s.", ", ".join(names))
-            self._refuse(unknown, UNKNOWN_JOB_DELAY_SECONDS)
+                self._unknown.append(claim)
 
     def _hand_back(self) -> None:
         """Release what this worker will not start, or not soon: others may be idle."""
         if self._pace.is_stalled() and (waiting := self._executors.take_back()):
             self._pace.reset()
             self._refuse(waiting)
+        if self._unknown:
+            self._put_back_unknown()
         for delay_seconds, claims in list(self._refused.items()):
             self._observer.cancelled(self._exchange.release(claims, delay_seconds))
             del self._refused[delay_seconds]
+
+    def _put_back_unknown(self) -> None:
+        """Leave what this release cannot work to workers of another one; give up what none has known for an hour."""
+        given_up = self._exchange.unknown_for(self._unknown, UNKNOWN_JOB_SECONDS)
+        waiting = [claim for claim in self._unknown if claim not in given_up]
+        if waiting:
+            names = sorted({f"{claim.queue}.{claim.job}@{claim.version}" for claim in waiting})
+            logger.warning("Not known here, and left to workers of another release: %s.", ", ".join(names))
+            self._observer.cancelled(self._exchange.release(waiting, UNKNOWN_JOB_DELAY_SECONDS, unknown=True))
+        self._unknown = []
+        for claim in given_up:
+            self._take_in(_never_known(claim))
 
     def _wait_for_database(self, error: Exception) -> None:
         connections.close_all()
@@ -280,6 +289,6 @@ def _never_known(claim: Claim) -> Ended:
         state=State.FAILED,
         reason=Reason.UNKNOWN_JOB,
         counter="failures",
-        error=f"No release knew a job {claim.job!r} of queue {claim.queue!r} for an hour.",
+        error=f"No release could work job {claim.job!r} of queue {claim.queue!r} in version {claim.version} for an hour.",
     )
     return Ended(claim, settlement)

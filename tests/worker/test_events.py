@@ -124,7 +124,7 @@ def test_a_failure_is_told_of_with_its_reason(work: Work, listener: Listener) ->
 def test_an_unknown_job_that_is_given_up_is_told_of(work: Work, listener: Listener) -> None:
     declare(fine)
     run = queues.default.add("note")
-    Run.objects.filter(pk=run.pk).update(job="gone", releases=120)
+    Run.objects.filter(pk=run.pk).update(job="gone", unknown_since=timezone.now() - timedelta(hours=1))
 
     work()
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, queues
 from django_jobqueue.engines.base import Engine, NewRun
-from django_jobqueue.models import Attempt, Run
+from django_jobqueue.models import Run
 from tests.worker.bench import Recorder
 from tests.worker.conftest import Work
 
@@ -361,53 +361,6 @@ def test_a_payload_that_no_longer_fits_fails_the_run_without_calling_the_job(wor
     assert (run.state, run.reason, run.attempt) == ("failed", "invalid_payload", 1)
     assert "Did you mean 'name'?" in (run.error or "")
     assert outcomes(run) == ["failed"]
-
-
-def test_a_run_of_an_unknown_job_is_left_to_other_releases(
-    work: Work, engine: Engine, caplog: pytest.LogCaptureFixture
-) -> None:
-    [inserted] = engine.insert("default", [NewRun(queue="default", job="of_tomorrow")])
-
-    work()
-
-    run = Run.objects.get(pk=inserted.id)
-    assert (run.state, run.releases, run.failures) == ("pending", 1, 0)
-    assert 20 < seconds_until(run) <= 30
-    assert not Attempt.objects.exists()
-    assert "left to workers of another release: default.of_tomorrow" in caplog.text
-
-
-def test_a_run_whose_job_is_unknown_for_an_hour_fails(work: Work, engine: Engine) -> None:
-    [inserted] = engine.insert("default", [NewRun(queue="default", job="of_tomorrow")])
-    Run.objects.filter(pk=inserted.id).update(releases=120)
-
-    work()
-
-    run = Run.objects.get(pk=inserted.id)
-    assert (run.state, run.reason) == ("failed", "unknown_job")
-    assert "'of_tomorrow'" in (run.error or "")
-    assert outcomes(run) == ["failed"]
-
-
-def test_a_run_of_a_later_version_is_left_to_later_releases_however_long_it_takes(
-    work: Work, engine: Engine, caplog: pytest.LogCaptureFixture
-) -> None:
-    @job(version=2, upgrades={1: dict})
-    def greet(name: str) -> None: ...
-
-    newer, known = (
-        engine.insert("default", [NewRun(queue="default", job="greet", version=version, payload_text=text)])[0].id
-        for version, text in [(3, '{"names": ["Ann"]}'), (2, '{"name": "Ann"}')]
-    )
-    Run.objects.filter(pk=newer).update(releases=100_000)
-
-    work()
-
-    run = Run.objects.get(pk=newer)
-    assert (run.state, run.releases, run.failures) == ("pending", 100_001, 0)
-    assert 20 < seconds_until(run) <= 30
-    assert list(Attempt.objects.values_list("run_id", flat=True)) == [known]
-    assert "left to workers of another release: default.greet@3" in caplog.text
 
 
 def test_a_job_that_cannot_work_is_logged_and_holds_nobody_up(
