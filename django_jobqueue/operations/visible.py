@@ -31,7 +31,7 @@ class Visible:
             return self._run
         shown = copy(self._run)
         shown.payload = self._secrets.redacted(self._run.payload)
-        for column in TOLD:
+        for column in set(TOLD) - self._run.get_deferred_fields():
             setattr(shown, column, self.value(getattr(self._run, column)))
         return shown
 

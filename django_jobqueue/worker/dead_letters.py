@@ -10,6 +10,7 @@ from django_jobqueue.engines.base import Claim, LostRun, NewRun, Ref, Settlement
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import registry
 from django_jobqueue.jobs.dead_letters import dead_letter_job, payload_of
+from django_jobqueue.operations.at_once import work_at_once
 from django_jobqueue.operations.new_runs import new_run
 from django_jobqueue.operations.runs import insert_many
 from django_jobqueue.states import State
@@ -34,7 +35,7 @@ def followers_of(ends: Iterable[tuple[Claim | LostRun, Settlement]]) -> Follower
 def add_followers(followers: Followers, states: Mapping[Ref, State]) -> None:
     """Add those whose run was dead-lettered indeed, in the caller's transaction."""
     if new := [follower for ref, follower in followers.items() if states.get(ref) == State.DEAD_LETTERED]:
-        insert_many(new)
+        work_at_once([row.id for row in insert_many(new)])
 
 
 def _follower_of(run: Claim | LostRun) -> NewRun | None:

@@ -28,7 +28,7 @@ from django_jobqueue.operations import replay, schedule_create, schedule_delete,
 from django_jobqueue.operations.activities import author, record
 from django_jobqueue.states import Outcome, State
 from django_jobqueue.testing import drain
-from django_jobqueue.worker.observer import Observers
+from django_jobqueue.worker.observer import Observer, Observers
 from tests.admin.conftest import ACTIVITIES, QUEUES, RUNS, VIEWS, WORKERS, Staff, page, run_url, staff
 from tests.commands.conftest import command
 from tests.listening import Listener
@@ -151,6 +151,15 @@ def test_the_permission_shows_the_payload(staff: Staff) -> None:
     assert CARD in with_permission
     assert json.dumps(PASSWORD, ensure_ascii=False)[1:-1] in with_permission
     assert CARD in command("showrun", str(run.pk), "--show-payload").out
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_adds_and_waits_on_the_command_line_is_told_no_secret() -> None:
+    with WorkerThread(["default"], Observer()):
+        told = command("addjob", "default.give_up", "--payload", json.dumps(PAYLOAD), "--wait", "30")
+
+    assert "was right" in told.out
+    assert found(told) == []
 
 
 @pytest.mark.django_db

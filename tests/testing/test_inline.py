@@ -158,6 +158,20 @@ class WhatAJobAdds(Inlines):
         assert run.result == State.PENDING
         assert not Run.objects.exclude(state=State.COMPLETED).exists()
 
+    def test_includes_what_follows_a_dead_letter(self) -> None:
+        @job(max_attempts=1, on_dead_letter="mourn")
+        def fail() -> None:
+            raise ValueError
+
+        @job
+        def mourn(run_id: int) -> None:
+            self.calls.append(run_id)
+
+        with inline(raise_errors=False):
+            run = queues.default.add("fail")
+
+        assert self.calls == [run.pk]
+
     def test_may_be_no_endless_chain(self) -> None:
         @job
         def forever() -> None:

@@ -24,6 +24,7 @@ from django_jobqueue.management.waiting import STILL_GOING, wait_for_end
 from django_jobqueue.models import Run
 from django_jobqueue.operations import enqueue
 from django_jobqueue.operations.new_runs import AddOptions
+from django_jobqueue.operations.visible import Visible
 from django_jobqueue.payloads import decode_json
 from django_jobqueue.payloads.kinds import Kind
 from django_jobqueue.states import FINAL_STATES, State
@@ -83,7 +84,7 @@ class Command(JobQueueCommand):
             self._tell(run, str(run.pk), options)
             return
         self.note(f"Run {run.pk} was added. Waiting for its end.")
-        run = wait_for_end(run.pk, options["wait"])
+        run = Visible(wait_for_end(run.pk, options["wait"]), secrets=False).run
         self._tell(run, json.dumps(run.result), options)
         _exit_as(run)
 
