@@ -6,13 +6,16 @@ all of them, with what a face must know: key, version, who may call it, and whic
 
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.operations.cancelling import Cancellation, cancel
+from django_jobqueue.operations.cancelling_many import CancelledMany, cancel_many
 from django_jobqueue.operations.checking import Checked, check_pending
 from django_jobqueue.operations.explaining import explain
 from django_jobqueue.operations.operation import OPERATIONS, Auth, Operation
 from django_jobqueue.operations.purging import Purged, purge
 from django_jobqueue.operations.queues import pause_queue, resume_queue
 from django_jobqueue.operations.replaying import replay
+from django_jobqueue.operations.replaying_many import ReplayedMany, replay_many
 from django_jobqueue.operations.rescheduling import reschedule
+from django_jobqueue.operations.run_filter import RunFilter
 from django_jobqueue.operations.runs import enqueue, enqueue_many, get
 from django_jobqueue.operations.schedules import (
     schedule_create,
@@ -28,6 +31,8 @@ from django_jobqueue.operations.schedules import (
 from django_jobqueue.operations.statistics import Figures, Stats, stats
 
 acancel = cancel.twin()
+acancel_many = cancel_many.twin()
+areplay_many = replay_many.twin()
 acheck_pending = check_pending.twin()
 aenqueue = enqueue.twin()
 aenqueue_many = enqueue_many.twin()
@@ -54,13 +59,17 @@ __all__ = [
     "OPERATIONS",
     "Auth",
     "Cancellation",
+    "CancelledMany",
     "Checked",
     "Figures",
     "NewRun",
     "Operation",
     "Purged",
+    "ReplayedMany",
+    "RunFilter",
     "Stats",
     "acancel",
+    "acancel_many",
     "acheck_pending",
     "aenqueue",
     "aenqueue_many",
@@ -69,6 +78,7 @@ __all__ = [
     "apause_queue",
     "apurge",
     "areplay",
+    "areplay_many",
     "areschedule",
     "aresume_queue",
     "aschedule_create",
@@ -82,6 +92,7 @@ __all__ = [
     "aschedule_toggle",
     "astats",
     "cancel",
+    "cancel_many",
     "check_pending",
     "enqueue",
     "enqueue_many",
@@ -90,6 +101,7 @@ __all__ = [
     "pause_queue",
     "purge",
     "replay",
+    "replay_many",
     "reschedule",
     "resume_queue",
     "schedule_create",

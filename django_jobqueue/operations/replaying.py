@@ -40,12 +40,12 @@ def replay(run_id: int | str, *, actor: Actor, reason: str = "") -> Run:
         if before is not None:
             before.added = False
             return before
-        run = insert(replace(_again(old), replay_of=old.pk))
+        run = insert(replace(again(old), replay_of=old.pk))
         record(replay.key, by, run=run, detail={"replay_of": old.pk})
     return worked_at_once(run)
 
 
-def _again(old: Run) -> NewRun:
+def again(old: Run) -> NewRun:
     """What *old* was asked to do, asked of the job as it is now."""
     new = new_run(
         old.queue,

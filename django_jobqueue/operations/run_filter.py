@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from django_jobqueue.errors import InvalidArgument, nearest, shown
 from django_jobqueue.models import RunQuerySet
-from django_jobqueue.operations.selection import all_runs
+from django_jobqueue.operations.selection import all_runs, parsed_id
 from django_jobqueue.states import Reason, State
 
 BAD_ENDS = frozenset({"failed", "dead_lettered"})
@@ -47,6 +47,7 @@ LONGEST_TEXT = 1000
 class RunFilter:
     """The runs for which all is true that is given. Raises InvalidArgument for what can be true of none."""
 
+    ids: Collection[int] = ()
     queue: str | None = None
     job: str | None = None
     states: Collection[str] = ()
@@ -61,6 +62,9 @@ class RunFilter:
     """Its error contains this text, in capitals or not."""
 
     def __post_init__(self) -> None:
+        for run_id in self.ids:
+            if parsed_id(run_id) is None:
+                raise InvalidArgument(f"ids: {shown(run_id)} is the id of no run.")
         for state in self.states:
             _check_word("state", state, STANDINGS)
         if self.reason is not None:
@@ -78,6 +82,8 @@ class RunFilter:
         """These runs, in no order."""
         conditions: dict[str, Any] = {"queue": self.queue, "job": self.job, "reason": self.reason}
         found = all_runs().filter(**{name: value for name, value in conditions.items() if value is not None})
+        if self.ids:
+            found = found.filter(pk__in=self.ids)
         if self.error is not None:
             found = found.filter(error__icontains=self.error)
         if self.since is not None:

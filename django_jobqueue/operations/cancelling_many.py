@@ -1,0 +1,59 @@
+"""Cancelling many runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+
+from django_jobqueue.models import Run
+from django_jobqueue.operations.activities import Actor, Chronicle, author
+from django_jobqueue.operations.announcements import announce_cancelled
+from django_jobqueue.operations.batches import check_many, described, in_batches
+from django_jobqueue.operations.operation import Auth, operation
+from django_jobqueue.operations.run_filter import RunFilter
+from django_jobqueue.operations.selection import all_runs
+from django_jobqueue.signals import RunCancelled
+from django_jobqueue.states import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelledMany:
+    """What came of cancelling many runs."""
+
+    cancelled: int = 0
+    asked: int = 0
+    """Running ones, which are asked to cancel."""
+    more: bool = False
+    """Whether it stopped at the limit, so that there may be more."""
+    dry_run: bool = False
+    """Whether they were only counted."""
+
+
+@operation("jobs.cancel_many", auth=Auth.ADMIN, emits=[RunCancelled])
+def cancel_many(
+    which: RunFilter, *, actor: Actor, reason: str = "", limit: int | None = None, dry_run: bool = False
+) -> CancelledMany:
+    """Cancel those of the runs that have not ended, up to *limit*, as ``cancel`` does.
+
+    In batches, each in a transaction of its own: when it is interrupted, the same call goes on. Raises InvalidArgument.
+    """
+    by = author(actor, reason)
+    check_many(which, limit)
+    found = which.runs().live().filter(cancel_requested_at=None)
+    if dry_run:
+        waiting = found.aggregate(cancelled=Count("pk", filter=Q(state=State.PENDING)), all=Count("pk"))
+        return CancelledMany(cancelled=waiting["cancelled"], asked=waiting["all"] - waiting["cancelled"], dry_run=True)
+    counts = {"cancelled": 0, "asked": 0}
+    chronicle = Chronicle(cancel_many.key, by, queue=which.queue, detail={"filter": described(which)})
+
+    def cancel_batch(runs: list[Run]) -> int:
+        pending = [run for run in runs if run.state == State.PENDING]
+        counts["cancelled"] += all_runs().filter(pk__in=[run.pk for run in pending]).cancel_pending()
+        counts["asked"] += all_runs().filter(pk__in=[run.pk for run in runs]).request_cancel()
+        announce_cancelled(pending)
+        chronicle.write(counts)
+        return len(runs)
+
+    more = in_batches(found.only("queue", "job", "state", "attempt"), cancel_batch, limit)
+    return CancelledMany(cancelled=counts["cancelled"], asked=counts["asked"], more=more)
