@@ -11,7 +11,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -19,6 +18,7 @@ from django.utils.translation import gettext as _
 from django_jobqueue.admin import times
 from django_jobqueue.admin.badges import WORDS, badge
 from django_jobqueue.admin.forms import PauseForm, ReasonForm
+from django_jobqueue.admin.queue_figures import QueueFigures, figures
 from django_jobqueue.admin.read_only import ReadOnlyAdmin
 from django_jobqueue.conf import get_config
 from django_jobqueue.models import QueueState
@@ -33,6 +33,7 @@ class QueueRow:
     """One queue, as the list shows it."""
 
     queue: QueueOverview
+    figures: QueueFigures
 
     @property
     def badge(self) -> SafeString:
@@ -43,11 +44,9 @@ class QueueRow:
     @property
     def counts(self) -> list[tuple[str, str, str]]:
         """Pending runs: the word to filter them by, its label, and how many they are."""
-        figures = self.queue.figures
+        figures = self.figures
         numbers = {"due": figures.due, "scheduled": figures.scheduled, "retrying": figures.retrying}
-        return [
-            (word, capfirst(str(WORDS[word])), _shown(number, more=figures.more)) for word, number in numbers.items()
-        ]
+        return [(word, capfirst(str(WORDS[word])), figures.shown(number)) for word, number in numbers.items()]
 
     @property
     def since(self) -> str | None:
@@ -73,7 +72,7 @@ class QueueAdmin(ReadOnlyAdmin):
             request,
             "queuestate/page.html",
             title=capfirst(str(self.opts.verbose_name_plural)),
-            rows=[QueueRow(queue=queue) for queue in overview(now=timezone.now())],
+            rows=_rows(),
             may_pause=self.may(PERMISSION, request),
             may_see_runs=request.user.has_perm(f"{self.opts.app_label}.view_run"),
             runs_url=reverse("admin:django_jobqueue_run_changelist", current_app=self.admin_site.name),
@@ -129,5 +128,6 @@ class QueueAdmin(ReadOnlyAdmin):
         return self.page(request, "confirm.html", title=title, effect=effect, form=form, button=button, back=back)
 
 
-def _shown(number: int, *, more: bool) -> str:
-    return f"{number_format(number, force_grouping=True)}{'+' if more else ''}"
+def _rows() -> list[QueueRow]:
+    counted = figures()
+    return [QueueRow(queue=queue, figures=counted[queue.config.name]) for queue in overview(now=timezone.now())]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,27 +13,28 @@ from django_jobqueue.errors import ConfigError
 from django_jobqueue.jobs import registry
 from django_jobqueue.jobs.places import place_of
 from django_jobqueue.management.output import Cell
+from django_jobqueue.operations import Figures
 from django_jobqueue.operations.overview import QueueOverview
 
-COUNTED = ["due", "scheduled", "retrying", "running"]
+COUNTED = ["pending", "scheduled", "running"]
+"""What people see of the figures, beside the age of the oldest."""
 
-FIELDS = ["queue", *COUNTED, "at_least", "workers", "paused", "options", "jobs"]
+FIELDS = ["queue", *Figures.__slots__, "workers", "paused", "options", "jobs"]
 """What programs get of a queue."""
 
-TITLES = ["queue", *COUNTED, "workers", "state"]
+TITLES = ["queue", *COUNTED, "oldest", "workers", "state"]
 JOB_TITLES = ["job", "options"]
 
 NO_OPTIONS = {"name", "jobs", "job_defaults"}
 """What of a queue's configuration is no option of it."""
 
 
-def records(queues: Sequence[QueueOverview], job: str | None) -> list[dict[str, Any]]:
+def records(queues: Sequence[QueueOverview], figures: Mapping[str, Figures], job: str | None) -> list[dict[str, Any]]:
     """For programs: each queue, with its jobs, or only that named *job*."""
     return [
         {
             "queue": queue.config.name,
-            **{word: getattr(queue.figures, word) for word in COUNTED},
-            "at_least": queue.figures.more,
+            **asdict(figures[queue.config.name]),
             "workers": queue.workers,
             "paused": _pause(queue),
             "options": _changed(queue.config),
@@ -43,9 +44,11 @@ def records(queues: Sequence[QueueOverview], job: str | None) -> list[dict[str, 
     ]
 
 
-def rows(queues: Sequence[QueueOverview], *, now: datetime) -> list[list[Cell]]:
+def rows(queues: Sequence[QueueOverview], figures: Mapping[str, Figures], *, now: datetime) -> list[list[Cell]]:
     """Under TITLES."""
-    return [[queue.config.name, *_counts(queue), queue.workers, _state(queue, now)] for queue in queues]
+    return [
+        [queue.config.name, *_counts(figures[queue.config.name]), queue.workers, _state(queue, now)] for queue in queues
+    ]
 
 
 def style(queue: QueueOverview) -> str:
@@ -64,11 +67,9 @@ def job_rows(queues: Sequence[QueueOverview], job: str | None) -> Iterator[list[
             yield [f"{queue.config.name}.{name}", described["problem"] or _told(described["options"])]
 
 
-def _counts(queue: QueueOverview) -> Iterator[str | int]:
-    """Of so many pending runs that they are not all counted, it is told that there are more."""
-    for word in COUNTED:
-        number = getattr(queue.figures, word)
-        yield f"{number:,}+" if queue.figures.more and word != "running" else number
+def _counts(figures: Figures) -> list[Cell]:
+    age = figures.oldest_due_age_seconds
+    return [*(getattr(figures, word) for word in COUNTED), None if age is None else roughly(age)]
 
 
 def _names(queue: QueueOverview, job: str | None) -> list[str]:
@@ -79,10 +80,10 @@ def _state(queue: QueueOverview, now: datetime) -> str:
     if queue.state is None:
         return "working" if queue.workers else "no worker"
     by = f" by {queue.pause.actor}" if queue.pause else ""
-    left = (
-        f" for another {roughly((queue.state.paused_until - now).total_seconds())}" if queue.state.paused_until else ""
-    )
-    return f"paused{by}{left}" + (f": {queue.pause.reason}" if queue.pause and queue.pause.reason else "")
+    reason = f": {queue.pause.reason}" if queue.pause and queue.pause.reason else ""
+    until = queue.state.paused_until
+    left = f" ({roughly((until - now).total_seconds())} left)" if until else ""
+    return f"paused{by}{reason}{left}"
 
 
 def _pause(queue: QueueOverview) -> dict[str, Any] | None:

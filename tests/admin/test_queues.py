@@ -14,9 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_jobqueue import operations
-from django_jobqueue.admin import queues
+from django_jobqueue.admin import queue_figures
 from django_jobqueue.models import Activity, QueueState, Worker
-from django_jobqueue.operations import figures
 from tests.admin.conftest import QUEUES, MakeRun, Staff, page, told
 
 
@@ -60,13 +59,13 @@ def test_runs_are_counted_by_what_they_wait_for(ana: Client, make_run: MakeRun) 
     make_run(queue="reports", job="render", priority=5)
 
     assert numbers(ana, "mail") == ["2", "3", "1"]
-    assert row(ana, "mail").queue.figures.running == 1
+    assert row(ana, "mail").figures.running == 1
     assert numbers(ana, "reports") == ["1", "0", "0"]
     assert numbers(ana, "default") == ["0", "0", "0"]
 
 
 def test_counting_stops_where_it_is_enough(ana: Client, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "MOST", 3)
+    monkeypatch.setattr(queue_figures, "MOST", 3)
     later = timezone.now() + timedelta(hours=1)
     for _ in range(2):
         make_run()
@@ -76,8 +75,10 @@ def test_counting_stops_where_it_is_enough(ana: Client, make_run: MakeRun, monke
     assert numbers(ana, "mail") == ["2+", "2+", "0+"]
 
 
-def test_a_number_of_thousands_is_told_with_a_separator() -> None:
-    assert queues._shown(1000, more=True) == "1,000+"
+def test_a_number_of_thousands_is_told_with_a_separator(ana: Client, make_run: MakeRun) -> None:
+    figures = queue_figures.QueueFigures(due=1000, scheduled=0, retrying=0, running=0, more=True)
+
+    assert figures.shown(figures.due) == "1,000+"
 
 
 def test_no_query_reads_more_runs_than_it_counts(staff: Staff, make_run: MakeRun) -> None:

@@ -15,6 +15,7 @@ from django_jobqueue.management.arguments import add_format, number
 from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.output import Cell, as_csv, as_json, as_table
 from django_jobqueue.management.run_options import add_run_options, run_filter
+from django_jobqueue.operations import stats
 from django_jobqueue.operations.overview import overview
 from django_jobqueue.operations.run_filter import RunFilter
 
@@ -44,12 +45,13 @@ class Command(JobQueueCommand):
             queues = [queue for queue in queues if asked.job in queue.jobs]
         if not queues:
             raise CommandError("That is declared no more. Its runs: --runs")
+        figures = stats(asked.queue).queues
         if format_ == "json":
-            self.answer(as_json(queue_list.records(queues, asked.job)))
+            self.answer(as_json(queue_list.records(queues, figures, asked.job)))
         elif format_ == "csv":
-            self.answer(as_csv(queue_list.records(queues, asked.job), queue_list.FIELDS))
+            self.answer(as_csv(queue_list.records(queues, figures, asked.job), queue_list.FIELDS))
         else:
-            rows = queue_list.rows(queues, now=now)
+            rows = queue_list.rows(queues, figures, now=now)
             self._tabulate(queue_list.TITLES, rows, [queue_list.style(queue) for queue in queues])
             self.answer("")
             self._tabulate(queue_list.JOB_TITLES, list(queue_list.job_rows(queues, asked.job)))

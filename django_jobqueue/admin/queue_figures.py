@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q
 from django.db.models.functions import Now
+from django.utils.formats import number_format
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.models import Run
@@ -24,6 +25,9 @@ class QueueFigures:
     retrying: int
     running: int
     more: bool
+
+    def shown(self, number: int) -> str:
+        return f"{number_format(number, force_grouping=True)}{'+' if self.more else ''}"
 
 
 def figures() -> dict[str, QueueFigures]:
