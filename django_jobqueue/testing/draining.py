@@ -11,7 +11,7 @@ from django.db.models import F
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.jobs import moments
-from django_jobqueue.models import Run
+from django_jobqueue.models import QueueState, Run
 from django_jobqueue.queue import Queue
 from django_jobqueue.queue import queues as all_queues
 from django_jobqueue.states import State
@@ -26,7 +26,7 @@ def drain(
 
     It claims, runs and settles as a worker does, in the thread and on the connection of the caller. Then it lets
     *advance_seconds* pass, working what becomes due, one moment after the other: retries, and runs for later. The
-    clock stays as it is; all that is pending comes so much nearer, for good.
+    clock stays as it is; all that is pending, and the end of a pause, comes so much nearer, for good.
 
     With *raise_errors*, the error of the first run whose last attempt failed is raised in the end.
     """
@@ -66,3 +66,5 @@ def _let_pass(seconds: float) -> None:
     pending = Run.objects.using(config.database).filter(namespace=config.namespace, state=State.PENDING)
     passed = timedelta(seconds=seconds)
     pending.update(run_at=F("run_at") - passed, expires_at=F("expires_at") - passed)
+    paused = QueueState.objects.using(config.database).filter(namespace=config.namespace)
+    paused.update(paused_until=F("paused_until") - passed)

@@ -327,6 +327,14 @@ class Time(Drains):
 
         assert drain() == []
 
+    def test_ends_a_pause(self) -> None:
+        job(name="note")(_nothing)
+        queues.default.add("note")
+        pause_queue("default", actor="test", until=timezone.now() + timedelta(hours=1))
+
+        assert drain(advance_seconds=HOUR - 60) == []
+        assert len(drain(advance_seconds=60)) == 1
+
     def test_cannot_go_back(self) -> None:
         with pytest.raises(ValueError, match=r"advance_seconds: must be from 0 to ten years, got -1\."):
             drain(advance_seconds=-1)
