@@ -62,6 +62,8 @@ class Queue:
         priority: int | None = None,
         max_attempts: int | None = None,
         expires_at: datetime | str | None = None,
+        concurrency_key: Key = None,
+        rate_key: Key = None,
         tags: Tags = (),
         tenant: Key = None,
         user: Key = None,
@@ -72,8 +74,9 @@ class Queue:
 
         *payload* holds the arguments of the job by name, or is a value of the type that the job declares. The run
         starts at *next_run_at* (a datetime, ISO-8601 text or "now"), or *delay_seconds* from now; by default at once.
-        If it has not been started by *expires_at*, it is cancelled. *tags*, *tenant* and *user* (an instance of a
-        model, or its key), *trace_id* and *metadata* (JSON) say more about it. None is returned only where the job's
+        If it has not been started by *expires_at*, it is cancelled. *concurrency_key* and *rate_key* are what limits
+        count it by, where the job does not find them itself. *tags*, *tenant* and *user* (an instance of a model, or
+        its key), *trace_id* and *metadata* (JSON) say more about it. None is returned only where the job's
         ``on_before_add`` does not let the run be added. Raises UnknownJob, PayloadError or InvalidRun, and then has
         written nothing.
         """
@@ -88,6 +91,8 @@ class Queue:
             priority=priority,
             max_attempts=max_attempts,
             expires_at=expires_at,
+            concurrency_key=concurrency_key,
+            rate_key=rate_key,
             tags=tags,
             tenant=tenant,
             user=user,

@@ -16,6 +16,7 @@ from django_jobqueue.conf.config import (
     get_config,
     parse_job_options,
 )
+from django_jobqueue.conf.contradictions import contradictions
 from django_jobqueue.conf.options import ErrorClass, Function
 from django_jobqueue.conf.preflight import Preflight
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
@@ -34,6 +35,7 @@ __all__ = [
     "ScheduleOptions",
     "WorkerConfig",
     "check_name",
+    "contradictions",
     "get_config",
     "parse_job_options",
 ]

@@ -16,9 +16,12 @@ from django.dispatch import receiver
 
 from django_jobqueue.conf import options, schedules
 from django_jobqueue.conf.cleanup import Cleanup, ProjectCleanup, parse_cleanup, parse_project_cleanup
+from django_jobqueue.conf.contradictions import contradictions
 from django_jobqueue.conf.options import ErrorClass, Function, parsed_by, parsers_of
 from django_jobqueue.conf.preflight import Preflight, parse_preflight
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
+from django_jobqueue.errors import ConfigError
+from django_jobqueue.limits import Rate
 from django_jobqueue.retry import Backoff
 from django_jobqueue.states import Delivery
 
@@ -108,6 +111,32 @@ class JobOptions:
     """When runs of the job are added by itself: a cron line, a mapping of schedule options, or a list of these. A mapping
     may also have a ``name``; without it the schedule is called ``queue.job``, which only one of a job can be."""
 
+    concurrent_jobs: int | None = field(default=None, metadata=parsed_by(options.optional(options.whole(1))))
+    """Attempts of the job that may run at once, across all workers; None for no limit but that of the queue."""
+
+    concurrency_key: Function | None = field(default=None, metadata=parsed_by(options.optional(options.key_source)))
+    """What ``concurrent_jobs_per_key`` counts by: a field of the payload, or the dotted path of a function that takes
+    the payload and returns the key. Runs without a key are not limited by it."""
+
+    concurrent_jobs_per_key: int | None = field(default=None, metadata=parsed_by(options.optional(options.whole(1))))
+    """Attempts of the same ``concurrency_key`` that may run at once, across all workers. It counts in the job; one that
+    is declared at the queue counts in the queue."""
+
+    keep_order: bool = field(default=False, metadata=parsed_by(options.boolean))
+    """Whether the runs of the same ``concurrency_key`` are worked in the order of adding, retries included: the next one
+    starts when the one before has ended. Needs ``concurrent_jobs_per_key`` 1 beside it."""
+
+    rate_limit: Rate | None = field(default=None, metadata=parsed_by(options.optional(options.rate)))
+    """Most attempts of the job that start in a time, across all workers, such as "100/m", or "5/10s": so many per second
+    (s), minute (m), hour (h) or day (d), evenly spread. None for no limit."""
+
+    rate_burst: int = field(default=1, metadata=parsed_by(options.whole(1)))
+    """Attempts that may start at once when ``rate_limit`` was not used up for a while."""
+
+    rate_key: Function | None = field(default=None, metadata=parsed_by(options.optional(options.key_source)))
+    """What ``rate_limit`` counts by: a field of the payload, or the dotted path of a function that takes the payload and
+    returns the key. Each key has a rate of its own; runs without a key share one."""
+
     @classmethod
     def merged(cls, *partials: Mapping[str, Any]) -> Self:
         """Return the options of all *partials*, each of them parsed, where later ones win over earlier ones."""
@@ -158,6 +187,21 @@ class QueueConfig:
 
     concurrent_jobs: int | None = field(default=None, metadata=parsed_by(options.optional(options.whole(1))))
     """Attempts that may run at once, across all workers; None for no limit but the workers' slots."""
+
+    concurrent_jobs_per_key: int | None = field(default=None, metadata=parsed_by(options.optional(options.whole(1))))
+    """Attempts of the same ``concurrency_key`` that may run at once, across all workers and all jobs of the queue that
+    do not declare it themselves."""
+
+    keep_order: bool = field(default=False, metadata=parsed_by(options.boolean))
+    """Whether the runs of the same ``concurrency_key`` are worked in the order of adding, retries included. Needs
+    ``concurrent_jobs_per_key`` 1 beside it."""
+
+    rate_limit: Rate | None = field(default=None, metadata=parsed_by(options.optional(options.rate)))
+    """Most attempts that start in a time, across all workers, such as "100/m": of the queue as a whole, or, if it
+    declares a ``rate_key``, of each key."""
+
+    rate_burst: int = field(default=1, metadata=parsed_by(options.whole(1)))
+    """Attempts that may start at once when ``rate_limit`` was not used up for a while."""
 
     batch_size: int = field(default=100, metadata=parsed_by(options.whole(1, 1000)))
     """Most runs that a worker claims at once, from 1 to 1000."""
@@ -236,6 +280,9 @@ class Config:
     """Most bytes that a payload may take as JSON in UTF-8, up to 64 MiB."""
 
 
+QUEUES = 'JOBQUEUE["queues"]'
+
+
 @cache
 def get_config() -> Config:
     """Return the configuration of the project, read on the first call. Raises ConfigError with all that is wrong."""
@@ -248,6 +295,10 @@ def get_config() -> Config:
         name: QueueConfig(name=name, **{"lease_seconds": worker.lease_seconds, **queue})
         for name, queue in queues.items()
     }
+    if problems := [
+        f"{options.at(QUEUES, queue.name)}: {flaw}" for queue in built.values() for flaw in contradictions(queue)
+    ]:
+        raise ConfigError(problems)
     return Config(queues=built, **parsed)
 
 

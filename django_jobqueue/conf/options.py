@@ -20,6 +20,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive, make_aware
 
 from django_jobqueue.errors import ConfigError, nearest, shown
+from django_jobqueue.limits import Rate
 from django_jobqueue.retry import Backoff, Mode
 
 T = TypeVar("T")
@@ -250,6 +251,26 @@ def upgrades(path: str, value: object) -> dict[int, Function]:
             parsed[version] = function(at(path, version), given)
     problems.raise_found()
     return parsed
+
+
+def rate(path: str, value: object) -> Rate:
+    """Parse a rate such as "100/m"."""
+    try:
+        return Rate.parse(value if isinstance(value, str) else "")
+    except ValueError:
+        wanted = 'a number of starts and a unit of time, s, m, h or d, such as "100/m" or "5/10s"'
+        raise _refused(path, wanted, value) from None
+
+
+def key_source(path: str, value: object) -> Function:
+    """Parse where a key comes from: a field of the payload, or a function of the payload, or the dotted path of one."""
+    if callable(value):
+        return value
+    parts = value.split(".") if isinstance(value, str) else []
+    if not parts or not all(part.isidentifier() and not iskeyword(part) for part in parts):
+        wanted = "the name of a payload field, or the dotted path of a function such as 'shop.keys.of_customer'"
+        raise _refused(path, wanted, value)
+    return str(value)
 
 
 def database_alias(path: str, value: object) -> str:

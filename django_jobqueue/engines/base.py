@@ -7,18 +7,14 @@ What plain ORM does equally well everywhere is not here: it is a QuerySet method
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from django.db import connections
-
+from django_jobqueue.engines.lines import Lines
 from django_jobqueue.states import Delivery, Outcome, Reason, State
-
-if TYPE_CHECKING:
-    from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 class Ref(NamedTuple):
@@ -47,6 +43,8 @@ class NewRun:
     """Counted from when the run is due; where ``expires_at`` is not given."""
     max_attempts: int | None = None
     delivery: Delivery = Delivery.AT_LEAST_ONCE
+    concurrency_key: str | None = None
+    rate_key: str | None = None
     tags: tuple[str, ...] | None = None
     tenant: str | None = None
     user: str | None = None
@@ -101,6 +99,7 @@ class Claim:
     max_attempts: int | None
     delivery: str
     metadata: str | None = field(repr=False)
+    concurrency_key: str | None
 
     @property
     def ref(self) -> Ref:
@@ -168,6 +167,7 @@ class LostRun(NamedTuple):
     worker: str
     crashes: int
     delivery: str
+    concurrency_key: str | None
 
     @property
     def ref(self) -> Ref:
@@ -196,16 +196,8 @@ class Advance:
     skipped: int
 
 
-class Engine(ABC):
+class Engine(Lines):
     """The SQL of one database vendor, for the tables of one database alias."""
-
-    def __init__(self, alias: str) -> None:
-        self.alias = alias
-
-    @property
-    def connection(self) -> BaseDatabaseWrapper:
-        """Django's connection of the calling thread."""
-        return connections[self.alias]
 
     @abstractmethod
     def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
@@ -220,14 +212,17 @@ class Engine(ABC):
         worker: str,
         limit: int,
         lease_seconds: float,
-        concurrent_jobs: int | None = None,
+        ruled: bool = False,
     ) -> list[Claim]:
         """Lease up to *limit* due runs of *queue* to *worker*: highest priority first, then longest due.
 
-        None, if the queue is paused when the claim starts.
-        With *concurrent_jobs*, no more than that many of the queue's runs are running afterwards, whoever claims at
-        the same time; the caller must then be in a transaction.
+        None, if an operator has paused or limited the queue, or a job of it; unless whoever claims has *ruled* on that,
+        under the lock.
         """
+
+    @abstractmethod
+    def take(self, ids: Iterable[int], *, worker: str, lease_seconds: float) -> list[Claim]:
+        """Lease these pending runs, parked or not, to *worker*; the caller holds their lock, and has ruled on limits."""
 
     @abstractmethod
     def renew(self, leases: Sequence[tuple[Ref, float]]) -> dict[Ref, bool]:
@@ -286,11 +281,10 @@ class Engine(ABC):
 
     @abstractmethod
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
-        """Seconds until a run of *queues* can be claimed: 0 or less if one is due, None if none is pending."""
+        """Seconds until a run of *queues* can be claimed: 0 or less if one is due, None if none is pending.
 
-    @abstractmethod
-    def now(self) -> datetime:
-        """The clock that decides what is due."""
+        Of runs that are parked, only those count that wait for a token.
+        """
 
     @abstractmethod
     def due_schedules(self, namespace: str, *, now: datetime, limit: int, but: Sequence[int] = ()) -> list[Due]:
@@ -303,21 +297,6 @@ class Engine(ABC):
     @abstractmethod
     def advance_schedules(self, advances: Sequence[Advance]) -> None:
         """Write what became of schedules that ``due_schedules`` has locked."""
-
-    def document(self, rows: Iterable[object]) -> str:
-        """A batch as JSON text."""
-        return json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"), default=self.timestamps())
-
-    @abstractmethod
-    def timestamps(self) -> Callable[[datetime], str]:
-        """What writes a moment as this database compares it with its columns."""
-
-    def fetch(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        """Run one statement and answer with its rows."""
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
 
 
 def columns(item: NewRun | Settlement | Advance) -> dict[str, Any]:

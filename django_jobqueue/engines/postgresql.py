@@ -9,7 +9,7 @@ table, which after a purge may be far off.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from time import monotonic
 from typing import Any, cast
@@ -32,17 +32,18 @@ from django_jobqueue.engines.base import (
     in_lock_order,
     seconds_ago,
 )
+from django_jobqueue.engines.postgresql_lines import PostgreSQLLines
 from django_jobqueue.states import State
 
 
-class PostgreSQLEngine(Engine):
-    """Claims with SKIP LOCKED; counts under an advisory lock."""
+class PostgreSQLEngine(PostgreSQLLines, Engine):
+    """Claims with SKIP LOCKED."""
 
     INSERT = """
         INSERT INTO jobqueue_run (
                namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
                attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
-               tags, tenant, user_id, trace_id, metadata, replay_of_id,
+               concurrency_key, rate_key, tags, tenant, user_id, trace_id, metadata, replay_of_id,
                schedule_id, fires_at, missed)
         SELECT %(namespace)s, new.queue, new.job, new.version, new.payload_text::jsonb, 'pending', new.priority,
                COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds),
@@ -50,13 +51,14 @@ class PostgreSQLEngine(Engine):
                         COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds)
                         + make_interval(secs => new.expires_after_seconds)),
                statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.delivery,
-               new.tags, new.tenant, new."user", new.trace_id, new.metadata_text::jsonb, new.replay_of,
-               new.schedule, new.fires_at, new.missed
+               new.concurrency_key, new.rate_key, new.tags, new.tenant, new."user", new.trace_id,
+               new.metadata_text::jsonb, new.replay_of, new.schedule, new.fires_at, new.missed
           FROM json_to_recordset(%(runs)s::json) AS new(
                queue text, job text, version int, payload_text text, priority smallint, run_at timestamptz,
                delay_seconds double precision, expires_at timestamptz, expires_after_seconds double precision,
-               max_attempts smallint, delivery text, tags jsonb, tenant text, "user" text, trace_id text,
-               metadata_text text, replay_of bigint, schedule bigint, fires_at timestamptz, missed int)
+               max_attempts smallint, delivery text, concurrency_key text, rate_key text, tags jsonb, tenant text,
+               "user" text, trace_id text, metadata_text text, replay_of bigint, schedule bigint,
+               fires_at timestamptz, missed int)
      RETURNING id, run_at, created_at, expires_at
     """
 
@@ -76,14 +78,20 @@ class PostgreSQLEngine(Engine):
                 AND queue = %(queue)s
                 AND state = 'pending'
                 AND blocked_on IS NULL
-                AND NOT EXISTS (
+                AND (%(ruled)s OR NOT EXISTS (
                     SELECT
                       FROM jobqueue_queue_state
                      WHERE namespace = %(namespace)s
                        AND queue = %(queue)s
-                       AND job = ''
-                       AND paused_at IS NOT NULL
-                       AND (paused_until IS NULL OR paused_until > statement_timestamp()))
+                       AND (paused_at IS NOT NULL
+                            AND (paused_until IS NULL OR paused_until > statement_timestamp())
+                         OR concurrent_jobs IS NOT NULL
+                            AND (concurrent_jobs_until IS NULL OR concurrent_jobs_until > statement_timestamp())
+                         OR concurrent_jobs_per_key IS NOT NULL
+                            AND (concurrent_jobs_per_key_until IS NULL
+                              OR concurrent_jobs_per_key_until > statement_timestamp())
+                         OR rate_limit IS NOT NULL
+                            AND (rate_limit_until IS NULL OR rate_limit_until > statement_timestamp()))))
            ORDER BY priority DESC, run_at, id
               LIMIT 1)
           UNION ALL
@@ -126,7 +134,8 @@ class PostgreSQLEngine(Engine):
                     WHERE level.run_at <= statement_timestamp()
                     LIMIT %(limit)s))
         RETURNING run.id, run.attempt, run.queue, run.job, run.version, run.payload, run.priority, run.run_at,
-                  run.failures, run.crashes, run.releases, run.max_attempts, run.delivery, run.metadata
+                  run.failures, run.crashes, run.releases, run.max_attempts, run.delivery, run.metadata,
+                  run.concurrency_key
     """
 
     def claim(
@@ -137,10 +146,8 @@ class PostgreSQLEngine(Engine):
         worker: str,
         limit: int,
         lease_seconds: float,
-        concurrent_jobs: int | None = None,
+        ruled: bool = False,
     ) -> list[Claim]:
-        if concurrent_jobs is not None:
-            limit = min(limit, concurrent_jobs - self._running(namespace, queue))
         if limit <= 0:
             return []
         rows = self.fetch(
@@ -151,32 +158,29 @@ class PostgreSQLEngine(Engine):
                 "worker": worker,
                 "limit": limit,
                 "lease_seconds": lease_seconds,
+                "ruled": ruled,
             },
         )
         return in_claim_order(Claim(*row) for row in rows)
 
-    LOCK_QUEUE = """
-        SELECT pg_advisory_xact_lock(hashtextextended(%(namespace)s || ':' || %(queue)s, 7106))
+    TAKE = """
+           UPDATE jobqueue_run AS run
+              SET state = 'running',
+                  blocked_on = NULL,
+                  attempt = run.attempt + 1,
+                  worker = %(worker)s,
+                  started_at = statement_timestamp(),
+                  lease_until = statement_timestamp() + make_interval(secs => %(lease_seconds)s)
+            WHERE run.id = ANY(ARRAY(SELECT json_array_elements_text(%(ids)s::json)::bigint))
+              AND run.state = 'pending'
+        RETURNING run.id, run.attempt, run.queue, run.job, run.version, run.payload, run.priority, run.run_at,
+                  run.failures, run.crashes, run.releases, run.max_attempts, run.delivery, run.metadata,
+                  run.concurrency_key
     """
 
-    COUNT_RUNNING = """
-        SELECT count(*)
-          FROM jobqueue_run
-         WHERE namespace = %(namespace)s
-           AND queue = %(queue)s
-           AND state = 'running'
-    """
-
-    def _running(self, namespace: str, queue: str) -> int:
-        """How many runs of the queue are running, which no other claimer can change until our transaction ends.
-
-        The lock must be a statement of its own: a count in the same statement would see the table as it was before
-        the wait for the lock.
-        """
-        parameters = {"namespace": namespace, "queue": queue}
-        self.fetch(self.LOCK_QUEUE, parameters)
-        [[running]] = self.fetch(self.COUNT_RUNNING, parameters)
-        return int(running)
+    def take(self, ids: Iterable[int], *, worker: str, lease_seconds: float) -> list[Claim]:
+        rows = self.fetch(self.TAKE, {"ids": self.document(ids), "worker": worker, "lease_seconds": lease_seconds})
+        return in_claim_order(Claim(*row) for row in rows)
 
     # It passes over rows that are locked: they are being settled or reaped, and whoever waits for nobody takes part in no
     # deadlock. If that comes to nothing, the next heartbeat renews them.
@@ -364,7 +368,7 @@ class PostgreSQLEngine(Engine):
         return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
 
     EXPIRED = """
-          SELECT id, attempt, queue, job, worker, crashes, delivery
+          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key
             FROM jobqueue_run
            WHERE namespace = %(namespace)s
              AND state = 'running'
@@ -419,8 +423,18 @@ class PostgreSQLEngine(Engine):
                   ORDER BY priority DESC, run_at, id
                      LIMIT 1) AS lower
         )
-        SELECT EXTRACT(EPOCH FROM min(run_at) - statement_timestamp())::double precision
-          FROM level
+        SELECT EXTRACT(EPOCH FROM min(due_at) - statement_timestamp())::double precision
+          FROM (SELECT run_at AS due_at
+                  FROM level
+             UNION ALL
+                SELECT bucket.next_at
+                  FROM json_array_elements_text(%(queues)s::json) AS wanted(queue)
+            CROSS JOIN LATERAL (
+                       SELECT min(next_at) AS next_at
+                         FROM jobqueue_limit_bucket
+                        WHERE namespace = %(namespace)s
+                          AND queue = wanted.queue
+                          AND next_at IS NOT NULL) AS bucket) AS due
     """
 
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:

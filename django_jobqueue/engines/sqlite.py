@@ -8,7 +8,7 @@ clock is the host's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
@@ -30,23 +30,25 @@ from django_jobqueue.engines.base import (
     in_claim_order,
     seconds_ago,
 )
+from django_jobqueue.engines.sqlite_lines import SQLiteLines
 from django_jobqueue.states import State
 
 
-class SQLiteEngine(Engine):
-    """Claims, counts and fences in single statements."""
+class SQLiteEngine(SQLiteLines, Engine):
+    """Claims and fences in single statements."""
 
     INSERT = """
         INSERT INTO jobqueue_run (
                namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
                attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
-               tags, tenant, user_id, trace_id, metadata, replay_of_id,
+               concurrency_key, rate_key, tags, tenant, user_id, trace_id, metadata, replay_of_id,
                schedule_id, fires_at, missed)
         SELECT %(namespace)s, json_extract(value, '$.queue'), json_extract(value, '$.job'),
                json_extract(value, '$.version'), json_extract(value, '$.payload_text'), 'pending',
                json_extract(value, '$.priority'), COALESCE(json_extract(value, '$.run_at'), %(now)s),
                json_extract(value, '$.expires_at'), %(now)s,
                0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.delivery'),
+               json_extract(value, '$.concurrency_key'), json_extract(value, '$.rate_key'),
                json_extract(value, '$.tags'), json_extract(value, '$.tenant'), json_extract(value, '$.user'),
                json_extract(value, '$.trace_id'), json_extract(value, '$.metadata_text'),
                json_extract(value, '$.replay_of'), json_extract(value, '$.schedule'),
@@ -60,9 +62,8 @@ class SQLiteEngine(Engine):
         now = timezone.now()
         document = self.document(columns(run) | _times(run, now) for run in runs)
         rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": document, "now": self.timestamps()(now)})
-        zone = self.connection.timezone
         return sorted(
-            Inserted(run_id, _aware(run_at, zone), _aware(created_at, zone), expires_at and _aware(expires_at, zone))
+            Inserted(run_id, self.aware(run_at), self.aware(created_at), expires_at and self.aware(expires_at))
             for run_id, run_at, created_at, expires_at in rows
         )
 
@@ -76,14 +77,20 @@ class SQLiteEngine(Engine):
                        AND queue = %(queue)s
                        AND state = 'pending'
                        AND blocked_on IS NULL
-                       AND NOT EXISTS (
+                       AND (%(ruled)s OR NOT EXISTS (
                            SELECT 1
                              FROM jobqueue_queue_state
                             WHERE namespace = %(namespace)s
                               AND queue = %(queue)s
-                              AND job = ''
-                              AND paused_at IS NOT NULL
-                              AND (paused_until IS NULL OR paused_until > %(now)s))
+                              AND (paused_at IS NOT NULL
+                                   AND (paused_until IS NULL OR paused_until > %(now)s)
+                                OR concurrent_jobs IS NOT NULL
+                                   AND (concurrent_jobs_until IS NULL OR concurrent_jobs_until > %(now)s)
+                                OR concurrent_jobs_per_key IS NOT NULL
+                                   AND (concurrent_jobs_per_key_until IS NULL
+                                     OR concurrent_jobs_per_key_until > %(now)s)
+                                OR rate_limit IS NOT NULL
+                                   AND (rate_limit_until IS NULL OR rate_limit_until > %(now)s))))
                   ORDER BY priority DESC
                      LIMIT 1)
          UNION ALL
@@ -122,15 +129,9 @@ class SQLiteEngine(Engine):
                                 ORDER BY run_at, id
                                    LIMIT %(limit)s))) AS due
                     WHERE level.priority IS NOT NULL
-                    LIMIT CASE WHEN %(concurrent_jobs)s IS NULL THEN %(limit)s
-                               ELSE max(0, min(%(limit)s, %(concurrent_jobs)s - (
-                                   SELECT count(*)
-                                     FROM jobqueue_run
-                                    WHERE namespace = %(namespace)s
-                                      AND queue = %(queue)s
-                                      AND state = 'running'))) END)
+                    LIMIT %(limit)s)
         RETURNING id, attempt, queue, job, version, payload, priority, run_at,
-                  failures, crashes, releases, max_attempts, delivery, metadata
+                  failures, crashes, releases, max_attempts, delivery, metadata, concurrency_key
     """
 
     def claim(
@@ -141,23 +142,31 @@ class SQLiteEngine(Engine):
         worker: str,
         limit: int,
         lease_seconds: float,
-        concurrent_jobs: int | None = None,
+        ruled: bool = False,
     ) -> list[Claim]:
-        now, text = timezone.now(), self.timestamps()
-        rows = self.fetch(
-            self.CLAIM,
-            {
-                "namespace": namespace,
-                "queue": queue,
-                "worker": worker,
-                "limit": limit,
-                "now": text(now),
-                "lease_until": text(now + timedelta(seconds=lease_seconds)),
-                "concurrent_jobs": concurrent_jobs,
-            },
-        )
-        zone = self.connection.timezone
-        return in_claim_order(Claim(*row[:7], _aware(row[7], zone), *row[8:]) for row in rows)  # type: ignore[call-arg]
+        if limit <= 0:
+            return []
+        parameters = self._lease(worker, lease_seconds)
+        parameters |= {"namespace": namespace, "queue": queue, "limit": limit, "ruled": ruled}
+        return self._claims(self.fetch(self.CLAIM, parameters))
+
+    TAKE = """
+           UPDATE jobqueue_run
+              SET state = 'running',
+                  blocked_on = NULL,
+                  attempt = attempt + 1,
+                  worker = %(worker)s,
+                  started_at = %(now)s,
+                  lease_until = %(lease_until)s
+            WHERE id IN (SELECT value FROM json_each(%(ids)s))
+              AND state = 'pending'
+        RETURNING id, attempt, queue, job, version, payload, priority, run_at,
+                  failures, crashes, releases, max_attempts, delivery, metadata, concurrency_key
+    """
+
+    def take(self, ids: Iterable[int], *, worker: str, lease_seconds: float) -> list[Claim]:
+        parameters = self._lease(worker, lease_seconds) | {"ids": self.document(ids)}
+        return self._claims(self.fetch(self.TAKE, parameters))
 
     # RETURNING gives the column itself: SQLite 3.40 takes an IS NOT NULL there for true.
     RENEW = """
@@ -328,7 +337,7 @@ class SQLiteEngine(Engine):
         return self._states(self.fetch(self.RELEASE, parameters))
 
     EXPIRED = """
-          SELECT id, attempt, queue, job, worker, crashes, delivery
+          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key
             FROM jobqueue_run
            WHERE namespace = %(namespace)s
              AND state = 'running'
@@ -382,25 +391,32 @@ class SQLiteEngine(Engine):
               FROM level
              WHERE level.priority IS NOT NULL
         )
-        SELECT min((SELECT run.run_at
-                      FROM jobqueue_run AS run
-                     WHERE run.namespace = %(namespace)s
-                       AND run.queue = level.queue
-                       AND run.state = 'pending'
-                       AND run.blocked_on IS NULL
-                       AND run.priority = level.priority
-                  ORDER BY run.run_at
-                     LIMIT 1))
-          FROM level
-         WHERE level.priority IS NOT NULL
+        SELECT min(due_at)
+          FROM (SELECT (SELECT run.run_at
+                          FROM jobqueue_run AS run
+                         WHERE run.namespace = %(namespace)s
+                           AND run.queue = level.queue
+                           AND run.state = 'pending'
+                           AND run.blocked_on IS NULL
+                           AND run.priority = level.priority
+                      ORDER BY run.run_at
+                         LIMIT 1) AS due_at
+                  FROM level
+                 WHERE level.priority IS NOT NULL
+             UNION ALL
+                SELECT (SELECT min(bucket.next_at)
+                          FROM jobqueue_limit_bucket AS bucket
+                         WHERE bucket.namespace = %(namespace)s
+                           AND bucket.queue = wanted.value
+                           AND bucket.next_at IS NOT NULL)
+                  FROM json_each(%(queues)s) AS wanted)
     """
 
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
         [[run_at]] = self.fetch(self.NEXT_DUE, {"namespace": namespace, "queues": self.document(queues)})
         if run_at is None:
             return None
-        due = _aware(datetime.fromisoformat(run_at), self.connection.timezone)
-        return (due - timezone.now()).total_seconds()
+        return (self.aware(datetime.fromisoformat(run_at)) - timezone.now()).total_seconds()
 
     def now(self) -> datetime:
         return timezone.now()
@@ -467,14 +483,17 @@ class SQLiteEngine(Engine):
         zone = self.connection.timezone
         return str if zone is None else lambda moment: str(moment.astimezone(zone).replace(tzinfo=None))
 
+    def _lease(self, worker: str, lease_seconds: float) -> dict[str, Any]:
+        """The parameters of a lease that begins now."""
+        now, text = self.now(), self.timestamps()
+        return {"worker": worker, "now": text(now), "lease_until": text(now + timedelta(seconds=lease_seconds))}
+
+    def _claims(self, rows: Iterable[tuple[Any, ...]]) -> list[Claim]:
+        return in_claim_order(Claim(*row[:7], self.aware(row[7]), *row[8:]) for row in rows)  # type: ignore[call-arg]
+
     @staticmethod
     def _states(rows: Iterable[tuple[int, int, str]]) -> dict[Ref, State]:
         return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
-
-
-def _aware(moment: datetime, zone: tzinfo | None) -> datetime:
-    """A moment out of a column, which says nothing of its *zone*, as Django would have it."""
-    return moment if zone is None else moment.replace(tzinfo=zone)
 
 
 def _times(run: NewRun, now: datetime) -> dict[str, datetime]:

@@ -49,6 +49,9 @@ class JobDefinition:
     on_before_add: Callable[..., object] | None = None
     okay_to_run: Callable[..., object] | None = None
     """The functions of the preflight, imported."""
+    concurrency_key: Callable[[Mapping[str, Any]], object] | None = None
+    rate_key: Callable[[Mapping[str, Any]], object] | None = None
+    """What finds the keys in a payload."""
     upgrades: Upgrades = ()
     """The functions that upgrade the payload, imported: first the one that takes a payload of version 1."""
 

@@ -10,11 +10,12 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, get_config
+from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, contradictions, get_config
 from django_jobqueue.errors import ConfigError, JobQueueError, UnknownJob, UnknownQueue, nearest
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
 from django_jobqueue.jobs.error_rules import error_rules_of
 from django_jobqueue.jobs.functions import function_of, imported_function
+from django_jobqueue.jobs.keys import key_of
 from django_jobqueue.jobs.secrets import Secrets
 from django_jobqueue.jobs.upgrades import upgrades_of
 from django_jobqueue.payloads import Parameters, PayloadSchema
@@ -146,7 +147,8 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
     type_ = imported_function(f"{where}: payload_schema", declared) if isinstance(declared, str) else declared
     schema = PayloadSchema.of(declaration.function, type_)
     given = {**declaration.options, **in_settings}
-    if flaws := [*schema.flaws, *_wrong_secrets(given.get("secret", ()), schema.parameters)]:
+    contradicting = [f"{flaw}." for flaw in contradictions(options)]
+    if flaws := [*schema.flaws, *contradicting, *_wrong_secrets(given.get("secret", ()), schema.parameters)]:
         raise ConfigError([f"{where}: {flaw}" for flaw in flaws])
     return JobDefinition(
         queue=queue.name,
@@ -162,6 +164,10 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
             may_be_async=inspect.iscoroutinefunction(declaration.function),
         ),
         upgrades=upgrades_of(where, options),
+        **{
+            name: key_of(f"{where}: {name}", getattr(options, name), schema.parameters, own=name in given)
+            for name in ("concurrency_key", "rate_key")
+        },
     )
 
 

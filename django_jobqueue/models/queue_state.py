@@ -18,6 +18,10 @@ class QueueState(models.Model):
     paused_until = models.DateTimeField(null=True, blank=True)
     concurrent_jobs = models.IntegerField(null=True, blank=True)
     concurrent_jobs_until = models.DateTimeField(null=True, blank=True)
+    concurrent_jobs_per_key = models.IntegerField(null=True, blank=True)
+    concurrent_jobs_per_key_until = models.DateTimeField(null=True, blank=True)
+    rate_limit = models.CharField(max_length=32, null=True, blank=True)
+    rate_limit_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "jobqueue_queue_state"

@@ -80,7 +80,7 @@ class Run(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=255, null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
-    blocked_on = NameField(max_length=320, null=True, blank=True)
+    blocked_on = NameField(max_length=500, null=True, blank=True)
 
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
@@ -127,6 +127,20 @@ class Run(models.Model):
                 full_fields=["namespace", "queue", "state", "blocked_on", "-priority", "run_at", "id"],
                 condition=Q(state=State.PENDING.value, blocked_on=None),
                 name="jobqueue_run_claim",
+            ),
+            # The lines of those that are parked on the same limit, in the same order.
+            PartialIndex(
+                fields=["namespace", "queue", "blocked_on", "-priority", "run_at", "id"],
+                full_fields=["namespace", "queue", "state", "blocked_on", "-priority", "run_at", "id"],
+                condition=Q(state=State.PENDING.value, blocked_on__isnull=False),
+                name="jobqueue_run_parked",
+            ),
+            # Where the order of a key is kept, its earliest run that has not ended goes first.
+            PartialIndex(
+                fields=["namespace", "queue", "concurrency_key", "id"],
+                full_fields=["namespace", "queue", "concurrency_key", "state", "id"],
+                condition=Q(state__in=[State.PENDING.value, State.RUNNING.value], concurrency_key__isnull=False),
+                name="jobqueue_run_key",
             ),
             PartialIndex(
                 fields=["namespace", "lease_until"],

@@ -57,19 +57,19 @@ def _expiry(argument: str, value: object) -> object:
 
 def _user(argument: str, value: object) -> str | None:
     """Nobody, where it is the user of a request that nobody signed."""
-    return None if getattr(value, "is_anonymous", False) else _key(argument, value)
+    return None if getattr(value, "is_anonymous", False) else key(argument, value)
 
 
-def _key(argument: str, value: object) -> str:
+def key(argument: str, value: object) -> str:
     """The primary key of a model's instance, a whole number, or text; as text."""
-    key: Any = value
+    text: Any = value
     if hasattr(value, "pk"):
         if value.pk is None:
             raise InvalidRun(f"{argument}: {shown(value)} has no primary key yet. Save it first.")
-        key = str(value.pk)
+        text = str(value.pk)
     elif isinstance(value, int) and not isinstance(value, bool) and MIN_INTEGER <= value <= MAX_INTEGER:
-        key = str(value)
-    return _as_option(_label)(argument, key)
+        text = str(value)
+    return _as_option(_label)(argument, text)
 
 
 def _metadata(argument: str, value: object) -> str | None:
@@ -85,8 +85,10 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     "priority": ("priority", _as_option(whole(-100, 100))),
     "max_attempts": ("max_attempts", _as_option(whole(1, 1000))),
     "expires_at": ("expires_at", _expiry),
+    "concurrency_key": ("concurrency_key", key),
+    "rate_key": ("rate_key", key),
     "tags": ("tags", _as_option(labels)),
-    "tenant": ("tenant", _key),
+    "tenant": ("tenant", key),
     "user": ("user", _user),
     "trace_id": ("trace_id", _as_option(label(64))),
     "metadata": ("metadata_text", _metadata),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 from django_jobqueue.conf.options import MOST_TAGS
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import InvalidRun, JobQueueError, nearest, shown
-from django_jobqueue.jobs import registry
+from django_jobqueue.jobs import JobDefinition, registry
 from django_jobqueue.jobs.places import place_of
 from django_jobqueue.operations import arguments
 from django_jobqueue.payloads import Payload
@@ -44,6 +45,10 @@ class AddOptions(TypedDict, total=False):
     """Failures after which the run is dead-lettered, from 1 to 1000; None: the job's, as it is when the run fails."""
     expires_at: datetime | str | None
     """When the run is cancelled, if it has not been started by then; None: as the job's ``expires_after_seconds``."""
+    concurrency_key: Key
+    """What ``concurrent_jobs_per_key`` counts the run by; None: as the job's ``concurrency_key`` finds it."""
+    rate_key: Key
+    """What ``rate_limit`` counts the run by; None: as the job's ``rate_key`` finds it."""
     tags: Tags
     """Labels, beside those of the job: at most 20, each of 1 to 64 characters."""
     tenant: Key
@@ -99,7 +104,19 @@ def new_run(queue: str, job: str, payload: Payload | None = None, **options: Unp
         delivery=of_job.delivery,
         **(defaults | given),
     )
+    new = _with_keys(new, definition)
     return new if definition.on_before_add is None or _may_add(definition.on_before_add, new) else None
+
+
+def _with_keys(new: NewRun, definition: JobDefinition) -> NewRun:
+    """*New* with the keys that its job finds in its payload, as far as none is given."""
+    found: dict[str, Any] = {}
+    for name, key_of in (("concurrency_key", definition.concurrency_key), ("rate_key", definition.rate_key)):
+        if key_of is not None and getattr(new, name) is None:
+            value = key_of(new.payload)
+            if value is not None and value != "":
+                found[name] = arguments.key(name, value)
+    return replace(new, **found) if found else new
 
 
 def _may_add(on_before_add: Callable[[NewRun], object], new: NewRun) -> bool:

@@ -61,5 +61,5 @@ def _changes(**given: Any) -> dict[str, Any]:
     delay = timedelta(seconds=changes.pop("delay_seconds", 0))
     moment = changes.pop("run_at", None)
     if timed:
-        changes["run_at"] = (moment or engine_for(get_config().database).now()) + delay
+        changes |= {"run_at": (moment or engine_for(get_config().database).now()) + delay, "blocked_on": None}
     return changes

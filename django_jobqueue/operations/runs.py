@@ -86,6 +86,8 @@ def insert(new: NewRun) -> Run:
         created_at=inserted.created_at,
         max_attempts=new.max_attempts,
         delivery=new.delivery.value,
+        concurrency_key=new.concurrency_key,
+        rate_key=new.rate_key,
         tags=None if new.tags is None else list(new.tags),
         tenant=new.tenant,
         user=new.user,

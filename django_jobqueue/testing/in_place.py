@@ -48,8 +48,12 @@ class InPlaceWorker:
 
     def work_due(self) -> None:
         """Work until nothing can be claimed."""
-        while claims := self._trade([], 1).claims:
-            self._work(claims[0])
+        more = True
+        while more:
+            trade = self._trade([], 1)
+            for claim in trade.claims:
+                self._work(claim)
+            more = bool(trade.claims) or trade.more
 
     def work_run(self, run_id: int) -> None:
         """Work this run if it is due, and try again at once while it fails and may."""

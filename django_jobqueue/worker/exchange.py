@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -13,6 +13,8 @@ from django.db import transaction
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Ref, Settlement
+from django_jobqueue.limiting.limiter import Limiter
+from django_jobqueue.limiting.turn import Freed, Turn
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import FINAL_STATES, Delivery, Outcome, Reason, State
 from django_jobqueue.worker.connections import DATABASE_AWAY
@@ -42,6 +44,7 @@ class Exchange:
         self._leases = leases
         self._config = get_config()
         self._engine = engine_for(self._config.database)
+        self._limiter = Limiter()
         self._not_kept = {
             (queue.name, state)
             for queue in self._config.queues.values()
@@ -50,16 +53,18 @@ class Exchange:
         }
         """The ends, in which queues, after which a run is purged at once."""
 
-    def trade(self, ended: Sequence[Ended], wanted: int) -> Trade:
-        """Settle what has *ended* and claim up to *wanted* runs, in one transaction."""
+    def trade(self, ended: Sequence[Ended], wanted: int, ahead: int = 0) -> Trade:
+        """Settle what has *ended* and claim up to *wanted* runs, and a few *ahead*, in one transaction."""
         for attempt in ended if self._not_kept else ():
             if (attempt.claim.queue, attempt.settlement.state) in self._not_kept:
                 attempt.settlement.delete = True
         followers = followers_of((attempt.claim, attempt.settlement) for attempt in ended)
+        queues = {attempt.claim.queue for attempt in ended}.union(self._queues if wanted + ahead > 0 else ())
         try:
-            with transaction.atomic(using=self._config.database):
+            with self._limiter.turn(queues) as turn:
                 states = self._settle([attempt.settlement for attempt in ended], followers)
-                claims, more = self._claim(wanted)
+                turn.free(_freed((attempt.claim for attempt in ended), states))
+                claims, more = self._claim(turn, wanted, ahead)
         except DATABASE_AWAY:
             raise
         except Exception:
@@ -67,6 +72,7 @@ class Exchange:
                 raise
             logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended))
             states, claims, more = self._settle_each(ended, followers), [], True
+            self._limiter.free(_freed((attempt.claim for attempt in ended), states))
         for claim in claims:
             self._leases.add([claim], self._config.queues[claim.queue].lease_seconds)
         self._leases.drop(attempt.claim.ref for attempt in ended)
@@ -77,6 +83,7 @@ class Exchange:
         refs = [claim.ref for claim in claims]
         states = self._engine.release(refs, delay_seconds=delay_seconds, unknown=unknown)
         self._leases.drop(claim.ref for claim in claims)
+        self._limiter.free(_freed(claims, states))
         return [claim for claim in claims if states.get(claim.ref) == State.CANCELLED]
 
     def unknown_for(self, claims: Sequence[Claim], seconds: float) -> list[Claim]:
@@ -93,13 +100,14 @@ class Exchange:
         with transaction.atomic(using=self._config.database):
             states = self._settle([attempt.settlement for attempt in ended], followers)
         self._leases.drop(lease.claim.ref for lease in leases)
+        self._limiter.free(_freed((lease.claim for lease in leases), states))
         return _with_states(ended, states)
 
     def seconds_until_due(self) -> float | None:
         """Seconds until a run can be claimed; 0 or less where one is due, but not to be had now."""
         return self._engine.next_due(self._config.namespace, list(self._queues))
 
-    def _claim(self, wanted: int) -> tuple[list[Claim], bool]:
+    def _claim(self, turn: Turn, wanted: int, ahead: int) -> tuple[list[Claim], bool]:
         """Claim from one queue after the other, beginning with another one each time."""
         self._queues.rotate(-1)
         claims: list[Claim] = []
@@ -107,18 +115,14 @@ class Exchange:
         for name in self._queues:
             queue = self._config.queues[name]
             limit = min(wanted - len(claims), queue.batch_size)
-            if limit <= 0:
+            further = min(wanted + ahead - len(claims), queue.batch_size) - max(0, limit)
+            if limit + further <= 0:
                 break
-            claimed = self._engine.claim(
-                self._config.namespace,
-                name,
-                worker=self._worker,
-                limit=limit,
-                lease_seconds=queue.lease_seconds,
-                concurrent_jobs=queue.concurrent_jobs,
+            claimed = turn.claim(
+                name, worker=self._worker, limit=max(0, limit), ahead=further, lease_seconds=queue.lease_seconds
             )
-            claims += claimed
-            more = more or len(claimed) == limit
+            claims += claimed.claims
+            more = more or claimed.more
         return claims, more
 
     def _settle(self, settlements: Sequence[Settlement], followers: Followers) -> dict[Ref, State]:
@@ -175,6 +179,14 @@ class Exchange:
     def _settle_one(self, settlement: Settlement, followers: Followers) -> dict[Ref, State]:
         with transaction.atomic(using=self._config.database):
             return self._settle([settlement], followers)
+
+
+def _freed(claims: Iterable[Claim], states: dict[Ref, State]) -> list[Freed]:
+    return [
+        Freed(claim.queue, claim.job, claim.concurrency_key, states[claim.ref])
+        for claim in claims
+        if claim.ref in states
+    ]
 
 
 def _with_states(ended: Sequence[Ended], states: dict[Ref, State]) -> list[tuple[Ended, State]]:

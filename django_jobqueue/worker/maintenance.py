@@ -12,6 +12,7 @@ from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.purger import Purger
 from django_jobqueue.worker.reaper import Reaper
+from django_jobqueue.worker.sweeper import Sweeper
 from django_jobqueue.worker.tally import Tally
 from django_jobqueue.worker.ticker import Ticker
 
@@ -28,6 +29,7 @@ class Maintenance:
         self._chores: list[Chore] = [
             Reaper(observer),
             Ticker(),
+            Sweeper(),
             tally,
             Purger(),
             Housekeeper(),

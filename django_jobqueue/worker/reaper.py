@@ -10,6 +10,8 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import LostRun, Settlement
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import registry
+from django_jobqueue.limiting.limiter import Limiter
+from django_jobqueue.limiting.turn import Freed
 from django_jobqueue.retry import crash_delay
 from django_jobqueue.states import Delivery, Outcome, Reason, State
 from django_jobqueue.worker.chore import later
@@ -33,6 +35,7 @@ class Reaper:
         self._observer = observer
         self._last_turn = monotonic()
         self._hold_until = 0.0
+        self._limiter = Limiter()
 
     def turn(self, ours: Leases) -> bool:
         """Spares *ours*: as long as this process holds a lease, a late renewal is as good as one in time."""
@@ -40,15 +43,15 @@ class Reaper:
         if now - self._last_turn > GAP_SECONDS:
             # The leases of those who live may be over too, and they renew them first, this worker among them.
             self._hold_until = now + get_config().worker.lease_seconds * HOLD_LEASES
-        pending = now >= self._hold_until and self._reap(ours)
+        found = now >= self._hold_until and self._reap(ours)
         self._last_turn = monotonic()
         self.due_at = later(INTERVAL_SECONDS)
-        return pending
+        return found
 
     def _reap(self, ours: Leases) -> bool:
-        """Settle all runs whose lease is over; answer whether some went back to pending."""
+        """Settle all runs whose lease is over; answer whether there were some: others may start in their place."""
         config = get_config()
-        pending, full = False, True
+        found, full = False, True
         while full:
             followers: Followers = {}
             reaped = engine_for(config.database).reap(
@@ -60,8 +63,9 @@ class Reaper:
             full = len(reaped) >= BATCH
             for lost, state in reaped:
                 self._observer.reaped(lost, crashed(lost), state)
-                pending = pending or state == State.PENDING
-        return pending
+            self._limiter.free([Freed(lost.queue, lost.job, lost.concurrency_key, state) for lost, state in reaped])
+            found = found or bool(reaped)
+        return found
 
 
 def _decided(ours: Leases, followers: Followers, lost: LostRun) -> Settlement | None:

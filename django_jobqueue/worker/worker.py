@@ -179,20 +179,24 @@ class Worker:
             return
         if self._running() == 0:
             self._pace.begin()
-        trade = self._exchange.trade(self._ended, wanted)
+        begun, slots = monotonic(), min(wanted, max(0, self.concurrency - self._running()))
+        trade = self._exchange.trade(self._ended, slots, ahead=wanted - slots)
         self._ended = []
         self._observer.attempts_settled(trade.settled)  # before a run of them that was claimed again starts
         self._start(trade.claims)
-        self._idle = wanted > 0 and not trade.claims
-        self._look_at = monotonic() + (0.0 if trade.more else self._pause(busy=bool(trade.settled or trade.claims)))
+        self._idle = wanted > 0 and not trade.claims and not trade.more
+        busy = bool(trade.settled or trade.claims)
+        self._look_at = monotonic() + (0.0 if trade.more else self._pause(begun, busy=busy))
 
-    def _pause(self, *, busy: bool) -> float:
-        """Seconds until the next look for work, when the last one found all there was."""
+    def _pause(self, looked_at: float, *, busy: bool) -> float:
+        """Seconds until the next look for work, when the last one, at *looked_at*, found all there was."""
         if busy:
             return BUSY_LOOK_SECONDS
         poll = self._config.worker.poll_seconds * random.uniform(0.9, 1.1)
         due = self._exchange.seconds_until_due()
-        return min(due, poll) if due is not None and due > 0 else poll
+        if due is None or due <= looked_at - monotonic():  # what was due already is not to be had
+            return poll
+        return min(max(0.0, due), poll)
 
     def _start(self, claims: Sequence[Claim]) -> None:
         for claim in claims:

@@ -45,13 +45,8 @@ class Model:
         for run_id, new in zip(ids, runs, strict=True):
             self.runs[run_id] = ModelRun(run_id, new.queue, new.priority, self.now + new.delay_seconds)
 
-    def claim(
-        self, queue: str, *, worker: str, limit: int, lease_seconds: float, concurrent_jobs: int | None
-    ) -> list[ModelRun]:
+    def claim(self, queue: str, *, worker: str, limit: int, lease_seconds: float) -> list[ModelRun]:
         self.now += 1
-        if concurrent_jobs is not None:
-            running = sum(run.state == State.RUNNING and run.queue == queue for run in self.runs.values())
-            limit = min(limit, max(0, concurrent_jobs - running))
         claimable = [run for run in self.pending([queue]) if run.run_at <= self.now and not run.expired]
         claims = sorted(claimable, key=lambda run: (-run.priority, run.run_at, run.id))[:limit]
         for run in claims:
@@ -110,7 +105,9 @@ class Model:
         leases = sorted((run.lease_until, run.id) for run in self.runs.values() if run.lease_until is not None)
         lost = [self.runs[run_id] for until, run_id in leases if until < self.now][:limit]
         ends = [
-            decide(LostRun(run.id, run.attempt, run.queue, "send", run.worker or "", run.crashes, "at_least_once"))
+            decide(
+                LostRun(run.id, run.attempt, run.queue, "send", run.worker or "", run.crashes, "at_least_once", None)
+            )
             for run in lost
         ]
         return list(self.settle(ends, lost=True).items())

@@ -17,12 +17,9 @@ from tests.engines.conftest import MakeRun, Row, Take
 pytestmark = pytest.mark.django_db
 
 
-def claimed(engine: Engine, *, limit: int = 10, concurrent_jobs: int | None = None) -> list[int]:
-    """Claim for a worker, in a transaction, and return the ids."""
-    with transaction.atomic():
-        claims = engine.claim(
-            "default", "mail", worker="worker-a", limit=limit, lease_seconds=30, concurrent_jobs=concurrent_jobs
-        )
+def claimed(engine: Engine, *, limit: int = 10, ruled: bool = False) -> list[int]:
+    """Claim for a worker, and return the ids."""
+    claims = engine.claim("default", "mail", worker="worker-a", limit=limit, lease_seconds=30, ruled=ruled)
     return [claim.id for claim in claims]
 
 
@@ -139,48 +136,11 @@ def test_only_pending_runs_are_claimed(engine: Engine, make_run: MakeRun, state:
     assert claimed(engine) == [pending]
 
 
-@pytest.mark.parametrize("concurrent_jobs", [None, 3])
-def test_a_limit_of_nothing_claims_nothing(engine: Engine, make_run: MakeRun, concurrent_jobs: int | None) -> None:
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_of_nothing_claims_nothing(engine: Engine, make_run: MakeRun, limit: int) -> None:
     make_run()
 
-    assert claimed(engine, limit=0, concurrent_jobs=concurrent_jobs) == []
-
-
-def test_no_more_runs_are_running_than_the_queue_allows(engine: Engine, make_run: MakeRun) -> None:
-    for priority in range(9):
-        make_run(priority=priority // 2)
-
-    batches = [claimed(engine, limit=2, concurrent_jobs=5) for _ in range(4)]
-
-    assert [len(batch) for batch in batches] == [2, 2, 1, 0]
-
-
-def test_a_lowered_limit_claims_nothing_until_enough_have_ended(engine: Engine, make_run: MakeRun) -> None:
-    for _ in range(4):
-        make_run()
-    claimed(engine, limit=3)
-
-    assert claimed(engine, concurrent_jobs=2) == []
-    assert claimed(engine, concurrent_jobs=0) == []
-    assert len(claimed(engine, concurrent_jobs=4)) == 1
-
-
-def test_a_limit_counts_the_running_runs_of_its_own_queue_only(engine: Engine, make_run: MakeRun) -> None:
-    make_run(queue="digest")
-    make_run("other")
-    engine.claim("default", "digest", worker="worker-b", limit=1, lease_seconds=30)
-    engine.claim("other", "mail", worker="worker-b", limit=1, lease_seconds=30)
-    ours = [make_run() for _ in range(3)]
-
-    assert claimed(engine, concurrent_jobs=2) == ours[:2]
-
-
-def test_a_run_whose_lease_is_over_counts_until_it_is_reaped(engine: Engine, make_run: MakeRun, take: Take) -> None:
-    make_run()
-    make_run()
-    take(lease_seconds=-60)
-
-    assert claimed(engine, concurrent_jobs=1) == []
+    assert claimed(engine, limit=limit) == []
 
 
 def test_a_claim_that_is_rolled_back_never_was(engine: Engine, make_run: MakeRun, row: Row) -> None:
@@ -194,41 +154,52 @@ def test_a_claim_that_is_rolled_back_never_was(engine: Engine, make_run: MakeRun
     assert (run.state, run.attempt, run.worker, run.lease_until) == (State.PENDING, 0, None, None)
 
 
-def pause(queue: str = "mail", *, until: timedelta | None = None, **fields: Any) -> None:
-    now = timezone.now()
-    QueueState.objects.create(queue=queue, paused_at=now, paused_until=now + until if until else None, **fields)
+LATER, EARLIER = timezone.now() + timedelta(hours=1), timezone.now() - timedelta(hours=1)
+SET = [
+    {"paused_at": EARLIER},
+    {"concurrent_jobs": 5},
+    {"concurrent_jobs_per_key": 5},
+    {"rate_limit": "5/s"},
+]
 
 
-@pytest.mark.parametrize("until", [None, timedelta(minutes=1)], ids=["for ever", "until later"])
-@pytest.mark.parametrize("concurrent_jobs", [None, 5])
-def test_a_paused_queue_yields_nothing(
-    engine: Engine, make_run: MakeRun, until: timedelta | None, concurrent_jobs: int | None
+def ending(fields: dict[str, Any], until: Any) -> dict[str, Any]:
+    """What operators set, with its end."""
+    [name] = fields
+    return fields | {"paused_until" if name == "paused_at" else f"{name}_until": until}
+
+
+@pytest.mark.parametrize("fields", SET, ids=str)
+@pytest.mark.parametrize("until", [None, LATER], ids=["for ever", "until later"])
+@pytest.mark.parametrize("job", ["", "send", "another"])
+def test_what_an_operator_holds_or_limits_yields_nothing_before_someone_has_ruled_on_it(
+    engine: Engine, make_run: MakeRun, fields: dict[str, Any], until: Any, job: str
 ) -> None:
-    make_run(priority=5)
-    make_run()
-    pause(until=until)
+    first, second = make_run(priority=5), make_run()
+    QueueState.objects.create(queue="mail", job=job, **ending(fields, until))
 
-    assert claimed(engine, concurrent_jobs=concurrent_jobs) == []
+    assert claimed(engine) == []
+    assert claimed(engine, ruled=True) == [first, second]
 
 
-def test_a_pause_that_is_over_holds_nothing(engine: Engine, make_run: MakeRun) -> None:
+@pytest.mark.parametrize("fields", SET, ids=str)
+def test_what_is_over_holds_nothing(engine: Engine, make_run: MakeRun, fields: dict[str, Any]) -> None:
     run_id = make_run()
-    pause(until=-timedelta(minutes=1))
+    QueueState.objects.create(queue="mail", **ending(fields, EARLIER))
 
     assert claimed(engine) == [run_id]
 
 
-def test_a_queue_with_overrides_but_no_pause_is_not_paused(engine: Engine, make_run: MakeRun) -> None:
+def test_a_row_that_sets_nothing_holds_nothing(engine: Engine, make_run: MakeRun) -> None:
     run_id = make_run()
-    QueueState.objects.create(queue="mail", concurrent_jobs=5)
+    QueueState.objects.create(queue="mail", paused_until=LATER, concurrent_jobs_until=LATER)
 
     assert claimed(engine) == [run_id]
 
 
-def test_the_pause_of_another_queue_or_namespace_or_of_a_job_holds_nothing(engine: Engine, make_run: MakeRun) -> None:
+def test_what_is_set_for_another_queue_or_namespace_holds_nothing(engine: Engine, make_run: MakeRun) -> None:
     run_id = make_run()
-    pause("digest")
-    pause(namespace="other")
-    pause(job="another")
+    QueueState.objects.create(queue="digest", paused_at=EARLIER)
+    QueueState.objects.create(queue="mail", namespace="other", paused_at=EARLIER)
 
     assert claimed(engine) == [run_id]

@@ -110,11 +110,9 @@ class EngineAgainstModel(RuleBasedStateMachine):
         queue=st.sampled_from(QUEUES),
         worker=st.sampled_from(["worker-a", "worker-b"]),
         limit=st.integers(1, 4),
-        concurrent_jobs=st.none() | st.integers(0, 4),
     )
-    def claim(self, queue: str, worker: str, limit: int, concurrent_jobs: int | None) -> Any:
+    def claim(self, queue: str, worker: str, limit: int) -> Any:
         how: dict[str, Any] = {"worker": worker, "limit": limit, "lease_seconds": HOUR}
-        how["concurrent_jobs"] = concurrent_jobs
 
         claims = self.engine.claim("default", queue, **how)
 

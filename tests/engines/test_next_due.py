@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from django_jobqueue.engines.base import Engine
+from django_jobqueue.models import LimitBucket
 from tests.engines.conftest import MakeRun, Take
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +56,24 @@ def test_parked_runs_do_not_count(engine: Engine, make_run: MakeRun) -> None:
 
     make_run(delay_seconds=90)
     assert engine.next_due("default", ["mail"]) == pytest.approx(90, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("run_in", "token_in", "soonest"), [(3600, 60, 60), (60, 3600, 60), (None, 60, 60), (60, None, 60)]
+)
+def test_a_token_that_somebody_waits_for_counts(
+    engine: Engine, make_run: MakeRun, run_in: float | None, token_in: float | None, soonest: float
+) -> None:
+    now = timezone.now()
+    if run_in is not None:
+        make_run(delay_seconds=run_in)
+    for namespace, queue, seconds in [("default", "mail", token_in), ("other", "mail", 5), ("default", "digest", 5)]:
+        next_at = None if seconds is None else now + timedelta(seconds=seconds)
+        LimitBucket.objects.create(
+            namespace=namespace, queue=queue, key="rate:", tokens=0, updated_at=now, full_at=now, next_at=next_at
+        )
+
+    assert engine.next_due("default", ["mail"]) == pytest.approx(soonest, abs=5)
 
 
 def test_running_runs_do_not_count(engine: Engine, make_run: MakeRun, take: Take) -> None:

@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from django_jobqueue.conf import Cleanup
 from django_jobqueue.engines.base import Engine, Note, Ref
+from django_jobqueue.engines.lines import Placing
+from django_jobqueue.limits import Limit
 from django_jobqueue.models import Run
 from django_jobqueue.operations.purging import Walk
 from django_jobqueue.states import State
@@ -24,6 +26,8 @@ Call: TypeAlias = Callable[[], object]
 Statement: TypeAlias = "tuple[str, dict[str, Any]]"
 Plan: TypeAlias = "dict[str, Any]"
 
+KEY = Limit("key", "", "1")
+
 FILL = """
     WITH RECURSIVE counter (n) AS (
         SELECT 1
@@ -34,9 +38,11 @@ FILL = """
     )
     INSERT INTO jobqueue_run (
            namespace, queue, job, version, payload, state, reason, priority, run_at, created_at, started_at,
-           finished_at, lease_until, worker, attempt, failures, crashes, snoozes, releases, delivery)
+           finished_at, lease_until, worker, attempt, failures, crashes, snoozes, releases, delivery,
+           concurrency_key, blocked_on)
     SELECT 'default', 'mail', 'send', 1, '{"to": "somebody"}', %(state)s, %(reason)s, n %% 5, %(at)s, %(at)s, %(at)s,
-           %(finished_at)s, %(lease_until)s, 'worker-a', 1, 0, 0, 0, 0, 'at_least_once'
+           %(finished_at)s, %(lease_until)s, 'worker-a', 1, 0, 0, 0, 0, 'at_least_once',
+           CASE WHEN n %% 2 = 0 THEN %(key)s END, %(blocked_on)s
       FROM counter
 """
 
@@ -53,10 +59,11 @@ def execute(sql: str, parameters: dict[str, Any] | None = None) -> None:
         cursor.execute(sql, parameters)
 
 
-def fill(engine: Engine, state: State, count: int, *, hours: int) -> None:
-    """Add many runs in one state, all for a time so many hours from now."""
+def fill(engine: Engine, state: State, count: int, *, hours: int, line: Limit | None = None) -> None:
+    """Add many runs in one state, all for a time so many hours from now, in sight or in a line."""
     at = engine.timestamps()(timezone.now() + timedelta(hours=hours))
     times = {"at": at, "finished_at": None, "lease_until": None, "reason": None}
+    times |= {"key": str(hours), "blocked_on": None if line is None else str(line)}
     if state == State.COMPLETED:
         times |= {"finished_at": at, "reason": "returned"}
     if state == State.RUNNING:
@@ -70,6 +77,8 @@ def fill_all(engine: Engine, history: int) -> None:
         fill(engine, State.PENDING, 500, hours=-1 - part)
         fill(engine, State.PENDING, 500, hours=1 + part)
         fill(engine, State.RUNNING, 20, hours=part - 2)
+        fill(engine, State.PENDING, 300, hours=-1 - part, line=Limit("key", "", str(part)))
+        fill(engine, State.PENDING, 30, hours=-1 - part, line=Limit("job", "send"))
 
 
 def never_counted(engine: Engine) -> None:
@@ -98,11 +107,22 @@ def calls(engine: Engine) -> dict[str, Call]:
     running = Run.objects.in_state(State.RUNNING).values_list("id", "attempt")
     refs = [Ref(*row) for row in running]
     ended = list(Run.objects.in_state(State.COMPLETED).values_list("id", flat=True)[:500])
+    pending = list(Run.objects.due().values_list("id", flat=True)[:10])
     how: dict[str, Any] = {"worker": "worker-b", "lease_seconds": 30}
     return {
         "claim": lambda: engine.claim("default", "mail", limit=10, **how),
         "claim many": lambda: engine.claim("default", "mail", limit=500, **how),
-        "claim from a limited queue": lambda: engine.claim("default", "mail", limit=10, concurrent_jobs=1000, **how),
+        "claim by ids": lambda: engine.take(pending, **how),
+        "count what is running": lambda: engine.running("default", "mail"),
+        "look who is next": lambda: engine.candidates("default", "mail", limit=10),
+        "look who is next but them": lambda: engine.candidates(
+            "default", "mail", limit=10, held=[Limit("job", "x"), KEY]
+        ),
+        "look who is first in line": lambda: engine.front("default", "mail", {KEY: 5, Limit("job", "send"): 5}),
+        "look whose turn it is": lambda: engine.heads("default", "mail", [KEY, Limit("key", "send", "2")], ["send"]),
+        "look where they are parked": lambda: engine.parked(pending),
+        "park": lambda: engine.place([Placing(run_id, str(KEY)) for run_id in pending]),
+        "list the lines": lambda: engine.lines("default", {"mail": "", "digest": "key:"}, limit=10),
         "renew": lambda: engine.renew([(ref, 30.0) for ref in refs]),
         "settle": lambda: engine.settle([completed(ref) for ref in refs]),
         "settle and delete": lambda: engine.settle([completed(ref, delete=True) for ref in refs]),
@@ -153,16 +173,24 @@ def slow_parts(statement: Statement) -> list[str]:
     return [node["Node Type"] for node in nodes(plan["Plan"]) if grows(node)]
 
 
-SHORT = re.compile(r"SCAN (\d* ?CONSTANT ROWS?|level|\(subquery-\d+\)|\w+ VIRTUAL TABLE .*)$")
-"""What SQLite may scan: the batch, the priorities, and what was found already."""
+SHORT = re.compile(
+    r"SCAN (\d* ?CONSTANT ROWS?|level|line|held|own|wanted|\(subquery-\d+\)|\w+ VIRTUAL TABLE .*)$"
+    r"|USE TEMP B-TREE FOR GROUP BY$"
+)
+"""What SQLite may go through: the batch, the priorities, the lines, what was found already, what is running."""
 
 
 def grows(node: Plan) -> bool:
     if "Sort" in node["Node Type"]:
-        return any(part.get("Relation Name") == "jobqueue_run" for part in nodes(node))
+        return any(part.get("Relation Name") == "jobqueue_run" and not is_short(part) for part in nodes(node))
     if "Index" in node["Node Type"]:
         return "Index Cond" not in node
     return node["Node Type"] == "Seq Scan" and node["Relation Name"] == "jobqueue_run"
+
+
+def is_short(node: Plan) -> bool:
+    """There are never more running runs than slots."""
+    return node.get("Index Name") == "jobqueue_run_running"
 
 
 def nodes(plan: Plan) -> Iterator[Plan]:
@@ -209,6 +237,7 @@ def test_the_work_does_not_grow_with_what_need_not_be_done(engine: Engine) -> No
 
     fill(engine, State.COMPLETED, 90_000, hours=-50)
     fill(engine, State.PENDING, 10_000, hours=50)
+    fill(engine, State.PENDING, 10_000, hours=-50, line=KEY)
     execute("ANALYZE")
 
     after = {name: work(call) for name, call in calls(engine).items()}

@@ -18,17 +18,15 @@ from tests.engines.endings import completed, failed, given_up, sent_back
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def claim(engine: Engine, worker: str, *, limit: int, concurrent_jobs: int | None = None) -> list[Claim]:
+def claim(engine: Engine, worker: str, *, limit: int) -> list[Claim]:
     with transaction.atomic():
-        return engine.claim(
-            "default", "mail", worker=worker, limit=limit, lease_seconds=30, concurrent_jobs=concurrent_jobs
-        )
+        return engine.claim("default", "mail", worker=worker, limit=limit, lease_seconds=30)
 
 
-def claim_elsewhere(engine: Engine, *, concurrent_jobs: int | None = None) -> list[int]:
+def claim_elsewhere(engine: Engine) -> list[int]:
     """Claim one run on a connection that is closed again."""
     try:
-        return [taken.id for taken in claim(engine, "elsewhere", limit=1, concurrent_jobs=concurrent_jobs)]
+        return [taken.id for taken in claim(engine, "elsewhere", limit=1)]
     finally:
         connections.close_all()
 
@@ -41,15 +39,6 @@ def test_claimers_never_take_the_same_run(engine: Engine, race: Race) -> None:
     claims = list(chain(*chain(*rounds)))
     assert len({taken.id for taken in claims}) == len(claims) == 300
     assert set(Run.objects.values_list("attempt", flat=True)) == {1}
-
-
-def test_claimers_together_never_exceed_the_limit_of_the_queue(engine: Engine, race: Race) -> None:
-    engine.insert("default", [NewRun(queue="mail", job="send") for _ in range(20)])
-
-    for _ in range(25):
-        batches = race(lambda number: claim(engine, f"worker-{number}", limit=2, concurrent_jobs=3))
-        assert len(list(chain(*batches))) == Run.objects.in_state(State.RUNNING).count() == 3
-        engine.release([taken.ref for taken in chain(*batches)])
 
 
 def test_an_attempt_that_many_settle_at_once_ends_once(engine: Engine, make_run: MakeRun, race: Race) -> None:
@@ -108,35 +97,6 @@ def test_a_claim_does_not_wait_for_runs_that_another_is_claiming(engine: Engine,
         elsewhere = pool.submit(claim_elsewhere, engine).result(timeout=5)
 
     assert (taken.id, elsewhere) == (first, [second])
-
-
-@pytest.mark.postgresql
-def test_a_claim_from_a_limited_queue_waits_for_the_one_before_it(engine: Engine, make_run: MakeRun) -> None:
-    make_run()
-    make_run()
-
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            claim(engine, "worker-a", limit=1, concurrent_jobs=1)
-            elsewhere = pool.submit(claim_elsewhere, engine, concurrent_jobs=1)
-            wait_for_the_lock(elsewhere)
-            assert not elsewhere.done()
-
-        assert elsewhere.result(timeout=5) == []
-
-
-@pytest.mark.postgresql
-def test_a_claim_from_a_limited_queue_does_not_wait_for_other_queues(engine: Engine, make_run: MakeRun) -> None:
-    make_run(queue="digest")
-    make_run("other")
-    ours = make_run()
-
-    with ThreadPoolExecutor(1) as pool, transaction.atomic():
-        engine.claim("default", "digest", worker="worker-a", limit=1, lease_seconds=30, concurrent_jobs=1)
-        engine.claim("other", "mail", worker="worker-a", limit=1, lease_seconds=30, concurrent_jobs=1)
-        elsewhere = pool.submit(claim_elsewhere, engine, concurrent_jobs=1).result(timeout=5)
-
-    assert elsewhere == [ours]
 
 
 @pytest.mark.postgresql

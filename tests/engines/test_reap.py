@@ -29,7 +29,7 @@ def test_a_lost_run_is_shown_as_it_was_and_goes_where_it_is_sent(
 
     [(lost, state)] = engine.reap("default", decide)
 
-    assert seen == [lost] == [LostRun(claim.id, 1, "mail", "welcome", "worker-a", 2, "at_most_once")]
+    assert seen == [lost] == [LostRun(claim.id, 1, "mail", "welcome", "worker-a", 2, "at_most_once", None)]
     run = row(claim.id)
     assert (state, run.state, run.crashes, run.lease_until) == (State.PENDING, State.PENDING, 3, None)
     assert take("worker-b").ref == (claim.id, 2)

@@ -59,6 +59,7 @@ def test_a_run_starts_pending_and_due_at_once(mail: Queue) -> None:
         {"priority": -7},
         {"max_attempts": 9},
         {"expires_at": NEW_YEAR},
+        {"concurrency_key": "acme", "rate_key": 7},
         {"tags": ["a", "é"]},
         {"tenant": "acme", "user": 7, "trace_id": "4bf92f3577b34da6"},
         {"metadata": {"ip": "::1", "more": [1, {"a": None}]}},

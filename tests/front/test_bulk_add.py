@@ -28,6 +28,8 @@ OPTIONS: dict[str, list[Any]] = {
     "priority": [-100, 0, 7, None],
     "max_attempts": [1, 1000, None],
     "expires_at": [datetime(2031, 1, 1, tzinfo=UTC), "2031-01-01T02:00:00+02:00", None],
+    "concurrency_key": ["acme", 7, Group(pk=3), None],
+    "rate_key": ["acme", 7, None],
     "tags": [["a", "b"], {"b", "a"}, (), None],
     "tenant": ["acme", 7, None],
     "user": [Group(pk=3), AnonymousUser(), "7", None],

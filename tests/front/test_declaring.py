@@ -169,8 +169,16 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "aliases": (("of_queue",), ("in_code",), ("in_settings",)),
     "payload_schema": (Item, Order, Tree),
     "payload_schema_id": ("of queue", "in code", "in settings"),
+    "retry_on": ((ValueError,), (KeyError,), (OSError,)),
+    "fail_on": ((ValueError,), (KeyError,), (OSError,)),
+    "secret": (("name",), ("loud",), ("name", "loud")),
+    "on_dead_letter": ("of_queue", "in_code", "in_settings"),
+    "concurrency_key": ("name", "loud", "operator.itemgetter"),
+    "rate_key": ("name", "loud", "operator.itemgetter"),
 }
 TOGETHER = {"version", "upgrades"}
+OF_THE_QUEUE_AS_A_WHOLE = {"concurrent_jobs", "concurrent_jobs_per_key", "keep_order", "rate_limit", "rate_burst"}
+"""What means another thing at the queue than at a job of it, and so is no default of its jobs."""
 
 
 KINDS: dict[str, type[Any]] = {"backoff": Backoff, "preflight": Preflight}
@@ -207,7 +215,9 @@ def test_no_option_is_left_out_here() -> None:
 
     of_jobs_only = {"schedule"}
 
-    assert set(OPTIONS) | TOGETHER | of_jobs_only == set(definition("greet").options.__slots__)
+    assert OPTIONS.keys() | TOGETHER | OF_THE_QUEUE_AS_A_WHOLE | of_jobs_only == set(
+        definition("greet").options.__slots__
+    )
 
 
 def test_a_version_comes_with_its_upgrades_or_from_another_place(settings: Settings) -> None:

@@ -136,7 +136,7 @@ def test_an_attempt_is_written_once(make_run: MakeRun) -> None:
         (Schedule, {"name": "nightly", "queue": "mail", "job": "send"}),
         (QueueState, {"queue": "mail", "job": "send"}),
         (QueueState, {"queue": "mail"}),
-        (LimitBucket, {"key": "mail", "tokens": 1, "updated_at": NOW}),
+        (LimitBucket, {"queue": "mail", "key": "rate:", "tokens": 1, "updated_at": NOW, "full_at": NOW}),
         (IdempotencyKey, {"key_hash": "h", "arguments_hash": "h", "run_id": 1, "expires_at": NOW}),
     ],
 )
@@ -252,7 +252,7 @@ def test_a_run_shows_what_and_how_it_is() -> None:
         (QueueState(queue="mail"), "mail"),
         (QueueState(queue="mail", job="send"), "mail.send"),
         (Worker(name="host:1:abc"), "host:1:abc"),
-        (LimitBucket(key="mail"), "mail"),
+        (LimitBucket(queue="mail", key="rate:send"), "mail rate:send"),
         (IdempotencyKey(run_id=7), "key of run 7"),
         (Activity(operation="jobs.cancel", actor="ada"), "jobs.cancel by ada"),
         (Stat(count=5, queue="mail", job="send", outcome="completed"), "5 x mail.send completed"),

@@ -140,6 +140,8 @@ REFUSALS: list[tuple[dict[str, Any], type[JobQueueError], str]] = [
         InvalidRun,
         "expires_at: datetime.datetime(",
     ),
+    ({"concurrency_key": ""}, InvalidRun, "concurrency_key: must be text of 1 to 255 printable characters, got ''."),
+    ({"rate_key": ["a"]}, InvalidRun, "rate_key: must be text of 1 to 255 printable characters, got ['a']."),
     ({"tags": "urgent"}, InvalidRun, "tags: must be a list of texts, got 'urgent'."),
     ({"tags": ["a", 5]}, InvalidRun, "tags: must be text of 1 to 64 printable characters, got 5."),
     ({"tags": ["x" * 65]}, InvalidRun, "tags: must be text of 1 to 64 printable characters, got 'xxxx"),

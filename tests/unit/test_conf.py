@@ -21,11 +21,13 @@ from django_jobqueue.conf import (
     Preflight,
     QueueConfig,
     WorkerConfig,
+    contradictions,
     get_config,
     options,
     parse_job_options,
 )
 from django_jobqueue.errors import ConfigError
+from django_jobqueue.limits import Rate
 from django_jobqueue.retry import Backoff
 from django_jobqueue.states import Delivery
 
@@ -289,7 +291,7 @@ def test_a_field_that_is_no_option_cannot_be_set_at_a_queue(option: str) -> None
     assert f"unknown option {option!r}" in problem(mail(**{option: "x"}))
 
 
-@pytest.mark.parametrize("option", ["name", "queue", "options", "concurrent_jobs", "lease_seconds"])
+@pytest.mark.parametrize("option", ["name", "queue", "options", "batch_size", "lease_seconds"])
 def test_a_field_that_is_no_option_cannot_be_set_at_a_job(option: str) -> None:
     assert f"unknown option {option!r}" in problem(mail(jobs={"send": {option: "x"}}))
 
@@ -585,3 +587,76 @@ def test_every_option_says_below_its_field_what_it_means(section: type[Any]) -> 
     }
 
     assert documented == {item.name for item in fields(section)}
+
+
+# --- Limits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("100/m", Rate(100, 60)),
+        ("1/s", Rate(1, 1)),
+        ("5000/h", Rate(5000, 3600)),
+        ("10/d", Rate(10, 86400)),
+        ("5/10s", Rate(5, 10)),
+        ("3/2m", Rate(3, 120)),
+    ],
+)
+def test_a_rate_is_a_number_in_a_time(text: str, rate: Rate) -> None:
+    assert configured(mail(rate_limit=text)).queues["mail"].rate_limit == rate
+    assert str(rate) == text
+
+
+@pytest.mark.parametrize(
+    "rate", ["", "100", "100/", "/m", "0/m", "100/w", "1.5/m", "100 / m", "100/0m", "-1/m", "٣/m", 5, None, ["1/m"]]
+)
+def test_anything_else_is_no_rate(rate: object) -> None:
+    if rate is None:
+        assert configured(mail(rate_limit=rate)).queues["mail"].rate_limit is None
+        return
+    assert problem(mail(rate_limit=rate)) == (
+        'JOBQUEUE["queues"]["mail"]["rate_limit"]: must be a number of starts and a unit of time, s, m, h or d, such as '
+        f'"100/m" or "5/10s", got {rate!r}'
+    )
+
+
+@pytest.mark.parametrize("key", ["customer", "shop.keys.of_customer", len])
+def test_a_key_is_a_field_or_a_function(key: object) -> None:
+    assert parse_job_options("@job", {"concurrency_key": key, "rate_key": key}) == {
+        "concurrency_key": key,
+        "rate_key": key,
+    }
+
+
+@pytest.mark.parametrize("key", ["", "customer id", "shop..keys", "lambda", 5])
+def test_anything_else_is_no_key(key: object) -> None:
+    with pytest.raises(ConfigError, match=r"concurrency_key.*must be the name of a payload field, or the dotted path"):
+        parse_job_options("@job", {"concurrency_key": key})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"keep_order": True},
+            "keep_order needs concurrent_jobs_per_key 1 beside it: what runs at the same time has no order",
+        ),
+        (
+            {"keep_order": True, "concurrent_jobs_per_key": 2},
+            "keep_order needs concurrent_jobs_per_key 1 beside it: what runs at the same time has no order",
+        ),
+        (
+            {"concurrent_jobs": 2, "concurrent_jobs_per_key": 3},
+            "concurrent_jobs_per_key (3) is more than concurrent_jobs (2)",
+        ),
+        ({"rate_burst": 5}, "rate_burst is not read without rate_limit"),
+    ],
+)
+def test_limits_that_contradict_each_other_are_refused(given: dict[str, Any], told: str) -> None:
+    assert problem(mail(**given)) == f'JOBQUEUE["queues"]["mail"]: {told}'
+    assert list(contradictions(JobOptions(**given))) == [told]
+
+
+def test_limits_that_fit_together_are_not() -> None:
+    configured(mail(keep_order=True, concurrent_jobs_per_key=1, concurrent_jobs=1, rate_limit="5/s", rate_burst=5))

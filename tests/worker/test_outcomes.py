@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, queues
 from django_jobqueue.engines.base import Engine, NewRun
-from django_jobqueue.models import Run
+from django_jobqueue.models import QueueState, Run
 from tests.worker.bench import Recorder
 from tests.worker.conftest import Work
 
@@ -442,7 +442,8 @@ def test_draining_leaves_future_and_parked_runs_and_foreign_ones(work: Work, eng
 
     future = queues.default.add("wait", delay_seconds=3600)
     parked = queues.default.add("wait")
-    Run.objects.filter(pk=parked.pk).update(blocked_on="queue:default")
+    Run.objects.filter(pk=parked.pk).update(blocked_on="pause:wait")
+    QueueState.objects.create(queue="default", job="wait", paused_at=timezone.now())
     engine.insert("elsewhere", [NewRun(queue="default", job="wait")])
     engine.insert("default", [NewRun(queue="other", job="wait")])
 

@@ -57,6 +57,8 @@ class Command(JobQueueCommand):
         add("--priority", type=int, metavar="N", help="From -100 to 100, higher first. Default: the job's.")
         add("--max-attempts", type=int, metavar="N", help="Give up after so many failures. Default: the job's.")
         add("--expires-at", type=moment, metavar="MOMENT", help="Cancel it, if it has not been started by then.")
+        add("--concurrency-key", metavar="KEY", help="What a limit of runs at once counts it by.")
+        add("--rate-key", metavar="KEY", help="What a limit of starts in a time counts it by.")
         add("--tag", action="append", dest="tags", metavar="TEXT", help="A label; may be given several times.")
         add("--tenant", metavar="KEY", help="Whom it is for.")
         add("--user", metavar="KEY", help="Who wants it.")

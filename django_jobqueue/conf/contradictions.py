@@ -1,0 +1,34 @@
+"""Options that make no sense together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from django_jobqueue.limits import Rate
+
+
+class LimitOptions(Protocol):
+    """The limits that a queue or a job declares."""
+
+    @property
+    def concurrent_jobs(self) -> int | None: ...
+    @property
+    def concurrent_jobs_per_key(self) -> int | None: ...
+    @property
+    def keep_order(self) -> bool: ...
+    @property
+    def rate_limit(self) -> Rate | None: ...
+    @property
+    def rate_burst(self) -> int: ...
+
+
+def contradictions(options: LimitOptions) -> Iterator[str]:
+    """Tell what contradicts itself in the limits of a queue or a job."""
+    at_once, per_key = options.concurrent_jobs, options.concurrent_jobs_per_key
+    if options.keep_order and per_key != 1:
+        yield "keep_order needs concurrent_jobs_per_key 1 beside it: what runs at the same time has no order"
+    if at_once is not None and per_key is not None and per_key > at_once:
+        yield f"concurrent_jobs_per_key ({per_key}) is more than concurrent_jobs ({at_once})"
+    if options.rate_burst > 1 and options.rate_limit is None:
+        yield "rate_burst is not read without rate_limit"

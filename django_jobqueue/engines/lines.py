@@ -1,0 +1,84 @@
+"""What limits ask of an engine: to lock, to look who is there, to park. ``limits.py`` says what for.
+
+The runs that are parked on one limit are its *line*.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django_jobqueue.engines.database import Database
+from django_jobqueue.limits import Candidate, Limit
+
+
+class Placing(NamedTuple):
+    """Where a pending run is to wait."""
+
+    id: int
+    blocked_on: str | None
+    """None: in sight of every claim."""
+    run_at: datetime | None = None
+    """None: as it is."""
+
+
+class Lines(Database):
+    """The runs that wait, in one queue at a time."""
+
+    @abstractmethod
+    def lock(self, namespace: str, queues: Iterable[str]) -> None:
+        """Let nobody else claim under the limits of *queues*, nor park or call their runs, until the transaction ends.
+
+        Call it once in a transaction, before anything else that locks. What is read afterwards is as of after the wait.
+        """
+
+    COUNT_RUNNING = """
+        SELECT job, concurrency_key, count(*)
+          FROM jobqueue_run
+         WHERE namespace = %(namespace)s
+           AND queue = %(queue)s
+           AND state = 'running'
+      GROUP BY job, concurrency_key
+    """
+
+    def running(self, namespace: str, queue: str) -> list[tuple[str, str | None, int]]:
+        """How many runs are running, whether their lease is over or not, by job and concurrency key."""
+        rows = self.fetch(self.COUNT_RUNNING, {"namespace": namespace, "queue": queue})
+        return [(job, key, number) for job, key, number in rows]
+
+    @abstractmethod
+    def candidates(self, namespace: str, queue: str, *, limit: int, held: Iterable[Limit] = ()) -> list[Candidate]:
+        """The first due runs in the order of claiming, with their lock; without those that others have locked.
+
+        Those that one of the limits *held* holds back are passed over; it may be a few more than those.
+        """
+
+    @abstractmethod
+    def front(self, namespace: str, queue: str, lines: Mapping[Limit, int]) -> list[Candidate]:
+        """The first so many of each line in the order of claiming, with their lock."""
+
+    @abstractmethod
+    def heads(self, namespace: str, queue: str, keys: Iterable[Limit], own_keys: Sequence[str]) -> dict[Limit, int]:
+        """The earliest run of each of *keys* that has not ended, wherever it waits, if there is one.
+
+        *own_keys* are the jobs whose keys count by themselves.
+        """
+
+    @abstractmethod
+    def parked(self, ids: Iterable[int]) -> list[Candidate]:
+        """Those runs of *ids* that are parked, with their lock."""
+
+    @abstractmethod
+    def place(self, placings: Iterable[Placing]) -> None:
+        """Park runs, or let them go. The caller holds their lock."""
+
+    @abstractmethod
+    def lines(self, namespace: str, queues: Mapping[str, str], *, limit: int) -> list[tuple[str, str]]:
+        """Up to *limit* lines of *queues*, each with its queue: of each queue those behind the line given, by name."""
+
+
+def passed_over(held: Iterable[Limit]) -> Iterable[str]:
+    """What tells in SQL whom a limit holds; one of a whole job holds all of its runs."""
+    return (str(limit) if limit.key is not None else f"job:{limit.job}" for limit in held)

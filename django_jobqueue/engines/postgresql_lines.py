@@ -1,0 +1,194 @@
+"""PostgreSQL: the statements of limits. See ``postgresql.py`` for the rules that hold in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from django_jobqueue.engines.lines import Lines, Placing, passed_over
+from django_jobqueue.limits import Candidate, Limit
+
+
+class PostgreSQLLines(Lines):
+    """Locks queues by advisory locks, and passes over runs that are locked by others."""
+
+    LOCK = """
+        SELECT pg_advisory_xact_lock(hashtextextended(%(namespace)s || ':' || queue, 7106))
+          FROM (SELECT queue
+                  FROM json_array_elements_text(%(queues)s::json) AS queue
+              ORDER BY queue) AS in_order
+    """
+
+    def lock(self, namespace: str, queues: Iterable[str]) -> None:
+        self.fetch(self.LOCK, {"namespace": namespace, "queues": self.document(queues)})
+
+    # The levels of a claim; see ``PostgreSQLEngine.CLAIM``.
+    CANDIDATES = """
+        WITH RECURSIVE level (priority, run_at, id) AS (
+            (SELECT priority, run_at, id
+               FROM jobqueue_run
+              WHERE namespace = %(namespace)s
+                AND queue = %(queue)s
+                AND state = 'pending'
+                AND blocked_on IS NULL
+           ORDER BY priority DESC, run_at, id
+              LIMIT 1)
+          UNION ALL
+             SELECT lower.priority, lower.run_at, lower.id
+               FROM level
+         CROSS JOIN LATERAL (
+                    SELECT priority, run_at, id
+                      FROM jobqueue_run
+                     WHERE namespace = %(namespace)s
+                       AND queue = %(queue)s
+                       AND state = 'pending'
+                       AND blocked_on IS NULL
+                       AND priority < level.priority
+                  ORDER BY priority DESC, run_at, id
+                     LIMIT 1) AS lower
+        ), held (label) AS MATERIALIZED (
+            SELECT json_array_elements_text(%(held)s::json)
+        )
+            SELECT due.*
+              FROM level
+        CROSS JOIN LATERAL (
+                   SELECT id, priority, run_at, job, concurrency_key, rate_key, blocked_on
+                     FROM jobqueue_run
+                    WHERE namespace = %(namespace)s
+                      AND queue = %(queue)s
+                      AND state = 'pending'
+                      AND blocked_on IS NULL
+                      AND priority = level.priority
+                      AND (run_at, id) >= (level.run_at, level.id)
+                      AND run_at <= statement_timestamp()
+                      AND (expires_at IS NULL OR expires_at > statement_timestamp())
+                      AND ('job:' || job IN (SELECT label FROM held)) IS NOT TRUE
+                      AND ('key:/' || concurrency_key IN (SELECT label FROM held)) IS NOT TRUE
+                      AND ('key:' || job || '/' || concurrency_key IN (SELECT label FROM held)) IS NOT TRUE
+                      AND ('rate:/' || rate_key IN (SELECT label FROM held)) IS NOT TRUE
+                      AND ('rate:' || job || '/' || rate_key IN (SELECT label FROM held)) IS NOT TRUE
+                 ORDER BY run_at, id
+                    LIMIT %(limit)s
+                      FOR UPDATE SKIP LOCKED) AS due
+             WHERE level.run_at <= statement_timestamp()
+             LIMIT %(limit)s
+    """
+
+    def candidates(self, namespace: str, queue: str, *, limit: int, held: Iterable[Limit] = ()) -> list[Candidate]:
+        parameters = {"namespace": namespace, "queue": queue, "limit": limit, "held": self.document(passed_over(held))}
+        return [Candidate(*row) for row in self.fetch(self.CANDIDATES, parameters)]
+
+    FRONT = """
+            SELECT first.*
+              FROM json_to_recordset(%(lines)s::json) AS line(blocked_on text, number int)
+        CROSS JOIN LATERAL (
+                   SELECT id, priority, run_at, job, concurrency_key, rate_key, blocked_on
+                     FROM jobqueue_run
+                    WHERE namespace = %(namespace)s
+                      AND queue = %(queue)s
+                      AND state = 'pending'
+                      AND blocked_on = line.blocked_on
+                      AND (expires_at IS NULL OR expires_at > statement_timestamp())
+                 ORDER BY priority DESC, run_at, id
+                    LIMIT line.number
+                      FOR UPDATE SKIP LOCKED) AS first
+    """
+
+    def front(self, namespace: str, queue: str, lines: Mapping[Limit, int]) -> list[Candidate]:
+        document = self.document({"blocked_on": str(line), "number": number} for line, number in lines.items())
+        rows = self.fetch(self.FRONT, {"namespace": namespace, "queue": queue, "lines": document})
+        return [Candidate(*row) for row in rows]
+
+    HEADS = """
+        WITH own (job) AS MATERIALIZED (
+            SELECT json_array_elements_text(%(own_keys)s::json)
+        )
+            SELECT wanted.job, wanted.value, head.id
+              FROM json_to_recordset(%(keys)s::json) AS wanted(job text, value text)
+        CROSS JOIN LATERAL (
+                   SELECT id
+                     FROM jobqueue_run
+                    WHERE namespace = %(namespace)s
+                      AND queue = %(queue)s
+                      AND concurrency_key = wanted.value
+                      AND state IN ('pending', 'running')
+                      AND CASE wanted.job WHEN '' THEN job NOT IN (SELECT job FROM own) ELSE job = wanted.job END
+                 ORDER BY id
+                    LIMIT 1) AS head
+    """
+
+    def heads(self, namespace: str, queue: str, keys: Iterable[Limit], own_keys: Sequence[str]) -> dict[Limit, int]:
+        parameters = {
+            "namespace": namespace,
+            "queue": queue,
+            "keys": self.document({"job": key.job, "value": key.key} for key in keys),
+            "own_keys": self.document(own_keys),
+        }
+        return {Limit("key", job, key): run_id for job, key, run_id in self.fetch(self.HEADS, parameters)}
+
+    PARKED = """
+        SELECT id, priority, run_at, job, concurrency_key, rate_key, blocked_on
+          FROM jobqueue_run
+         WHERE id = ANY(ARRAY(SELECT json_array_elements_text(%(ids)s::json)::bigint))
+           AND state = 'pending'
+           AND blocked_on IS NOT NULL
+           AND (expires_at IS NULL OR expires_at > statement_timestamp())
+           FOR UPDATE SKIP LOCKED
+    """
+
+    def parked(self, ids: Iterable[int]) -> list[Candidate]:
+        return [Candidate(*row) for row in self.fetch(self.PARKED, {"ids": self.document(ids)})]
+
+    PLACE = """
+        WITH place AS (
+            SELECT *
+              FROM json_to_recordset(%(placings)s::json) AS place(id bigint, blocked_on text, run_at timestamptz)
+        )
+        UPDATE jobqueue_run AS run
+           SET blocked_on = place.blocked_on,
+               run_at = COALESCE(place.run_at, run.run_at)
+          FROM place
+         WHERE run.id = ANY(ARRAY(SELECT id FROM place))
+           AND run.id = place.id
+           AND run.state = 'pending'
+     RETURNING run.id
+    """
+
+    def place(self, placings: Iterable[Placing]) -> None:
+        document = self.document(placing._asdict() for placing in placings)
+        self.fetch(self.PLACE, {"placings": document})
+
+    LINES = """
+        WITH RECURSIVE line (queue, blocked_on) AS (
+             SELECT wanted.queue, first.blocked_on
+               FROM json_to_recordset(%(queues)s::json) AS wanted(queue text, after text)
+         CROSS JOIN LATERAL (
+                    SELECT blocked_on
+                      FROM jobqueue_run
+                     WHERE namespace = %(namespace)s
+                       AND queue = wanted.queue
+                       AND state = 'pending'
+                       AND blocked_on > wanted.after
+                  ORDER BY blocked_on
+                     LIMIT 1) AS first
+          UNION ALL
+             SELECT line.queue, next.blocked_on
+               FROM line
+         CROSS JOIN LATERAL (
+                    SELECT blocked_on
+                      FROM jobqueue_run
+                     WHERE namespace = %(namespace)s
+                       AND queue = line.queue
+                       AND state = 'pending'
+                       AND blocked_on > line.blocked_on
+                  ORDER BY blocked_on
+                     LIMIT 1) AS next
+        )
+        SELECT queue, blocked_on
+          FROM line
+         LIMIT %(limit)s
+    """
+
+    def lines(self, namespace: str, queues: Mapping[str, str], *, limit: int) -> list[tuple[str, str]]:
+        document = self.document({"queue": queue, "after": after} for queue, after in queues.items())
+        rows = self.fetch(self.LINES, {"namespace": namespace, "queues": document, "limit": limit})
+        return [(queue, line) for queue, line in rows]

@@ -1,0 +1,66 @@
+"""The limiter: the one way in for who claims, and for who frees what was claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from django.db import transaction
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.limiting.rules import declared_rules, operated_rules, states
+from django_jobqueue.limiting.turn import Freed, Turn
+from django_jobqueue.limits import QueueRules
+
+
+class Limiter:
+    """Knows which queues are limited; the others pay for nothing."""
+
+    def __init__(self) -> None:
+        self._config = get_config()
+        self._engine = engine_for(self._config.database)
+        self._declared: dict[str, QueueRules] = {}
+        self._operated: set[str] = set()
+        """Queues that operators limit, as far as it is known here."""
+
+    @contextmanager
+    def turn(self, queues: Iterable[str]) -> Iterator[Turn]:
+        """A transaction under the locks of those of *queues* that are limited."""
+        with transaction.atomic(using=self._config.database):
+            limited = sorted({queue for queue in queues if self.is_limited(queue)})
+            if limited:
+                self._engine.lock(self._config.namespace, limited)
+            turn = Turn(self._engine, self._config.namespace, limited, self.rules)
+            yield turn
+            turn.call_the_rest()
+
+    def free(self, freed: Sequence[Freed]) -> None:
+        """Call those that waited for what ended attempts have *freed*, in a turn of its own."""
+        queues = {run.queue for run in freed}
+        for queue in queues:
+            self.rules(queue)  # operators may limit it
+        if any(self.is_limited(queue) for queue in queues):
+            with self.turn(queues) as turn:
+                turn.free(freed)
+
+    def is_limited(self, queue: str) -> bool:
+        """Whether to claim from *queue* takes its lock."""
+        return self._declared_rules(queue).limited or queue in self._operated
+
+    def rules(self, queue: str) -> QueueRules:
+        """What holds now."""
+        declared = rules = self._declared_rules(queue)
+        if set_by_operators := states(self._config.namespace, queue):
+            rules = operated_rules(declared, set_by_operators, now=self._engine.now())
+        if replace(rules.queue, paused=False) == declared.queue and rules.jobs == declared.jobs:
+            self._operated.discard(queue)
+        else:
+            self._operated.add(queue)
+        return rules
+
+    def _declared_rules(self, queue: str) -> QueueRules:
+        if queue not in self._declared:
+            self._declared[queue] = declared_rules(queue)
+        return self._declared[queue]

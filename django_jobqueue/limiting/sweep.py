@@ -1,0 +1,113 @@
+"""The sweep: what calls those whom nobody has called.
+
+Whoever frees a slot calls the next one at once. But a limit may be gone from the settings, a pause be over, a process die
+between freeing and calling, or the one who was called be cancelled: then the sweep comes by, about every second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
+from time import monotonic
+
+from django.db import transaction
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.limiting import buckets
+from django_jobqueue.limiting.limiter import Limiter
+from django_jobqueue.limiting.lines import QueueLines
+from django_jobqueue.limits import Allowance, Candidate, Limit
+from django_jobqueue.models import Run
+from django_jobqueue.states import State
+
+LINES = 500
+"""Lines that one sweep looks at; the next one goes on from there."""
+BATCH = 1000
+"""Runs that one transaction calls from a line that nothing holds any more."""
+LONGEST_SECONDS = 0.2
+"""How long one sweep goes on with that."""
+
+
+class Sweep:
+    """Looks at all lines, some at a time, and calls where there is a slot for which nobody was called."""
+
+    def __init__(self) -> None:
+        self._config = get_config()
+        self._engine = engine_for(self._config.database)
+        self._limiter = Limiter()
+        self._after: dict[str, str] = {}
+        """Up to which line each queue is swept."""
+        self._called: dict[int, tuple[str, Limit]] = {}
+        """Who was called, and from which line that is still limited."""
+
+    def turn(self) -> bool:
+        """Sweep; answer whether anybody was called."""
+        called, ends_at = 0, monotonic() + LONGEST_SECONDS
+        for queue, lines in self._next_lines().items():
+            number = BATCH
+            while number >= BATCH and monotonic() < ends_at:
+                number = self.call(queue, lines)
+                called += number
+        return called > 0
+
+    def call(self, queue: str, lines: Sequence[Limit]) -> int:
+        """Call from *lines* of *queue* whoever can start; answer how many that were."""
+        if rates := [line for line in lines if line.kind == "rate"]:
+            rules = self._limiter.rules(queue)
+            buckets.mend(self._config.namespace, queue, rules, rates, self._engine.now())
+        if not self._vacant(queue, lines):  # without the lock: mostly there is nothing to be done
+            return 0
+        with self._limiter.turn([queue]):
+            rules, vacant = self._limiter.rules(queue), self._vacant(queue, lines)
+            called = QueueLines(self._engine, self._config.namespace, queue, rules).call(vacant)
+        for run in called:
+            if run.line is not None and rules.has(run.line):
+                self._called[run.id] = queue, run.line
+        return len(called)
+
+    def _next_lines(self) -> dict[str, list[Limit]]:
+        """The next lines of each queue."""
+        queues = {queue: self._after.get(queue, "") for queue in self._config.queues}
+        found = self._engine.lines(self._config.namespace, queues, limit=LINES)
+        self._after = dict(found) if len(found) == LINES else {}
+        lines: dict[str, list[Limit]] = {}
+        for queue, line in found:
+            lines.setdefault(queue, []).append(Limit.parse(line))
+        return lines
+
+    def _vacant(self, queue: str, lines: Sequence[Limit]) -> dict[Limit, int]:
+        """How many to call from each line: those that have a slot and were not called for it before."""
+        allowance = Allowance(self._limiter.rules(queue), self._engine.running(self._config.namespace, queue))
+        waiting = self._still_waiting()
+        numbers = {line: allowance.vacant(line, BATCH) - waiting[queue, line] for line in lines}
+        return {line: number for line, number in numbers.items() if number > 0}
+
+    def _still_waiting(self) -> Counter[tuple[str, Limit]]:
+        """Those who were called before, and whom nobody has taken yet."""
+        if self._called:
+            pending = Run.objects.using(self._config.database).filter(state=State.PENDING, blocked_on=None)
+            ids = set(pending.filter(pk__in=list(self._called)).values_list("pk", flat=True))
+            self._called = {run_id: line for run_id, line in self._called.items() if run_id in ids}
+        return Counter(self._called.values())
+
+
+def sweep_queue(queue: str) -> None:
+    """Call who can start in one queue, because an operator has changed its rules."""
+    config = get_config()
+    lines = engine_for(config.database).lines(config.namespace, {queue: ""}, limit=LINES)
+    Sweep().call(queue, [Limit.parse(line) for _, line in lines])
+
+
+def call_behind(runs: Iterable[Run]) -> None:
+    """When the transaction commits, call those who wait behind pending *runs* that will not start."""
+    limiter = Limiter()
+    lines: dict[str, dict[Limit, None]] = {}
+    for run in runs:
+        place = Candidate(run.pk, run.priority, run.run_at, run.job, run.concurrency_key, run.rate_key)
+        lines.setdefault(run.queue, {}).update(dict.fromkeys(limiter.rules(run.queue).limits(place)))
+    for queue, limits in lines.items():
+        if limits:
+            call = partial(Sweep().call, queue, list(limits))
+            transaction.on_commit(call, using=get_config().database, robust=True)

@@ -1,0 +1,91 @@
+"""The allowance: what is left of the limits, and so who may start beside what is running."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from django_jobqueue.limits.limit import Candidate, Limit
+from django_jobqueue.limits.rate import Bucket
+from django_jobqueue.limits.rules import QueueRules
+
+
+class Allowance:
+    """What is running in one queue, and what is left of its limits. It is true only under the lock of the queue."""
+
+    def __init__(self, rules: QueueRules, running: Iterable[tuple[str, str | None, int]]) -> None:
+        self.rules = rules
+        self.buckets: dict[Limit, Bucket] = {}
+        """Of every rate limit of the runs that are to be admitted; refilled."""
+        self.heads: dict[Limit, int] = {}
+        """The earliest run that has not ended, of every key that keeps its order."""
+        self._running = 0
+        self._taken: Counter[Limit] = Counter()
+        for job, key, number in running:
+            self._running += number
+            self._taken[Limit("job", job)] += number
+            if (limit := rules.key(job, key)) is not None:
+                self._taken[limit] += number
+
+    @property
+    def room(self) -> int | None:
+        """How many more runs the queue as a whole lets run; None: no limit."""
+        most = self.rules.queue.concurrent_jobs
+        return None if most is None else most - self._running
+
+    def free(self, limit: Limit) -> int | None:
+        """How many more a key or a job lets run; None: no limit."""
+        most = self.rules.most(limit)
+        return None if most is None else most - self._taken[limit]
+
+    def vacant(self, limit: Limit, batch: int) -> int:
+        """How many may leave the line of *limit*: as many as have a slot, or a *batch* if it holds nobody any more."""
+        if not self.rules.has(limit):
+            return batch
+        return max(0, self.free(limit) or 0) if limit.kind in {"key", "job"} else 0
+
+    def admit(self, run: Candidate) -> Limit | None:
+        """Let *run* start, which takes its slots and tokens; or answer with the first limit that holds it."""
+        limits = list(self.rules.limits(run))
+        holder = next((limit for limit in limits if self._holds(limit, run)), None)
+        if holder is None:
+            self._running += 1
+            self._take(limits)
+        elif holder.kind == "job":
+            # It keeps the slot of its key meanwhile, so that the next one of the key waits for the key and not here.
+            self._take(limit for limit in limits if limit.kind == "key" and holder.covers(limit))
+        return holder
+
+    def is_easy(self, run: Candidate) -> bool:
+        """Whether its queue and its job have half of their slots left.
+
+        Only then may a worker claim it ahead of its own slots: others might start it now.
+        """
+        job = Limit("job", run.job)
+        slots = [(self.rules.queue.concurrent_jobs, self._running), (self.rules.most(job), self._taken[job])]
+        return all(most is None or 2 * taken < most for most, taken in slots)
+
+    def passed_by(self, run: Candidate, holder: Limit) -> Iterator[Limit]:
+        """The limits that have a slot which *run*, held by another, will not take; someone in their lines may."""
+        for limit in self.rules.limits(run):
+            if limit.kind in {"key", "job"} and not holder.covers(limit) and (self.free(limit) or 0) > 0:
+                yield limit
+
+    def _holds(self, limit: Limit, run: Candidate) -> bool:
+        match limit.kind:
+            case "pause":
+                return True
+            case "rate":
+                bucket = self.buckets[limit]
+                before = 0 if run.waits_for_token else bucket.waiting
+                return bucket.whole_tokens <= before
+            case _:
+                early = self.rules.keeps_order(limit) and self.heads.get(limit, run.id) != run.id
+                return early or (self.free(limit) or 0) <= 0
+
+    def _take(self, limits: Iterable[Limit]) -> None:
+        for limit in limits:
+            if limit.kind == "rate":
+                self.buckets[limit].take()
+            else:
+                self._taken[limit] += 1

@@ -1,0 +1,111 @@
+"""The rules of a queue and its jobs, and which of them concern a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from django_jobqueue.limits.limit import Candidate, Limit
+from django_jobqueue.limits.rate import Rate
+from django_jobqueue.states import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What holds in one scope: in a queue as a whole, or in one job of it. None is no limit."""
+
+    concurrent_jobs: int | None = None
+    concurrent_jobs_per_key: int | None = None
+    keep_order: bool = False
+    rate: Rate | None = None
+    rate_per_key: bool = True
+    """Whether each rate key has a bucket of its own; runs without one share theirs."""
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRules:
+    """The rules of one queue and of its jobs."""
+
+    queue: Rules = field(default_factory=Rules)
+    jobs: Mapping[str, Rules] = field(default_factory=dict)
+    """Of those jobs that have rules of their own."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether anything is limited at all."""
+        return self.queue != NO_RULES or bool(self.jobs)
+
+    @property
+    def park(self) -> bool:
+        """Whether runs can be parked; otherwise the queue is limited only as a whole."""
+        return bool(self.jobs) or self.queue.concurrent_jobs_per_key is not None or self.queue.rate is not None
+
+    @property
+    def rated(self) -> bool:
+        return any(rules.rate is not None for rules in (self.queue, *self.jobs.values()))
+
+    @property
+    def own_keys(self) -> list[str]:
+        """The jobs whose keys count by themselves."""
+        return [job for job, rules in self.jobs.items() if rules.concurrent_jobs_per_key is not None]
+
+    def limits(self, run: Candidate) -> Iterator[Limit]:
+        """All that can hold *run* back, in the order in which it is asked."""
+        job = self.jobs.get(run.job, NO_RULES)
+        if job.paused:
+            yield Limit("pause", run.job)
+        if (key := self.key(run.job, run.concurrency_key)) is not None:
+            yield key
+        if job.concurrent_jobs is not None:
+            yield Limit("job", run.job)
+        if job.rate is not None:
+            yield Limit("rate", run.job, run.rate_key)
+        if self.queue.rate is not None:
+            yield Limit("rate", "", run.rate_key if self.queue.rate_per_key else None)
+
+    def key(self, job: str, key: str | None) -> Limit | None:
+        """The limit of a concurrency key: in its job, if that limits keys itself, else in the queue."""
+        if key is None:
+            return None
+        if self.jobs.get(job, NO_RULES).concurrent_jobs_per_key is not None:
+            return Limit("key", job, key)
+        return None if self.queue.concurrent_jobs_per_key is None else Limit("key", "", key)
+
+    def most(self, limit: Limit) -> int | None:
+        """How many runs the limit of a key or of a job lets run at once; None, if there is no such limit (any more)."""
+        rules = self._of(limit)
+        return rules.concurrent_jobs_per_key if limit.kind == "key" else rules.concurrent_jobs
+
+    def rate(self, limit: Limit) -> Rate | None:
+        return self._of(limit).rate
+
+    def has(self, limit: Limit) -> bool:
+        """Whether there still is such a limit."""
+        match limit.kind:
+            case "pause":
+                return self._of(limit).paused
+            case "rate":
+                return self.rate(limit) is not None
+            case _:
+                return self.most(limit) is not None
+
+    def keeps_order(self, limit: Limit) -> bool:
+        return limit.kind == "key" and self._of(limit).keep_order
+
+    def freed(self, job: str, key: str | None, state: State) -> Iterator[Limit]:
+        """The limits that get a slot back when an attempt of that job and key ends, and leaves its run in *state*.
+
+        Where the order is kept, a run that is to be tried again keeps the slot of its key.
+        """
+        limit = self.key(job, key)
+        if limit is not None and not (self.keeps_order(limit) and state == State.PENDING):
+            yield limit
+        if self.jobs.get(job, NO_RULES).concurrent_jobs is not None:
+            yield Limit("job", job)
+
+    def _of(self, limit: Limit) -> Rules:
+        return self.jobs.get(limit.job, NO_RULES) if limit.job else self.queue
+
+
+NO_RULES = Rules()

@@ -1,0 +1,207 @@
+"""What holds while several connections claim, end and sweep at the same moment."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from itertools import chain
+from threading import Barrier
+from typing import Any, TypeAlias
+
+import pytest
+from django.db import connection, connections, transaction
+
+from django_jobqueue.engines.sqlite_lines import SQLiteLines
+from django_jobqueue.limiting.sweep import Sweep
+from django_jobqueue.models import LimitBucket, Run
+from django_jobqueue.states import State
+from tests.limiting.conftest import Configure, Office, parked
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
+RUNNERS = 4
+
+
+@pytest.fixture
+def race() -> Iterator[Race]:
+    """Call a function in four threads at the same moment, each with its number and its own connection."""
+    barrier = Barrier(RUNNERS, timeout=20)
+
+    def start(function: Callable[[int], Any], number: int) -> Any:
+        barrier.wait()
+        return function(number)
+
+    with ThreadPoolExecutor(RUNNERS) as pool:
+
+        def race(function: Callable[[int], Any]) -> list[Any]:
+            calls = [pool.submit(start, function, number) for number in range(RUNNERS)]
+            return [call.result() for call in calls]
+
+        yield race
+        race(lambda _number: connections.close_all())
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        pytest.param({"concurrent_jobs": 3}, 3, id="queue"),
+        pytest.param({"jobs": {"send": {"concurrent_jobs": 3}}}, 3, id="job"),
+        pytest.param({"concurrent_jobs_per_key": 3}, 3, id="key"),
+        pytest.param({"concurrent_jobs_per_key": 1, "keep_order": True}, 1, id="order"),
+    ],
+)
+def test_claimers_together_never_exceed_a_limit_and_use_it_up(
+    configure: Configure, race: Race, options: dict[str, Any], most: int
+) -> None:
+    configure(**options)
+    offices = [Office(f"worker-{number}") for number in range(RUNNERS)]
+    ids = offices[0].add_many(40, key="7")
+    order: list[int] = []
+
+    def work(number: int) -> list[int]:
+        """End all that is held, and claim anew."""
+        office = offices[number]
+        return office.claim(2, ended=list(office.held))
+
+    while len(order) < len(ids):
+        batches = race(work)
+        running = Run.objects.in_state(State.RUNNING).count()
+        assert running <= most
+        order += chain(*batches)
+        left = len(ids) - Run.objects.in_state(State.COMPLETED).count()
+        assert sum(len(office.held) for office in offices) == running == min(most, left)
+
+    assert sorted(order) == ids
+    if "keep_order" in options:
+        assert order == ids
+
+
+def test_a_rate_is_never_exceeded_by_claimers_together(configure: Configure, race: Race) -> None:
+    configure(rate_limit="1/d", rate_burst=10)
+    offices = [Office(f"worker-{number}") for number in range(RUNNERS)]
+    offices[0].add_many(40)
+
+    claimed = chain(*race(lambda number: offices[number].claim(5)), *race(lambda number: offices[number].claim(5)))
+
+    assert len(list(claimed)) == 10
+    assert len(parked()) == 30
+    assert LimitBucket.objects.get().tokens == pytest.approx(0, abs=0.01)
+
+
+def test_nobody_is_parked_while_the_last_one_ends(configure: Configure, race: Race) -> None:
+    configure(concurrent_jobs_per_key=1)
+    offices = [Office(f"worker-{number}") for number in range(RUNNERS)]
+    for _ in range(25):
+        first = offices[0].add(key="7")
+        assert offices[0].claim() == [first]
+        second = offices[0].add(key="7")
+
+        def act(number: int, first: int = first) -> list[int]:
+            """One ends what is running; the others meet the next one, and may park it."""
+            if number == 0:
+                offices[0].end(first)
+                return []
+            return offices[number].claim()
+
+        claimed = list(chain(*race(act))) or offices[1].claim()
+
+        assert claimed == [second]
+        for office in offices:
+            office.end(*office.held)
+
+
+def test_sweeps_and_claims_at_once_lose_and_exceed_nothing(configure: Configure, race: Race) -> None:
+    configure(jobs={"send": {"concurrent_jobs": 2, "concurrent_jobs_per_key": 1}})
+    offices = [Office(f"worker-{number}") for number in range(RUNNERS)]
+    sweeps = [Sweep() for _ in range(RUNNERS)]
+    for number in range(60):
+        offices[0].add(key=str(number % 5))
+    done = 0
+
+    def work(number: int) -> int:
+        office = offices[number]
+        if number % 2:
+            sweeps[number].turn()
+        held = list(office.held)
+        office.claim(2, ended=held)
+        return len(held)
+
+    while done < 60:
+        done += sum(race(work))
+        assert Run.objects.in_state(State.RUNNING).count() <= 2
+
+    assert Run.objects.in_state(State.COMPLETED).count() == 60
+
+
+@pytest.mark.postgresql
+def test_a_claim_from_a_limited_queue_waits_for_the_one_before_it(configure: Configure) -> None:
+    configure(concurrent_jobs=1)
+    Office().add_many(2)
+
+    with elsewhere() as call, Office("worker-a").limiter.turn(["mail"]) as turn:
+        assert len(turn.claim("mail", worker="worker-a", limit=1, lease_seconds=30).claims) == 1
+        claimed = call(lambda: Office("worker-b").claim())
+        wait_for_the_lock(claimed)
+        assert not claimed.done()
+
+    assert claimed.result(timeout=5) == []
+
+
+@pytest.mark.postgresql
+def test_a_claim_from_a_limited_queue_does_not_wait_for_other_queues(configure: Configure) -> None:
+    configure(concurrent_jobs=1)
+    run_id = Office().add()
+
+    with elsewhere() as call, transaction.atomic():
+        Office().engine.lock("default", ["default", "mai"])
+        Office().engine.lock("other", ["mail"])
+
+        assert call(lambda: Office("worker-b").claim()).result(timeout=5) == [run_id]
+
+
+@pytest.mark.postgresql
+def test_a_run_that_another_has_locked_is_passed_over(configure: Configure) -> None:
+    configure(concurrent_jobs_per_key=2)
+    first, second, third = Office().add_many(3, key="7")
+
+    with elsewhere() as call, transaction.atomic():
+        Run.objects.select_for_update().get(pk=first)
+
+        assert call(lambda: Office("worker-b").claim()).result(timeout=5) == [second, third]
+
+
+@pytest.mark.sqlite
+def test_the_lock_of_sqlite_keeps_writers_out_however_the_transaction_has_begun() -> None:
+    path = connection.settings_dict["NAME"]
+    with (
+        closing(sqlite3.connect(path, isolation_level=None)) as ours,
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as theirs,
+    ):
+        ours.execute("BEGIN DEFERRED")
+        theirs.execute("BEGIN IMMEDIATE")
+        theirs.execute("ROLLBACK")
+
+        ours.execute(SQLiteLines.LOCK)
+
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            theirs.execute("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def elsewhere() -> Iterator[Callable[[Callable[[], Any]], Future]]:
+    """Call functions in another thread, which has a connection of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda function: pool.submit(function)
+        pool.submit(connections.close_all).result()
+
+
+def wait_for_the_lock(call: Future) -> None:
+    """Return when *call*, in another thread, waits for a lock, or is done."""
+    with connection.cursor() as cursor:
+        waits = False
+        while not (waits or call.done()):
+            cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+            [waits] = cursor.fetchone()

@@ -1,0 +1,191 @@
+"""The sweep calls those whom nobody has called; here, whatever should have called them did not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+
+from django_jobqueue.limiting import sweep
+from django_jobqueue.limiting.sweep import Sweep, sweep_queue
+from django_jobqueue.models import LimitBucket, QueueState, Run
+from django_jobqueue.operations.cancelling import cancel
+from django_jobqueue.states import State
+from tests.limiting.conftest import Configure, Office, parked
+
+pytestmark = pytest.mark.django_db
+
+LIMITS = [
+    {"jobs": {"send": {"concurrent_jobs": 1}}},
+    {"jobs": {"send": {"concurrent_jobs_per_key": 1}}},
+    {"concurrent_jobs_per_key": 1},
+    {"concurrent_jobs_per_key": 1, "keep_order": True},
+]
+
+
+def forget(*ids: int) -> None:
+    """Let attempts have ended without a word to those who wait."""
+    Run.objects.filter(pk__in=ids).update(
+        state=State.COMPLETED, reason="returned", lease_until=None, finished_at=timezone.now()
+    )
+
+
+@pytest.mark.parametrize("options", LIMITS, ids=str)
+def test_a_slot_that_somebody_forgot_to_offer_is_offered(configure: Configure, options: dict[str, Any]) -> None:
+    configure(**options)
+    office = Office()
+    first, second, third = office.add_many(3, key="7")
+    office.claim()
+    forget(first)
+    assert office.claim() == []
+
+    assert Sweep().turn() is True
+
+    assert list(parked()) == [third]
+    assert office.claim() == [second]
+
+
+@pytest.mark.parametrize("options", LIMITS, ids=str)
+def test_nobody_is_called_for_a_slot_that_is_taken_or_was_offered(
+    configure: Configure, options: dict[str, Any]
+) -> None:
+    configure(**options)
+    office, sweeping = Office(), Sweep()
+    first, second, third, fourth = office.add_many(4, key="7")
+    office.claim()
+    assert sweeping.turn() is False
+    forget(first)
+    assert sweeping.turn() is True
+    assert sweeping.turn() is False
+    assert list(parked()) == [third, fourth]
+
+    office.claim()
+    forget(second)
+
+    assert sweeping.turn() is True
+    assert list(parked()) == [fourth]
+
+
+def test_a_limit_that_is_gone_holds_nobody(configure: Configure) -> None:
+    configure(concurrent_jobs_per_key=1, rate_limit="1/h")
+    office = Office()
+    ids = [*office.add_many(2, key="7"), office.add(key="8")]
+    office.claim()
+    assert len(parked()) == 2
+
+    configure()
+    assert Sweep().turn() is True
+
+    assert parked() == {}
+    assert Office("worker-b").claim() == ids[1:]
+    assert LimitBucket.objects.count() == 0
+
+
+@pytest.mark.parametrize("change", [{"paused_at": None}, {"paused_until": timezone.now() - timedelta(minutes=1)}])
+def test_a_pause_that_is_over_holds_nobody_however_many_they_are(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 10)
+    configure()
+    office = Office()
+    QueueState.objects.create(queue="mail", job="send", paused_at=timezone.now())
+    office.add_many(35)
+    office.claim()
+    office.claim()
+    assert len(parked()) == 35
+    QueueState.objects.update(**change)
+
+    Sweep().turn()
+
+    assert parked() == {}
+
+
+def test_a_raised_limit_lets_as_many_go(configure: Configure) -> None:
+    configure(jobs={"send": {"concurrent_jobs": 1}})
+    office = Office()
+    ids = office.add_many(5)
+    office.claim()
+    QueueState.objects.create(queue="mail", job="send", concurrent_jobs=3)
+
+    sweep_queue("mail")
+
+    assert list(parked()) == ids[3:]
+    assert office.claim() == ids[1:3]
+
+
+def test_a_line_that_no_bucket_knows_of_gets_one(configure: Configure) -> None:
+    configure(rate_limit="1/h", rate_burst=2)
+    office = Office()
+    ids = office.add_many(5)
+    office.claim()
+    LimitBucket.objects.all().delete()
+    assert office.claim() == []
+
+    Sweep().turn()
+
+    assert office.claim() == ids[2:4]
+    assert len(parked()) == 1
+
+
+def test_a_line_that_its_bucket_has_forgotten_is_remembered(configure: Configure) -> None:
+    configure(rate_limit="1/h")
+    office = Office()
+    ids = office.add_many(2)
+    office.claim()
+    LimitBucket.objects.update(next_at=None, updated_at=timezone.now() - timedelta(hours=1))
+    assert office.claim() == []
+
+    Sweep().turn()
+
+    assert office.claim() == ids[1:]
+
+
+def test_more_lines_than_one_sweep_looks_at_are_looked_at_by_the_next(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "LINES", 3)
+    configure(concurrent_jobs_per_key=1)
+    office, sweeping = Office(), Sweep()
+    firsts = [office.add(key=str(number)) for number in range(8)]
+    for number in range(8):
+        office.add(key=str(number))
+    office.claim()
+    forget(*firsts)
+
+    turns = [sweeping.turn() for _ in range(4)]
+
+    assert turns == [True, True, True, False]
+    assert parked() == {}
+
+
+def test_lines_of_other_namespaces_and_queues_are_left_alone(configure: Configure, settings: Settings) -> None:
+    configure()
+    office = Office()
+    ids = office.add_many(2)
+    Run.objects.update(blocked_on="job:send")
+    Run.objects.filter(pk=ids[0]).update(namespace="other")
+    Run.objects.filter(pk=ids[1]).update(queue="elsewhere")
+
+    assert Sweep().turn() is False
+    assert list(parked()) == ids
+
+
+@pytest.mark.parametrize("options", LIMITS, ids=str)
+def test_one_who_is_cancelled_after_being_called_leaves_the_slot_to_the_next(
+    configure: Configure, options: dict[str, Any], django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    configure(**options)
+    office = Office()
+    first, second, third, fourth = office.add_many(4, key="7")
+    office.claim()
+    office.end(first)
+    assert list(parked()) == [third, fourth]
+
+    with django_capture_on_commit_callbacks(execute=True):
+        cancel(second, actor="ana")
+
+    assert office.claim() == [third]
+    assert list(parked()) == [fourth]
