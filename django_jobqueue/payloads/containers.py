@@ -9,7 +9,6 @@ from typing import Any
 
 from django_jobqueue.payloads.kinds import Anything, Kind, Walk
 from django_jobqueue.payloads.refusals import Refusal, unfit, wrong_names
-from django_jobqueue.payloads.scalars import Native
 
 Part = tuple[Any, Kind, Any]
 """An item of a container: its key, its kind, and itself."""
@@ -62,7 +61,7 @@ class Uniform(Container):
         self._form = form
         self._type = type_
         self._takes_anything = isinstance(of, Anything)
-        self._natives = {of.type} if isinstance(of, Native) else set()
+        self._plain = {of.plain}
 
     @abstractmethod
     def values(self, value: Any) -> Collection[Any]:
@@ -76,7 +75,7 @@ class Uniform(Container):
 
     def _is_plain(self, value: Any) -> bool:
         values = self.values(value)
-        return self._takes_anything or set(map(type, values)) <= self._natives
+        return self._takes_anything or set(map(type, values)) <= self._plain
 
 
 class ListOf(Uniform):

@@ -54,6 +54,9 @@ class Kind(ABC):
     forms: frozenset[type]
     """The types that its JSON form may have, of those that JSON comes back as."""
 
+    plain: type | None = None
+    """A type whose values are their own JSON form, so that nothing need be done for them."""
+
     @abstractmethod
     def to_json(self, value: Any, walk: Walk) -> Any:
         """The JSON form of *value*."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -29,6 +29,9 @@ class Parameters:
 
     optional: tuple[str, ...]
     """Parameters that the payload may give, in their order."""
+
+    known: frozenset[str]
+    """Both together."""
 
     takes_any: bool
     """It has ``**kwargs``: the payload may have any key."""
@@ -61,6 +64,7 @@ class Parameters:
             function_name=_name_of(function),
             required=tuple(p.name for p in arguments if p.default is p.empty),
             optional=tuple(p.name for p in arguments if p.default is not p.empty),
+            known=frozenset(p.name for p in arguments),
             takes_any=any(p.kind is p.VAR_KEYWORD for p in parameters),
             takes_payload="payload" in named,
             takes_run="run" in named,
@@ -68,16 +72,22 @@ class Parameters:
             flaws=flaws,
         )
 
-    def check(self, names: Collection[Any]) -> None:
+    def check(self, names: Mapping[Any, Any]) -> None:
         """Raise Refusal where the function cannot be called with arguments of these *names*; it tells all of them."""
-        if self.takes_payload:
+        if self.takes_payload or (names.keys() <= self.known and self._has_required(names)):
             return
-        known = {"run", *self.required, *self.optional} if self.takes_run else {*self.required, *self.optional}
+        known = self.known | {"run"} if self.takes_run else self.known
         wrong = list(wrong_names(names, self.required, names if self.takes_any else known, "parameter"))
         if self.takes_run and "run" in names:
             wrong.append("'run' is filled by the worker, and cannot be in the payload.")
         if wrong:
             raise Refusal(f"does not fit {self.function_name}(). {' '.join(wrong)}")
+
+    def _has_required(self, names: Mapping[Any, Any]) -> bool:
+        for name in self.required:  # noqa: SIM110  # all() takes twice as long, and this is asked of every run
+            if name not in names:
+                return False
+        return True
 
 
 def signature(function: Callable[..., Any]) -> inspect.Signature:

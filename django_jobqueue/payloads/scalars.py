@@ -26,7 +26,8 @@ class Native(Kind):
     """A type that JSON has itself. A value of a subclass comes back as one of the type: a StrEnum as text."""
 
     def __init__(self, type_: type, wanted: str) -> None:
-        self.type = type_
+        self.plain = type_
+        self._type = type_
         self.wanted = wanted
         self.forms = frozenset({type_})
 
@@ -34,7 +35,7 @@ class Native(Kind):
         return self.from_json(value)
 
     def from_json(self, value: Any) -> Any:
-        if type(value) is self.type or (isinstance(value, self.type) and not isinstance(value, bool)):
+        if type(value) is self._type or (isinstance(value, self._type) and not isinstance(value, bool)):
             return value
         raise unfit(self.wanted, value)
 
@@ -44,6 +45,7 @@ class Float(Kind):
 
     wanted = "a number"
     forms = frozenset({float})
+    plain = float
 
     def to_json(self, value: Any, walk: Walk) -> Any:
         self.from_json(value)

@@ -98,15 +98,21 @@ class PayloadSchema:
     def _form(self, payload: Any, walk: Walk) -> Any:
         if self.whole is not None:
             form = self.whole.to_json(payload, walk)
+            if not isinstance(form, dict):
+                raise _no_mapping(payload)
             if not self.parameters.takes_payload:
                 self._arguments(form)
             return form
-        return self._checked(payload) | each(self._parts(payload), lambda kind, value: kind.to_json(value, walk))
+        form = self._checked(payload)
+        if parts := self._parts(payload):
+            form |= each(parts, lambda kind, value: kind.to_json(value, walk))
+        return form
 
     def _arguments(self, payload: Any) -> dict[str, Any]:
         if self.whole is None:
             arguments = self._checked(payload)
-            arguments |= each(self._parts(payload), lambda kind, value: kind.from_json(value))
+            if parts := self._parts(payload):
+                arguments |= each(parts, lambda kind, value: kind.from_json(value))
             return {"payload": arguments} if self.parameters.takes_payload else arguments
         value = self.whole.from_json(payload)
         if self.parameters.takes_payload:
@@ -117,16 +123,25 @@ class PayloadSchema:
 
     def _checked(self, payload: Any) -> dict[Any, Any]:
         if not isinstance(payload, Mapping):
-            raise Refusal(f"must be a mapping of argument names to values, got {type(payload).__name__}.")
+            raise _no_mapping(payload)
         self.parameters.check(payload)
         return dict(payload)
 
     def _parts(self, payload: Mapping[Any, Any]) -> list[Part]:
-        parts = [(name, kind, payload[name]) for name, kind in self.kinds.items() if name in payload]
+        """The arguments for which something must be done."""
+        parts = [
+            (name, kind, payload[name])
+            for name, kind in self.kinds.items()
+            if name in payload and type(payload[name]) is not kind.plain
+        ]
         if self.rest is not None:
-            own = {*self.parameters.required, *self.parameters.optional}
-            parts += [(name, self.rest, value) for name, value in payload.items() if name not in own]
+            known = self.parameters.known
+            parts += [(name, self.rest, value) for name, value in payload.items() if name not in known]
         return parts
+
+
+def _no_mapping(payload: object) -> Refusal:
+    return Refusal(f"must be a mapping of argument names to values, got {type(payload).__name__}.")
 
 
 def _declared(type_: Any) -> tuple[dict[str, Kind], list[str]]:

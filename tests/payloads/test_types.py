@@ -189,6 +189,13 @@ def test_another_way_to_say_a_value_is_stored_in_its_one_form(
     assert typed(arrived(annotation, form)) == typed(arrives)
 
 
+def test_a_choice_of_records_says_what_is_wrong_with_the_one_that_fits_best() -> None:
+    item = replace(ITEM, notes=[5])  # type: ignore[list-item]
+
+    assert refused(Item | list[int], item) == 'payload["value"]["notes"][0]: must be text, got 5.'
+    assert refused(Item | list[int], 5) == 'payload["value"]: must be Item or a list, got 5.'
+
+
 @pytest.mark.parametrize(
     ("annotation", "value", "message"),
     [
@@ -394,6 +401,14 @@ def test_a_payload_that_is_declared_to_be_something_else_than_a_mapping_is_a_fla
     def job(payload: list[int]) -> None: ...
 
     assert flaws(job) == ("A payload is a mapping, and cannot be a list. Annotate what it maps, or a dataclass.",)
+
+
+def test_a_payload_that_may_be_something_else_than_a_mapping_is_one_all_the_same() -> None:
+    def job(payload: Tree | list[int]) -> None: ...
+
+    assert PayloadSchema.of(job).encode(Tree("a"), max_bytes=100)
+    with pytest.raises(PayloadError, match=r"^payload: must be a mapping of argument names to values, got list\.$"):
+        PayloadSchema.of(job).encode([1], max_bytes=100)  # type: ignore[arg-type]
 
 
 def test_an_annotation_that_cannot_be_resolved_is_a_flaw_that_names_the_parameter() -> None:
