@@ -17,6 +17,7 @@ from django_jobqueue.jobs import declared_schedules
 from django_jobqueue.models import Run, Schedule, ScheduleQuerySet
 from django_jobqueue.models.fields import as_aware, as_stored
 from django_jobqueue.operations.activities import Actor, author, record
+from django_jobqueue.operations.at_once import worked_at_once
 from django_jobqueue.operations.new_runs import new_run
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.runs import insert
@@ -150,7 +151,7 @@ def schedule_fire_now(name: str, *, actor: Actor, reason: str = "") -> Run:
     with transaction.atomic(using=get_config().database):
         run = insert(new)
         record(schedule_fire_now.key, by, schedule=schedule, run=run)
-    return run
+    return worked_at_once(run)
 
 
 @operation("jobs.schedule.skip_next", auth=Auth.ADMIN)

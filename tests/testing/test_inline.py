@@ -17,7 +17,7 @@ from django.test import TestCase
 from django_jobqueue import Cancel, Fail, RunContext, Snooze, job, queues
 from django_jobqueue.errors import PayloadError, UnknownJob
 from django_jobqueue.models import Run
-from django_jobqueue.operations import at_once, pause_queue, replay
+from django_jobqueue.operations import at_once, pause_queue, replay, schedule_create, schedule_fire_now
 from django_jobqueue.states import State
 from django_jobqueue.testing import adrain, drain, inline
 
@@ -124,6 +124,13 @@ class ARun(Inlines):
             new = replay(old.pk, actor="test")
 
         assert (new.state, new.result, self.calls) == (State.COMPLETED, "AGAIN", ["again", "again"])
+
+    def test_may_be_that_of_a_schedule(self) -> None:
+        schedule_create("nightly", job="note", cron="0 3 * * *", payload={"word": "night"}, actor="test")
+        with inline():
+            run = schedule_fire_now("nightly", actor="test")
+
+        assert (run.state, self.calls) == (State.COMPLETED, ["night"])
 
     async def test_may_be_added_by_async_code(self) -> None:
         @job
