@@ -39,10 +39,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """In a final state."""
         return self.filter(state__in=FINAL_STATES)
 
-    def cancel_pending(self) -> int:
+    def cancel_pending(self, reason: Reason = Reason.CANCELLED) -> int:
         """Cancel those that are pending; answer how many."""
         return self.filter(state=State.PENDING).update(
-            state=State.CANCELLED, reason=Reason.CANCELLED, cancel_requested_at=Now(), finished_at=Now()
+            state=State.CANCELLED, reason=reason, cancel_requested_at=Now(), finished_at=Now()
         )
 
     def request_cancel(self) -> int:

@@ -7,6 +7,7 @@ from time import monotonic
 
 from django_jobqueue.worker.chore import Chore, later
 from django_jobqueue.worker.connections import DATABASE_AWAY
+from django_jobqueue.worker.expirer import Expirer
 from django_jobqueue.worker.housekeeper import Housekeeper
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
@@ -31,6 +32,7 @@ class Maintenance:
             Ticker(),
             Sweeper(),
             tally,
+            Expirer(),
             Purger(),
             Housekeeper(),
         ]

@@ -16,6 +16,7 @@ from django_jobqueue.engines.base import Engine, Note, Ref
 from django_jobqueue.engines.lines import Placing
 from django_jobqueue.limits import Limit
 from django_jobqueue.models import Run
+from django_jobqueue.operations.expiring import expire_some
 from django_jobqueue.operations.purging import Walk
 from django_jobqueue.states import State
 from tests.engines.endings import completed, given_up
@@ -132,6 +133,7 @@ def calls(engine: Engine) -> dict[str, Call]:
         "reap": lambda: engine.reap("default", given_up),
         "look for what is over": lambda: Walk({"mail": Cleanup()}).step(),
         "purge": lambda: engine.purge(ended),
+        "expire": expire_some,
         "next due": lambda: engine.next_due("default", ["mail", "digest"]),
     }
 

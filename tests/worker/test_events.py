@@ -208,6 +208,27 @@ def test_a_run_that_would_be_released_but_is_asked_to_cancel_is_cancelled(
     assert listener.of(run)[1].worker is None
 
 
+def test_a_run_that_was_not_started_in_time_is_cancelled_told_of_and_counted_once(
+    work: Work, listener: Listener
+) -> None:
+    declare(fine)
+    run, in_time = queues.default.add("note"), queues.default.add("note")
+    later = queues.default.add("note", delay_seconds=3600)
+    now = timezone.now()
+    Run.objects.filter(pk=run.pk).update(expires_at=now - timedelta(seconds=1))
+    Run.objects.filter(pk__in=[in_time.pk, later.pk]).update(expires_at=now + timedelta(hours=2))
+
+    work()
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.reason, run.attempt) == ("cancelled", "expired", 0)
+    assert listener.keys(run) == ["enqueued", "cancelled"]
+    assert listener.of(run)[1].reason == "expired"
+    assert [listener.keys(other)[-1] for other in (in_time, later)] == ["completed", "enqueued"]
+    assert queues.default.stats().cancelled == 1
+
+
 @pytest.mark.parametrize(("options", "told"), [({}, []), ({"delivery": "at_most_once"}, ["failed", "dead_lettered"])])
 def test_what_becomes_of_attempts_that_outlast_the_grace_is_told_of(
     start_worker: StartWorker, gate: Gate, listener: Listener, options: dict[str, Any], told: list[str]
