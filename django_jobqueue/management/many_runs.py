@@ -1,119 +1,95 @@
-"""What is done to many runs from the command line: which they are, whether that is meant, and what came of it."""
+"""What is done to many runs from the command line: which they are, and whether that is meant."""
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from collections import Counter
-from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from django.core.management.base import CommandError
 
-from django_jobqueue.errors import JobQueueError, RunNotFound
-from django_jobqueue.management.arguments import add_format, add_reason
-from django_jobqueue.management.command import JobQueueCommand
+from django_jobqueue.management.arguments import add_format, add_reason, number
+from django_jobqueue.management.command import JobQueueCommand, operator
 from django_jobqueue.management.output import as_json
 from django_jobqueue.management.printable import printable
 from django_jobqueue.management.run_options import add_run_options, run_filter
-from django_jobqueue.models import RunQuerySet
-from django_jobqueue.operations.run_filter import RunFilter
+from django_jobqueue.operations import CancelledMany, Operation, ReplayedMany, RunFilter
 from django_jobqueue.operations.selection import all_runs, parsed_id
 
-BATCH = 500
-"""Runs that are looked up at once, and after which it is told how far it has come."""
-
 MOST_TOLD = 10
-"""Refusals, and ids of no run, that are told one by one."""
+"""Ids of no run that are told one by one."""
 
 
 class ManyRunsCommand(JobQueueCommand):
-    """Does one thing to each of the runs that are named, by ids or by a filter."""
+    """Does one thing to the runs that are named, by ids or by a filter."""
 
     verb: ClassVar[str]
     """What is done, for the question whether it shall be."""
 
-    outcomes: ClassVar[dict[str, str]]
-    """What can come of it for one run: a word for programs, and one for people."""
+    operation: ClassVar[Operation[..., Any]]
+    """It is given a RunFilter."""
 
-    def chosen(self, asked: RunFilter) -> RunQuerySet:
-        """Of the runs that a filter names, those that this can be done to."""
-        raise NotImplementedError
+    states_of_ids: ClassVar[tuple[str, ...]] = ()
+    """The states that are meant where runs are named by their ids; none for all that can be meant."""
 
-    def act(self, run_id: int, *, reason: str) -> str:
-        """Do it, and answer with one of the outcomes. Raises JobQueueError."""
-        raise NotImplementedError
+    counted: ClassVar[dict[str, str]]
+    """What the answer of the operation counts, and how people call it."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("ids", nargs="*", metavar="id", help="These runs; or those that the options name.")
         add_run_options(parser)
-        add("--dry-run", action="store_true", help="Only say how many runs are named.")
+        add("--limit", type=number(int, 1, sys.maxsize), metavar="N", help="At most so many, the oldest first.")
+        add("--dry-run", action="store_true", help="Only say how many there are.")
         add("--no-input", "--noinput", action="store_false", dest="interactive", help="Ask nothing.")
         add_reason(parser)
         add_format(parser, "text", "json")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        runs = self._named(options)
-        matched = runs.count()
-        if options["dry_run"]:
-            self._tell(matched, Counter(), options)
-            return
-        if not options["ids"] and matched and options["interactive"] and sys.stdin.isatty():
-            self._ask(matched)
-        counts, refused = self._work(runs, matched, options)
-        self._tell(matched, counts, options)
-        if refused:
-            told = " ".join(refused[:MOST_TOLD])
-            raise CommandError(f"{len(refused)} of {matched} were refused. {printable(told)}")
+        which = self._named(options)
+        if not which.ids and not options["dry_run"] and options["interactive"] and sys.stdin.isatty():
+            self._ask(which, options["limit"])
+        done = self._call(which, limit=options["limit"], dry_run=options["dry_run"], reason=options["reason"])
+        self._tell(done, options)
+        if isinstance(done, ReplayedMany) and done.refused:
+            raise CommandError(f"{done.refused:,} were refused. {printable(' '.join(done.refusals))}")
 
-    def _named(self, options: dict[str, Any]) -> RunQuerySet:
+    def _named(self, options: dict[str, Any]) -> RunFilter:
         """The runs that are meant. Raises CommandError where none are named, or ids that are of no run."""
         asked = run_filter(options)
         if bool(options["ids"]) == bool(asked):
             raise CommandError("Name runs either by their ids, or by what is true of them, such as --state or --queue.")
         if not options["ids"]:
-            return self.chosen(asked)
+            return asked
         ids = {str(given): parsed_id(given) for given in options["ids"]}
-        found = all_runs().filter(pk__in=[number for number in ids.values() if number is not None])
-        there = set(found.values_list("pk", flat=True))
+        known = [number for number in ids.values() if number is not None]
+        there = set(all_runs().filter(pk__in=known).values_list("pk", flat=True))
         if unknown := [given for given, number in ids.items() if number not in there]:
             raise CommandError(f"There is no run {', '.join(map(ascii, unknown[:MOST_TOLD]))}. Nothing was changed.")
-        return found
+        return RunFilter(ids=tuple(there), states=self.states_of_ids)
 
-    def _ask(self, matched: int) -> None:
-        self.stderr.write(f"{self.verb} {matched:,} runs? [y/N] ", lambda text: text, ending="")
+    def _ask(self, which: RunFilter, limit: int | None) -> None:
+        there = asdict(self._call(which, dry_run=True))
+        total = sum(there[word] for word in self.counted)
+        if not total:
+            return
+        question = f"{self.verb} {min(total, limit or total):,} runs? [y/N] "
+        self.stderr.write(question, lambda text: text, ending="")
         self.stderr.flush()
         if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             raise CommandError("Nothing was changed.")
 
-    def _work(self, runs: RunQuerySet, matched: int, options: dict[str, Any]) -> tuple[Counter[str], list[str]]:
-        counts: Counter[str] = Counter()
-        refused = []
-        for number, run_id in enumerate(_ids(runs), start=1):
-            try:
-                counts[self.act(run_id, reason=options["reason"])] += 1
-            except RunNotFound:  # it was purged meanwhile
-                counts["gone"] += 1
-            except JobQueueError as error:
-                refused.append(f"Run {run_id}: {error}")
-            if number % BATCH == 0 and options["verbosity"]:
-                self.note(f"{number:,} of {matched:,}")
-        return counts, refused
+    def _call(self, which: RunFilter, **given: Any) -> CancelledMany | ReplayedMany:
+        done: CancelledMany | ReplayedMany = self.operation(which, actor=operator(), **given)
+        return done
 
-    def _tell(self, matched: int, counts: Counter[str], options: dict[str, Any]) -> None:
+    def _tell(self, done: CancelledMany | ReplayedMany, options: dict[str, Any]) -> None:
+        counts = asdict(done)
         if options["format"] == "json":
-            told = {outcome: counts[outcome] for outcome in self.outcomes}
-            self.answer(as_json({"matched": matched, "dry_run": options["dry_run"], **told, "gone": counts["gone"]}))
+            self.answer(as_json(counts))
         elif options["verbosity"]:
-            parts = [f"{counts[outcome]:,} {word}" for outcome, word in self.outcomes.items() if counts[outcome]]
-            self.answer(", ".join([f"{matched:,} named", *parts]) + ".")
-
-
-def _ids(runs: RunQuerySet) -> Iterator[int]:
-    """The ids of *runs*, from the oldest on; without those that are added meanwhile."""
-    newest = all_runs().order_by("-pk").values_list("pk", flat=True).first() or 0
-    last = 0
-    while batch := list(runs.filter(pk__gt=last, pk__lte=newest).order_by("pk").values_list("pk", flat=True)[:BATCH]):
-        yield from batch
-        last = batch[-1]
+            told = ", ".join(f"{counts[word]:,} {shown}" for word, shown in self.counted.items())
+            self.answer(f"{'Would be: ' if done.dry_run else ''}{told}.")
+            if done.more:
+                self.note("There may be more: it stopped at the limit.")

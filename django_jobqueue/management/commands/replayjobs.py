@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from django_jobqueue.management.command import operator
 from django_jobqueue.management.many_runs import ManyRunsCommand
-from django_jobqueue.models import RunQuerySet
-from django_jobqueue.operations import replay
-from django_jobqueue.operations.run_filter import BAD_ENDS, RunFilter
+from django_jobqueue.operations import replay_many
+from django_jobqueue.states import FINAL_STATES
 
 
 class Command(ManyRunsCommand):
@@ -17,10 +13,6 @@ class Command(ManyRunsCommand):
         "failed or were dead-lettered, unless it says --state. A run is replayed once."
     )
     verb = "Replay"
-    outcomes = {"replayed": "replayed", "replayed_before": "replayed before"}
-
-    def chosen(self, asked: RunFilter) -> RunQuerySet:
-        return (asked if asked.states else replace(asked, states=tuple(sorted(BAD_ENDS)))).runs().ended()
-
-    def act(self, run_id: int, *, reason: str) -> str:
-        return "replayed" if replay(run_id, actor=operator(), reason=reason).added else "replayed_before"
+    operation = replay_many
+    states_of_ids = tuple(sorted(FINAL_STATES))
+    counted = {"replayed": "replayed"}
