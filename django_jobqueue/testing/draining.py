@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from asgiref.sync import sync_to_async
-from django.db.models import F
+from django.db.models import DateTimeField, F
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.jobs import moments
-from django_jobqueue.models import QueueState, Run
+from django_jobqueue.models import LimitBucket, QueueState, Run
 from django_jobqueue.queue import Queue
 from django_jobqueue.queue import queues as all_queues
 from django_jobqueue.states import State
@@ -68,3 +68,6 @@ def _let_pass(seconds: float) -> None:
     pending.update(run_at=F("run_at") - passed, expires_at=F("expires_at") - passed)
     paused = QueueState.objects.using(config.database).filter(namespace=config.namespace)
     paused.update(paused_until=F("paused_until") - passed)
+    buckets = LimitBucket.objects.using(config.database).filter(namespace=config.namespace)
+    columns = [field.name for field in LimitBucket._meta.concrete_fields if isinstance(field, DateTimeField)]
+    buckets.update(**{column: F(column) - passed for column in columns})

@@ -335,6 +335,16 @@ class Time(Drains):
         assert drain(advance_seconds=HOUR - 60) == []
         assert len(drain(advance_seconds=60)) == 1
 
+    def test_brings_the_tokens_of_a_rate(self) -> None:
+        job(name="note", rate_limit="1/m")(_nothing)
+        for _ in range(4):
+            queues.default.add("note")
+
+        assert len(drain()) == 1
+        assert len(drain(advance_seconds=30)) == 0
+        assert len(drain(advance_seconds=31)) == 1
+        assert len(drain(advance_seconds=130)) == 2
+
     def test_cannot_go_back(self) -> None:
         with pytest.raises(ValueError, match=r"advance_seconds: must be from 0 to ten years, got -1\."):
             drain(advance_seconds=-1)
