@@ -148,7 +148,8 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
     schema = PayloadSchema.of(declaration.function, type_)
     given = {**declaration.options, **in_settings}
     contradicting = [f"{flaw}." for flaw in contradictions(options)]
-    if flaws := [*schema.flaws, *contradicting, *_wrong_secrets(given.get("secret", ()), schema.parameters)]:
+    wrong_secrets = [*_wrong_secrets(given.get("secret", ()), schema.parameters), *_secret_keys(options)]
+    if flaws := [*schema.flaws, *contradicting, *wrong_secrets]:
         raise ConfigError([f"{where}: {flaw}" for flaw in flaws])
     return JobDefinition(
         queue=queue.name,
@@ -178,6 +179,13 @@ def _wrong_secrets(fields: Iterable[str], parameters: Parameters) -> Iterator[st
         name = field.partition(".")[0]
         if name not in names and not parameters.takes_any and not parameters.takes_payload:
             yield f"secret names {field!r}, and {name!r} is not one of its parameters. {nearest(name, names)}"
+
+
+def _secret_keys(options: JobOptions) -> Iterator[str]:
+    """Which keys would tell a secret: they stand in columns of their own, and in messages about limits."""
+    for option in ("concurrency_key", "rate_key"):
+        if getattr(options, option) in options.secret:
+            yield f"{option} is the secret field {getattr(options, option)!r}. Give a function that returns a hash of it."
 
 
 def _imported(queue: str, job: JobConfig) -> Declaration:
