@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ class Figures:
     """Of the pending ones: those for a time to come."""
     retrying: int = 0
     """Of the pending ones: those that have failed before."""
+    parked: int = 0
+    """Of the pending ones: those that a limit, or a job that is paused, holds back."""
     running: int = 0
     completed: int = 0
     failed: int = 0
@@ -70,28 +73,28 @@ def stats(queue: str | None = None) -> Stats:
 
 
 def _pending(scope: Q) -> dict[str, dict[str, Any]]:
-    """By the index that claims walk."""
+    """By the index that claims walk, and by that of the parked ones."""
     now = engine_for(get_config().database).now()
-    counted = (
-        all_runs()
-        .filter(scope, state=State.PENDING, blocked_on=None)
-        .values_list("queue")
-        .annotate(
+    numbers: dict[str, dict[str, Any]] = {}
+    for is_parked in (False, True):
+        runs = all_runs().filter(scope, state=State.PENDING, blocked_on__isnull=not is_parked)
+        counted = runs.values_list("queue").annotate(
             pending=Count("pk"),
             scheduled=Count("pk", filter=Q(run_at__gt=now)),
             retrying=Count("pk", filter=Q(failures__gt=0)),
             first=Min("run_at"),
         )
-    )
-    return {
-        queue: {
-            "pending": pending,
-            "scheduled": scheduled,
-            "retrying": retrying,
-            "oldest_due_age_seconds": (now - first).total_seconds() if first <= now else None,
-        }
-        for queue, pending, scheduled, retrying, first in counted
-    }
+        for queue, pending, scheduled, retrying, first in counted:
+            known = numbers.setdefault(queue, defaultdict(int, first=first))
+            known["pending"] += pending
+            known["parked"] += pending if is_parked else 0
+            known["scheduled"] += scheduled
+            known["retrying"] += retrying
+            known["first"] = min(known["first"], first)
+    for known in numbers.values():
+        first = known.pop("first")
+        known["oldest_due_age_seconds"] = (now - first).total_seconds() if first <= now else None
+    return numbers
 
 
 def _running(scope: Q) -> dict[str, dict[str, Any]]:

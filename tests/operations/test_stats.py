@@ -50,6 +50,19 @@ def test_live_runs_are_counted_as_they_stand(make_run: MakeRun) -> None:
     assert 300 <= figures.oldest_due_age_seconds < 360
 
 
+def test_parked_runs_are_pending_too(make_run: MakeRun) -> None:
+    make_run(run_at=timezone.now() - timedelta(minutes=1))
+    make_run(blocked_on="key:acme", run_at=timezone.now() - timedelta(minutes=9))
+    make_run(queue="reports", job="render", blocked_on="job:render", failures=1)
+
+    mail, reports = queues.mail.stats(), queues.reports.stats()
+
+    assert (mail.pending, mail.parked, mail.retrying) == (2, 1, 0)
+    assert (reports.pending, reports.parked, reports.retrying) == (1, 1, 1)
+    assert mail.oldest_due_age_seconds is not None
+    assert mail.oldest_due_age_seconds >= 540
+
+
 def test_where_nothing_is_due_nothing_has_an_age(make_run: MakeRun) -> None:
     make_run(run_at=timezone.now() + timedelta(hours=1))
 
