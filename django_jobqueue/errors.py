@@ -8,6 +8,8 @@
     │   └── PayloadError         ... because of the payload
     ├── InvalidSchedule          a cron line, time zone or other part of a schedule is refused (also a ValueError)
     ├── ScheduleNotFound         no such schedule         (also a LookupError)
+    ├── AlreadyAdded             there is such a run already, and the caller does not want it
+    │   └── DuplicateRun         ... because its job is unique
     ├── RunVetoed                the job's on_before_add does not let the run be added
     ├── AttemptEnded             a job speaks of its run after it has returned
     ├── InvalidArgument          an argument of another operation is refused (also a ValueError)
@@ -115,6 +117,29 @@ class ScheduleNotFound(JobQueueError, LookupError):
 
     def __init__(self, name: object, known: Iterable[str]) -> None:
         super().__init__(f"{shown(name)} is not a schedule. {nearest(name, known)}")
+
+
+class AlreadyAdded(JobQueueError):
+    """There is such a run already, and it is not what the caller wants; nothing was written."""
+
+    code = "already_added"
+
+    run_id: int | None
+    """The run that is there; None, if it is an item before this one in the same ``bulk_add``."""
+    position: int = 0
+    """Which run of a batch was refused."""
+
+
+class DuplicateRun(AlreadyAdded):
+    """The job is unique, and a run with the same key is there."""
+
+    code = "duplicate_run"
+
+    def __init__(self, queue: str, job: str, key: str, run_id: int | None, *, position: int = 0) -> None:
+        self.run_id = run_id
+        self.position = position
+        there = "an item before it has" if run_id is None else f"run {run_id} has"
+        super().__init__(f"Job {job!r} of queue {queue!r} is unique, and {there} the same key, {shown(key)}.")
 
 
 class RunVetoed(JobQueueError):

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
 
@@ -60,6 +60,8 @@ class Queue:
         next_run_at: datetime | str | None = None,
         delay_seconds: float | None = None,
         priority: int | None = None,
+        unique_key: str | None = None,
+        on_duplicate: Literal["skip", "raise", "replace"] = "skip",
         max_attempts: int | None = None,
         expires_at: datetime | str | None = None,
         concurrency_key: Key = None,
@@ -76,9 +78,12 @@ class Queue:
         starts at *next_run_at* (a datetime, ISO-8601 text or "now"), or *delay_seconds* from now; by default at once.
         If it has not been started by *expires_at*, it is cancelled. *concurrency_key* and *rate_key* are what limits
         count it by, where the job does not find them itself. *tags*, *tenant* and *user* (an instance of a model, or
-        its key), *trace_id* and *metadata* (JSON) say more about it. None is returned only where the job's
-        ``on_before_add`` does not let the run be added. Raises UnknownJob, PayloadError or InvalidRun, and then has
-        written nothing.
+        its key), *trace_id* and *metadata* (JSON) say more about it.
+
+        Where the job is unique, and a run with the same *unique_key* is there, *on_duplicate* says what becomes of it:
+        ``skip`` returns that run, whose ``added`` is False; ``raise`` raises DuplicateRun; ``replace`` cancels that run,
+        if it is still pending. None is returned only where the job's ``on_before_add`` does not let the run be added.
+        Raises UnknownJob, PayloadError or InvalidRun, and then has written nothing.
         """
         from django_jobqueue.operations import runs
 
@@ -89,6 +94,8 @@ class Queue:
             next_run_at=next_run_at,
             delay_seconds=delay_seconds,
             priority=priority,
+            unique_key=unique_key,
+            on_duplicate=on_duplicate,
             max_attempts=max_attempts,
             expires_at=expires_at,
             concurrency_key=concurrency_key,

@@ -62,6 +62,19 @@ class Reason(StrEnum):
     """Somebody, or the job itself, cancelled it."""
     EXPIRED = "expired"
     """It was not started in time."""
+    REPLACED = "replaced"
+    """A newer run took its place: both are alike, and only one may wait."""
+
+
+class OnDuplicate(StrEnum):
+    """What becomes of an ``add()`` where a run that is alike is there already."""
+
+    SKIP = "skip"
+    """The run that is there is the answer."""
+    RAISE = "raise"
+    """It is an error."""
+    REPLACE = "replace"
+    """The run that is there is cancelled, if it is still pending, and the new one added."""
 
 
 class Delivery(StrEnum):
@@ -113,5 +126,7 @@ class SkipReason(StrEnum):
     """Somebody asked to skip it."""
     VETOED = "vetoed"
     """The ``on_before_add`` of the job did not let it be added."""
+    DUPLICATE = "duplicate"
+    """The job is unique, and a run with the same key was there."""
     REFUSED = "refused"
     """The run was refused: an unknown job, or a payload that does not fit."""

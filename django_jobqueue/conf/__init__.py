@@ -17,7 +17,7 @@ from django_jobqueue.conf.config import (
     parse_job_options,
 )
 from django_jobqueue.conf.contradictions import contradictions
-from django_jobqueue.conf.options import ErrorClass, Function
+from django_jobqueue.conf.options import ErrorClass, Function, PayloadKey, Reach
 from django_jobqueue.conf.preflight import Preflight
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
 
@@ -28,9 +28,11 @@ __all__ = [
     "Function",
     "JobConfig",
     "JobOptions",
+    "PayloadKey",
     "Preflight",
     "ProjectCleanup",
     "QueueConfig",
+    "Reach",
     "ScheduleConfig",
     "ScheduleOptions",
     "WorkerConfig",

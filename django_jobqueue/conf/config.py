@@ -17,7 +17,7 @@ from django.dispatch import receiver
 from django_jobqueue.conf import options, schedules
 from django_jobqueue.conf.cleanup import Cleanup, ProjectCleanup, parse_cleanup, parse_project_cleanup
 from django_jobqueue.conf.contradictions import contradictions
-from django_jobqueue.conf.options import ErrorClass, Function, parsed_by, parsers_of
+from django_jobqueue.conf.options import ErrorClass, Function, PayloadKey, Reach, parsed_by, parsers_of
 from django_jobqueue.conf.preflight import Preflight, parse_preflight
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
 from django_jobqueue.errors import ConfigError
@@ -136,6 +136,14 @@ class JobOptions:
     rate_key: Function | None = field(default=None, metadata=parsed_by(options.optional(options.key_source)))
     """What ``rate_limit`` counts by: a field of the payload, or the dotted path of a function that takes the payload and
     returns the key. Each key has a rate of its own; runs without a key share one."""
+
+    unique: Reach | None = field(default=None, metadata=parsed_by(options.optional(options.reach)))
+    """How long no other run with the same key is added: ``pending`` until it is started, ``live`` until it has ended, or so
+    many seconds, for each window of that length, whatever becomes of it. From 1 second to 366 days."""
+
+    unique_key: PayloadKey | None = field(default=None, metadata=parsed_by(options.optional(options.payload_key)))
+    """What makes two runs of a unique job the same: a field of the payload, a list of fields, or a function of the payload
+    that answers a text, or its dotted path. None: the payload as a whole."""
 
     @classmethod
     def merged(cls, *partials: Mapping[str, Any]) -> Self:

@@ -13,7 +13,7 @@ from dataclasses import fields
 from datetime import datetime
 from enum import StrEnum
 from keyword import iskeyword
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from django.conf import settings
 from django.utils.dateparse import parse_datetime
@@ -27,11 +27,18 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 Parser = Callable[[str, Any], T]
 
+Reach: TypeAlias = Literal["pending", "live"] | int
+"""How far uniqueness reaches: until a run is claimed, until it has ended, or through a window of so many seconds."""
+
 Function: TypeAlias = Callable[..., Any] | str
 ErrorClass: TypeAlias = type[BaseException] | str
 """A function, or the dotted path of one."""
 
+PayloadKey: TypeAlias = tuple[str, ...] | Function
+"""What of a payload is its key: fields of it, or what a function makes of it."""
+
 WEEK_SECONDS = 7 * 86400.0
+YEAR_SECONDS = 366 * 86400
 
 MOST_TAGS = 20
 """Tags that one run, or one job, may have."""
@@ -271,6 +278,28 @@ def key_source(path: str, value: object) -> Function:
         wanted = "the name of a payload field, or the dotted path of a function such as 'shop.keys.of_customer'"
         raise _refused(path, wanted, value)
     return str(value)
+
+
+def payload_key(path: str, value: object) -> PayloadKey:
+    """Parse the name of a payload field, a list of names, a function, or the dotted path of one, which is not imported."""
+    if isinstance(value, str) and value and "." not in value:
+        return (value,)
+    if isinstance(value, list | tuple) and value and all(isinstance(name, str) and name for name in value):
+        return tuple(value)
+    try:
+        return function(path, value)
+    except ConfigError:
+        wanted = "a field of the payload, a list of them, a function, or a dotted path such as 'shop.keys.of_order'"
+        raise _refused(path, wanted, value) from None
+
+
+def reach(path: str, value: object) -> Reach:
+    """Parse how far uniqueness reaches."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= YEAR_SECONDS:
+        return value
+    if isinstance(value, str) and value in ("pending", "live"):
+        return value  # type: ignore[return-value]
+    raise _refused(path, f"'pending', 'live', or whole seconds from 1 to {YEAR_SECONDS}", value)
 
 
 def database_alias(path: str, value: object) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from django_jobqueue.engines.lines import Lines
-from django_jobqueue.states import Delivery, Outcome, Reason, State
+from django_jobqueue.states import Delivery, OnDuplicate, Outcome, Reason, State
 
 
 class Ref(NamedTuple):
@@ -49,6 +49,14 @@ class NewRun:
     tenant: str | None = None
     user: str | None = None
     trace_id: str | None = None
+    unique_key: str | None = None
+    """What a unique run has of its own, to search for."""
+    unique_lock: str | None = None
+    """No two runs of a namespace hold the same."""
+    unique_seconds: int | None = None
+    """The length of the window that the lock is for; it is named when the run is inserted."""
+    on_duplicate: OnDuplicate | None = None
+    """Given where there is a lock."""
     metadata_text: str | None = field(default=None, repr=False)
     """The metadata as JSON text."""
     replay_of: int | None = None
@@ -201,7 +209,14 @@ class Engine(Lines):
 
     @abstractmethod
     def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
-        """Insert *runs* as pending, and answer in their order."""
+        """Insert *runs* as pending, and answer in their order. None of them has a lock."""
+
+    @abstractmethod
+    def insert_unique(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted | None]:
+        """``insert`` of runs with locks; None answers for one whose lock is held, by a run before it at the latest.
+
+        Waits for others who are about to insert the same, and raises no error.
+        """
 
     @abstractmethod
     def claim(
@@ -297,6 +312,20 @@ class Engine(Lines):
     @abstractmethod
     def advance_schedules(self, advances: Sequence[Advance]) -> None:
         """Write what became of schedules that ``due_schedules`` has locked."""
+
+
+def matched(runs: Sequence[NewRun], inserted: Iterable[tuple[Inserted, str | None]]) -> list[Inserted | None]:
+    """What became of each of *runs*, where only some were *inserted*, in that order and with these locks."""
+    rows = iter(inserted)
+    row, lock = next(rows, (None, None))
+    answers: list[Inserted | None] = []
+    for run in runs:
+        if row is None or run.unique_lock != lock:
+            answers.append(None)
+        else:
+            answers.append(row)
+            row, lock = next(rows, (None, None))
+    return answers
 
 
 def columns(item: NewRun | Settlement | Advance) -> dict[str, Any]:

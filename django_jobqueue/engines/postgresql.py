@@ -30,6 +30,7 @@ from django_jobqueue.engines.base import (
     columns,
     in_claim_order,
     in_lock_order,
+    matched,
     seconds_ago,
 )
 from django_jobqueue.engines.postgresql_lines import PostgreSQLLines
@@ -39,26 +40,33 @@ from django_jobqueue.states import State
 class PostgreSQLEngine(PostgreSQLLines, Engine):
     """Claims with SKIP LOCKED."""
 
-    INSERT = """
+    # Ids are taken in the order of the batch, in whatever order its runs are inserted.
+    NEW = """
         INSERT INTO jobqueue_run (
-               namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
+               id, namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
                attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
-               concurrency_key, rate_key, tags, tenant, user_id, trace_id, metadata, replay_of_id,
-               schedule_id, fires_at, missed)
-        SELECT %(namespace)s, new.queue, new.job, new.version, new.payload_text::jsonb, 'pending', new.priority,
+               concurrency_key, rate_key, unique_key, unique_lock, tags, tenant, user_id, trace_id, metadata,
+               replay_of_id, schedule_id, fires_at, missed)
+        SELECT new.id, %(namespace)s, new.queue, new.job, new.version, new.payload_text::jsonb, 'pending', new.priority,
                COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds),
                COALESCE(new.expires_at,
                         COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds)
                         + make_interval(secs => new.expires_after_seconds)),
                statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.delivery,
-               new.concurrency_key, new.rate_key, new.tags, new.tenant, new."user", new.trace_id,
-               new.metadata_text::jsonb, new.replay_of, new.schedule, new.fires_at, new.missed
-          FROM json_to_recordset(%(runs)s::json) AS new(
-               queue text, job text, version int, payload_text text, priority smallint, run_at timestamptz,
-               delay_seconds double precision, expires_at timestamptz, expires_after_seconds double precision,
-               max_attempts smallint, delivery text, concurrency_key text, rate_key text, tags jsonb, tenant text,
-               "user" text, trace_id text, metadata_text text, replay_of bigint, schedule bigint,
-               fires_at timestamptz, missed int)
+               new.concurrency_key, new.rate_key, new.unique_key, new.unique_lock, new.tags, new.tenant, new."user",
+               new.trace_id, new.metadata_text::jsonb, new.replay_of, new.schedule, new.fires_at, new.missed
+          FROM (SELECT nextval('jobqueue_run_id_seq') AS id, item.*
+                  FROM json_to_recordset(%(runs)s::json) AS item(
+                       queue text, job text, version int, payload_text text, priority smallint, run_at timestamptz,
+                       delay_seconds double precision, expires_at timestamptz,
+                       expires_after_seconds double precision, max_attempts smallint, delivery text,
+                       concurrency_key text, rate_key text, unique_key text, unique_lock text, tags jsonb,
+                       tenant text, "user" text, trace_id text, metadata_text text, replay_of bigint,
+                       schedule bigint, fires_at timestamptz, missed int)) AS new
+    """
+
+    INSERT = f"""
+        {NEW}
      RETURNING id, run_at, created_at, expires_at
     """
 
@@ -66,6 +74,19 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
         document = self.document(columns(run) for run in runs)
         rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": document})
         return sorted(Inserted(*row) for row in rows)
+
+    # Two who insert the same locks wait for each other in the same order, so that neither waits for ever.
+    INSERT_UNIQUE = f"""
+        {NEW}
+      ORDER BY new.unique_lock
+            ON CONFLICT (namespace, unique_lock) WHERE unique_lock IS NOT NULL DO NOTHING
+     RETURNING id, run_at, created_at, expires_at, unique_lock
+    """
+
+    def insert_unique(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted | None]:
+        document = self.document(columns(run) for run in runs)
+        rows = self.fetch(self.INSERT_UNIQUE, {"namespace": namespace, "runs": document})
+        return matched(runs, sorted((Inserted(*row), lock) for *row, lock in rows))
 
     # A level is a priority with its first pending run. Levels are found one by one, highest first, and only as far as
     # the batch needs; within a level the due runs lie side by side. The array makes the search run exactly once: as a
@@ -113,7 +134,8 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
                   attempt = run.attempt + 1,
                   worker = %(worker)s,
                   started_at = statement_timestamp(),
-                  lease_until = statement_timestamp() + make_interval(secs => %(lease_seconds)s)
+                  lease_until = statement_timestamp() + make_interval(secs => %(lease_seconds)s),
+                  unique_lock = CASE WHEN run.unique_lock LIKE 'p%%' THEN NULL ELSE run.unique_lock END
             WHERE run.id = ANY(ARRAY(
                    SELECT due.id
                      FROM level
@@ -170,7 +192,8 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
                   attempt = run.attempt + 1,
                   worker = %(worker)s,
                   started_at = statement_timestamp(),
-                  lease_until = statement_timestamp() + make_interval(secs => %(lease_seconds)s)
+                  lease_until = statement_timestamp() + make_interval(secs => %(lease_seconds)s),
+                  unique_lock = CASE WHEN run.unique_lock LIKE 'p%%' THEN NULL ELSE run.unique_lock END
             WHERE run.id = ANY(ARRAY(SELECT json_array_elements_text(%(ids)s::json)::bigint))
               AND run.state = 'pending'
         RETURNING run.id, run.attempt, run.queue, run.job, run.version, run.payload, run.priority, run.run_at,
@@ -261,6 +284,9 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
                                  ELSE run.run_at END,
                    lease_until = NULL,
                    unknown_since = NULL,
+                   unique_lock = CASE WHEN run.unique_lock LIKE 'w%%'
+                                        OR (run.cancel_requested_at IS NULL AND ending.state = 'pending')
+                                      THEN run.unique_lock END,
                    failures = run.failures + CASE ending.counter WHEN 'failures' THEN 1 ELSE 0 END,
                    crashes = run.crashes + CASE ending.counter WHEN 'crashes' THEN 1 ELSE 0 END,
                    snoozes = run.snoozes + CASE ending.counter WHEN 'snoozes' THEN 1 ELSE 0 END,
@@ -352,6 +378,8 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
                                 THEN statement_timestamp() + make_interval(secs => %(delay_seconds)s)
                                 ELSE run.run_at END,
                   lease_until = NULL,
+                  unique_lock = CASE WHEN run.unique_lock LIKE 'w%%' OR run.cancel_requested_at IS NULL
+                                     THEN run.unique_lock END,
                   releases = run.releases + 1,
                   unknown_since = CASE WHEN %(unknown)s THEN COALESCE(run.unknown_since, statement_timestamp()) END
              FROM ref

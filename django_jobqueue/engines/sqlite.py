@@ -28,6 +28,7 @@ from django_jobqueue.engines.base import (
     Settlement,
     columns,
     in_claim_order,
+    matched,
     seconds_ago,
 )
 from django_jobqueue.engines.sqlite_lines import SQLiteLines
@@ -37,11 +38,11 @@ from django_jobqueue.states import State
 class SQLiteEngine(SQLiteLines, Engine):
     """Claims and fences in single statements."""
 
-    INSERT = """
+    NEW = """
         INSERT INTO jobqueue_run (
                namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
                attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
-               concurrency_key, rate_key, tags, tenant, user_id, trace_id, metadata, replay_of_id,
+               concurrency_key, rate_key, unique_key, unique_lock, tags, tenant, user_id, trace_id, metadata, replay_of_id,
                schedule_id, fires_at, missed)
         SELECT %(namespace)s, json_extract(value, '$.queue'), json_extract(value, '$.job'),
                json_extract(value, '$.version'), json_extract(value, '$.payload_text'), 'pending',
@@ -49,23 +50,40 @@ class SQLiteEngine(SQLiteLines, Engine):
                json_extract(value, '$.expires_at'), %(now)s,
                0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.delivery'),
                json_extract(value, '$.concurrency_key'), json_extract(value, '$.rate_key'),
+               json_extract(value, '$.unique_key'), json_extract(value, '$.unique_lock'),
                json_extract(value, '$.tags'), json_extract(value, '$.tenant'), json_extract(value, '$.user'),
                json_extract(value, '$.trace_id'), json_extract(value, '$.metadata_text'),
                json_extract(value, '$.replay_of'), json_extract(value, '$.schedule'),
                json_extract(value, '$.fires_at'), json_extract(value, '$.missed')
           FROM json_each(%(runs)s)
       ORDER BY key
+    """
+
+    INSERT = f"""
+        {NEW}
      RETURNING id, run_at, created_at, expires_at
     """
 
     def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
+        return sorted(self._inserted(*row) for row in self._insert(self.INSERT, namespace, runs))
+
+    INSERT_UNIQUE = f"""
+        {NEW}
+            ON CONFLICT (namespace, unique_lock) WHERE unique_lock IS NOT NULL DO NOTHING
+     RETURNING id, run_at, created_at, expires_at, unique_lock
+    """
+
+    def insert_unique(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted | None]:
+        rows = self._insert(self.INSERT_UNIQUE, namespace, runs)
+        return matched(runs, sorted((self._inserted(*row), lock) for *row, lock in rows))
+
+    def _insert(self, sql: str, namespace: str, runs: Sequence[NewRun]) -> list[tuple[Any, ...]]:
         now = timezone.now()
         document = self.document(columns(run) | _times(run, now) for run in runs)
-        rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": document, "now": self.timestamps()(now)})
-        return sorted(
-            Inserted(run_id, self.aware(run_at), self.aware(created_at), expires_at and self.aware(expires_at))
-            for run_id, run_at, created_at, expires_at in rows
-        )
+        return self.fetch(sql, {"namespace": namespace, "runs": document, "now": self.timestamps()(now)})
+
+    def _inserted(self, run_id: int, run_at: datetime, created_at: datetime, expires_at: datetime | None) -> Inserted:
+        return Inserted(run_id, self.aware(run_at), self.aware(created_at), expires_at and self.aware(expires_at))
 
     # A level is a priority that has a pending run. Levels are found one by one, highest first, and only as far as the
     # batch needs; the due runs of a level travel as one JSON array, because a plain join would look through all runs.
@@ -111,7 +129,8 @@ class SQLiteEngine(SQLiteLines, Engine):
                   attempt = attempt + 1,
                   worker = %(worker)s,
                   started_at = %(now)s,
-                  lease_until = %(lease_until)s
+                  lease_until = %(lease_until)s,
+                  unique_lock = CASE WHEN unique_lock LIKE 'p%%' THEN NULL ELSE unique_lock END
             WHERE id IN (
                    SELECT due.value
                      FROM level
@@ -157,7 +176,8 @@ class SQLiteEngine(SQLiteLines, Engine):
                   attempt = attempt + 1,
                   worker = %(worker)s,
                   started_at = %(now)s,
-                  lease_until = %(lease_until)s
+                  lease_until = %(lease_until)s,
+                  unique_lock = CASE WHEN unique_lock LIKE 'p%%' THEN NULL ELSE unique_lock END
             WHERE id IN (SELECT value FROM json_each(%(ids)s))
               AND state = 'pending'
         RETURNING id, attempt, queue, job, version, payload, priority, run_at,
@@ -222,6 +242,9 @@ class SQLiteEngine(SQLiteLines, Engine):
                                 THEN ending.run_at ELSE jobqueue_run.run_at END,
                   lease_until = NULL,
                   unknown_since = NULL,
+                  unique_lock = CASE WHEN unique_lock LIKE 'w%%'
+                                       OR (cancel_requested_at IS NULL AND ending.state = 'pending')
+                                     THEN unique_lock END,
                   failures = failures + (ending.counter IS 'failures'),
                   crashes = crashes + (ending.counter IS 'crashes'),
                   snoozes = snoozes + (ending.counter IS 'snoozes'),
@@ -315,6 +338,7 @@ class SQLiteEngine(SQLiteLines, Engine):
                   finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN %(now)s END,
                   run_at = CASE WHEN cancel_requested_at IS NULL THEN %(run_at)s ELSE run_at END,
                   lease_until = NULL,
+                  unique_lock = CASE WHEN unique_lock LIKE 'w%%' OR cancel_requested_at IS NULL THEN unique_lock END,
                   releases = releases + 1,
                   unknown_since = CASE WHEN %(unknown)s THEN COALESCE(unknown_since, %(now)s) END
              FROM (SELECT json_extract(value, '$.id') AS id,

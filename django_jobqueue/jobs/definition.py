@@ -54,6 +54,8 @@ class JobDefinition:
     """What finds the keys in a payload."""
     upgrades: Upgrades = ()
     """The functions that upgrade the payload, imported: first the one that takes a payload of version 1."""
+    unique_key: Callable[[Mapping[str, Any]], Any] | None = None
+    """Answers what of a payload makes its run unique, as a JSON value; None: all of it."""
 
     @property
     def parameters(self) -> Parameters:

@@ -17,6 +17,7 @@ from django_jobqueue.jobs.error_rules import error_rules_of
 from django_jobqueue.jobs.functions import function_of, imported_function
 from django_jobqueue.jobs.keys import key_of
 from django_jobqueue.jobs.secrets import Secrets
+from django_jobqueue.jobs.unique_keys import unique_key_of
 from django_jobqueue.jobs.upgrades import upgrades_of
 from django_jobqueue.payloads import Parameters, PayloadSchema
 
@@ -151,6 +152,8 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
     wrong_secrets = [*_wrong_secrets(given.get("secret", ()), schema.parameters), *_secret_keys(options)]
     if flaws := [*schema.flaws, *contradicting, *wrong_secrets]:
         raise ConfigError([f"{where}: {flaw}" for flaw in flaws])
+    if options.unique_key is not None and options.unique is None:
+        raise ConfigError([f"{where}: unique_key: not read, because the job is not unique. Say how far, with unique."])
     return JobDefinition(
         queue=queue.name,
         name=name,
@@ -165,6 +168,7 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
             may_be_async=inspect.iscoroutinefunction(declaration.function),
         ),
         upgrades=upgrades_of(where, options),
+        unique_key=unique_key_of(f"{where}: unique_key", options.unique_key, schema.parameters),
         **{
             name: key_of(f"{where}: {name}", getattr(options, name), schema.parameters, own=name in given)
             for name in ("concurrency_key", "rate_key")

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 
 from django_jobqueue.models.fields import NameField, PartialIndex
@@ -42,7 +42,17 @@ class RunQuerySet(models.QuerySet["Run"]):
     def cancel_pending(self, reason: Reason = Reason.CANCELLED) -> int:
         """Cancel those that are pending; answer how many."""
         return self.filter(state=State.PENDING).update(
-            state=State.CANCELLED, reason=reason, cancel_requested_at=Now(), finished_at=Now()
+            state=State.CANCELLED,
+            reason=reason,
+            cancel_requested_at=Now(),
+            finished_at=Now(),
+            unique_lock=Case(When(unique_lock__startswith="w", then=F("unique_lock"))),  # a window outlives its run
+        )
+
+    def replace_pending(self) -> int:
+        """Cancel those that are pending, so that others may take their place and their locks; answer how many."""
+        return self.filter(state=State.PENDING).update(
+            state=State.CANCELLED, reason=Reason.REPLACED, finished_at=Now(), unique_lock=None
         )
 
     def request_cancel(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Inserted, NewRun
@@ -13,7 +13,7 @@ from django_jobqueue.signals import RunCancelled, RunEnqueued, heard, send, send
 from django_jobqueue.states import Reason
 
 
-def announce_enqueued(runs: Sequence[NewRun], inserted: Sequence[Inserted]) -> None:
+def announce_enqueued(inserted: Iterable[tuple[NewRun, Inserted]]) -> None:
     """Tell of new runs, and what the database decided about each."""
     if not heard(RunEnqueued):
         return
@@ -27,7 +27,7 @@ def announce_enqueued(runs: Sequence[NewRun], inserted: Sequence[Inserted]) -> N
             run_at=row.run_at,
             replay_of=run.replay_of,
         )
-        for run, row in zip(runs, inserted, strict=True)
+        for run, row in inserted
     ]
     if at_once.working.get() is not None:  # it starts before the commit, and this comes before its start
         send(events)

@@ -8,10 +8,12 @@ from typing import Any, TypeAlias, TypeVar
 from django.utils import timezone
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.conf.options import Parser, label, labels, whole
+from django_jobqueue.conf.options import Parser, label, labels, member, whole
 from django_jobqueue.errors import ConfigError, InvalidRun, nearest, shown
 from django_jobqueue.jobs import moments
+from django_jobqueue.jobs.unique_keys import KEY_LENGTH
 from django_jobqueue.payloads import MAX_INTEGER, MIN_INTEGER, encode_json
+from django_jobqueue.states import OnDuplicate
 
 T = TypeVar("T")
 Check: TypeAlias = Callable[[str, Any], Any]
@@ -83,6 +85,8 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     "next_run_at": ("run_at", _moment),
     "delay_seconds": ("delay_seconds", _delay),
     "priority": ("priority", _as_option(whole(-100, 100))),
+    "unique_key": ("unique_key", _as_option(label(KEY_LENGTH))),
+    "on_duplicate": ("on_duplicate", _as_option(member(OnDuplicate))),
     "max_attempts": ("max_attempts", _as_option(whole(1, 1000))),
     "expires_at": ("expires_at", _expiry),
     "concurrency_key": ("concurrency_key", key),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict, Unpack
 
 from django.utils import timezone
 
@@ -15,6 +15,7 @@ from django_jobqueue.errors import InvalidRun, JobQueueError, nearest, shown
 from django_jobqueue.jobs import JobDefinition, registry
 from django_jobqueue.jobs.places import place_of
 from django_jobqueue.operations import arguments
+from django_jobqueue.operations.uniqueness import unique_fields
 from django_jobqueue.payloads import Payload
 
 
@@ -41,6 +42,11 @@ class AddOptions(TypedDict, total=False):
     """Seconds from now; instead of *next_run_at*."""
     priority: int | None
     """From -100 to 100, higher first; None: the job's."""
+    unique_key: str | None
+    """What makes the run of a unique job the same as another; None: what the job's ``unique_key`` says."""
+    on_duplicate: Literal["skip", "raise", "replace"]
+    """What becomes of it where such a run is there: ``skip`` answers with that one, ``raise`` is a DuplicateRun,
+    ``replace`` cancels that one if it is pending."""
     max_attempts: int | None
     """Failures after which the run is dead-lettered, from 1 to 1000; None: the job's, as it is when the run fails."""
     expires_at: datetime | str | None
@@ -95,6 +101,8 @@ def new_run(queue: str, job: str, payload: Payload | None = None, **options: Unp
         _check_expiry(options["expires_at"], **given)
     if of_job.tags or "tags" in given:
         given["tags"] = _all_tags(of_job.tags, given.get("tags", ()))
+    if of_job.unique is not None or "unique_key" in given or "on_duplicate" in given:
+        given |= unique_fields(definition, text, given)
     defaults = {"priority": of_job.priority, "expires_after_seconds": of_job.expires_after_seconds}
     new = NewRun(
         queue=queue,

@@ -13,12 +13,12 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.at_once import worked_at_once
+from django_jobqueue.operations.inserting import insert
 from django_jobqueue.operations.new_runs import new_run
 from django_jobqueue.operations.operation import Auth, operation
-from django_jobqueue.operations.runs import insert
 from django_jobqueue.operations.selection import all_runs, run_by_id
 from django_jobqueue.signals import RunEnqueued
-from django_jobqueue.states import FINAL_STATES
+from django_jobqueue.states import FINAL_STATES, OnDuplicate
 
 
 @operation("jobs.replay", auth=Auth.ADMIN, emits=[RunEnqueued])
@@ -26,7 +26,7 @@ def replay(run_id: int | str, *, actor: Actor, reason: str = "") -> Run:
     """Run the payload of an ended run again, and return the new run.
 
     A run is replayed once, whoever asks how often: the answer is then the same new run, with ``added`` False. To run the
-    payload yet again, replay that one. Raises RunNotFound, RunNotEnded, RunVetoed, and what ``enqueue``
+    payload yet again, replay that one. Raises RunNotFound, RunNotEnded, RunVetoed, DuplicateRun, and what ``enqueue``
     raises.
     """
     by = author(actor, reason)
@@ -40,13 +40,13 @@ def replay(run_id: int | str, *, actor: Actor, reason: str = "") -> Run:
         if before is not None:
             before.added = False
             return before
-        run = insert(replace(again(old), replay_of=old.pk))
+        run = insert(replace(again(old), on_duplicate=OnDuplicate.RAISE))
         record(replay.key, by, run=run, detail={"replay_of": old.pk})
     return worked_at_once(run)
 
 
 def again(old: Run) -> NewRun:
-    """What *old* was asked to do, asked of the job as it is now."""
+    """What *old* was asked to do, asked of the job as it is now. As somebody wants it now, no window keeps it out."""
     new = new_run(
         old.queue,
         old.job,
@@ -63,4 +63,5 @@ def again(old: Run) -> NewRun:
     )
     if new is None:
         raise RunVetoed(old.queue, old.job)
-    return new
+    lock = new.unique_lock if new.unique_seconds is None else None
+    return replace(new, replay_of=old.pk, unique_lock=lock, unique_seconds=None)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from django.db.models import Exists, OuterRef
 
-from django_jobqueue.engines.base import NewRun
-from django_jobqueue.errors import JobQueueError
+from django_jobqueue.engines.base import Inserted, NewRun
+from django_jobqueue.errors import DuplicateRun, JobQueueError
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, Chronicle, author
 from django_jobqueue.operations.at_once import work_at_once
 from django_jobqueue.operations.batches import check_many, described, in_batches
+from django_jobqueue.operations.inserting import insert_many
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.replaying import again
 from django_jobqueue.operations.run_filter import BAD_ENDS, RunFilter
-from django_jobqueue.operations.runs import insert_many
 from django_jobqueue.operations.selection import all_runs
 from django_jobqueue.signals import RunEnqueued
 
@@ -29,7 +30,8 @@ class ReplayedMany:
 
     replayed: int = 0
     refused: int = 0
-    """Those that cannot be added again: their job is gone, their payload does not fit any more, or they were vetoed."""
+    """Those that cannot be added again: their job is gone, their payload does not fit any more, they were vetoed, or
+    they are duplicates."""
     refusals: tuple[str, ...] = ()
     """Why, for the first of them."""
     more: bool = False
@@ -57,6 +59,11 @@ def replay_many(
     refusals: list[str] = []
     chronicle = Chronicle(replay_many.key, by, queue=which.queue, detail={"filter": described(named)})
 
+    def refuse(run_id: int | None, error: JobQueueError) -> None:
+        counts["refused"] += 1
+        if len(refusals) < MOST_TOLD:
+            refusals.append(f"Run {run_id}: {error}")
+
     def replay_batch(runs: list[Run]) -> int:
         # Locked by now, and so safe from others; but what they have done before that, the search did not see.
         done = set(all_runs().filter(replay_of__in=[run.pk for run in runs]).values_list("replay_of_id", flat=True))
@@ -64,17 +71,26 @@ def replay_many(
         for run in runs:
             try:
                 if run.pk not in done:
-                    news.append(replace(again(run), replay_of=run.pk))
+                    news.append(again(run))
             except JobQueueError as error:
-                counts["refused"] += 1
-                if len(refusals) < MOST_TOLD:
-                    refusals.append(f"Run {run.pk}: {error}")
+                refuse(run.pk, error)
         if news:
-            inserted = insert_many(news)
+            inserted = _inserted(news, refuse)
             counts["replayed"] += len(inserted)
             chronicle.write(counts)
-            work_at_once([row.id for row in inserted])
+            work_at_once(inserted)
         return len(news)
 
     more = in_batches(found.defer("result", "error", "progress"), replay_batch, limit)
     return ReplayedMany(replayed=counts["replayed"], refused=counts["refused"], refusals=tuple(refusals), more=more)
+
+
+def _inserted(news: list[NewRun], refuse: Callable[[int | None, JobQueueError], None]) -> list[int]:
+    """Insert *news*, and answer with their ids; those that are duplicates are refused."""
+    ids = []
+    for new, row in zip(news, insert_many(news), strict=True):
+        if isinstance(row, Inserted):
+            ids.append(row.id)
+        else:
+            refuse(new.replay_of, DuplicateRun(new.queue, new.job, str(new.unique_key), row.id))
+    return ids

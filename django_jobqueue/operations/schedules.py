@@ -18,9 +18,9 @@ from django_jobqueue.models import Run, Schedule, ScheduleQuerySet
 from django_jobqueue.models.fields import as_aware, as_stored
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.at_once import worked_at_once
+from django_jobqueue.operations.inserting import insert
 from django_jobqueue.operations.new_runs import new_run
 from django_jobqueue.operations.operation import Auth, operation
-from django_jobqueue.operations.runs import insert
 from django_jobqueue.operations.schedule_columns import columns_in, columns_of, write_columns
 from django_jobqueue.operations.schedule_runs import run_of
 from django_jobqueue.operations.skips import record_skips, skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from time import monotonic
 from typing import NamedTuple, cast
 
@@ -17,8 +18,9 @@ from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import declared_schedules, registry
 from django_jobqueue.models import Schedule, ScheduleQuerySet
 from django_jobqueue.models.fields import as_aware, as_stored
-from django_jobqueue.operations.runs import insert_many
+from django_jobqueue.operations.inserting import insert_many
 from django_jobqueue.operations.skips import record_skips
+from django_jobqueue.operations.uniqueness import in_windows
 from django_jobqueue.rhythm import ON_TIME
 from django_jobqueue.scheduler.turns import Turn, due_at
 from django_jobqueue.signals import SchedulerTicked, ScheduleTriggered, heard, send, send_on_commit
@@ -106,14 +108,15 @@ def _write(turns: Sequence[Turn]) -> None:
     if not turns:
         return
     config = get_config()
-    fired = [(turn.schedule, run) for turn in turns for run in turn.runs]
-    ids = [inserted.id for inserted in insert_many([run for _, run in fired])] if fired else []
-    last_runs = {schedule.pk: run_id for (schedule, _), run_id in zip(fired, ids, strict=True)}
-    engine_for(config.database).advance_schedules([turn.advance(last_runs.get(turn.schedule.pk)) for turn in turns])
+    news = [run for turn in turns for run in turn.runs]
+    rows = iter(insert_many(in_windows(news)) if news else [])
+    for turn in turns:
+        turn.settle(list(islice(rows, len(turn.runs))))
+    engine_for(config.database).advance_schedules([turn.advance() for turn in turns])
     if skips := [skip for turn in turns for skip in turn.skips]:
         record_skips(skips)
     if heard(ScheduleTriggered):
-        triggered = [_triggered(schedule, run, run_id) for (schedule, run), run_id in zip(fired, ids, strict=True)]
+        triggered = [_triggered(turn.schedule, run, run_id) for turn in turns for run, run_id in turn.fired]
         send_on_commit(triggered, using=config.database)
 
 

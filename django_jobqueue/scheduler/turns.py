@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
-from django_jobqueue.engines.base import Advance, NewRun
+from django_jobqueue.engines.base import Advance, Inserted, NewRun
 from django_jobqueue.errors import InvalidSchedule, JobQueueError, RunVetoed
 from django_jobqueue.jobs import DeclaredSchedule
 from django_jobqueue.models import Schedule, Skip
@@ -16,6 +16,7 @@ from django_jobqueue.models.fields import as_aware, as_stored
 from django_jobqueue.operations.schedule_columns import reckon
 from django_jobqueue.operations.schedule_runs import run_of
 from django_jobqueue.operations.skips import skip
+from django_jobqueue.operations.uniqueness import Existing
 from django_jobqueue.rhythm import Decision, Span, decide
 from django_jobqueue.states import Misfire, Overlap, SkipReason
 
@@ -37,6 +38,8 @@ class Turn:
     declared: Mapping[str, DeclaredSchedule]
     runs: list[NewRun] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
+    fired: list[tuple[NewRun, int]] = field(default_factory=list)
+    """Those of the runs that were added, with their ids."""
 
     def take(self, now: datetime) -> None:
         """Decide about its due times up to *now*. Whatever is wrong with the schedule is recorded, not raised."""
@@ -47,15 +50,27 @@ class Turn:
             self._skip(Span(due, due), SkipReason.REFUSED, str(error))
             self.schedule.next_run_at = None
 
-    def advance(self, last_run: int | None) -> Advance:
-        """What is to be written of the schedule, once the last of its runs has an id."""
+    def settle(self, rows: Sequence[Inserted | Existing]) -> None:
+        """Note what became of its runs: a run that would be a duplicate is not added, so its due time made none."""
+        until = self.schedule.accounted_until
+        for new, row in zip(self.runs, rows, strict=True):
+            if isinstance(row, Inserted):
+                self.fired.append((new, row.id))
+                self.schedule.last_run_at, self.schedule.last_run_id = new.fires_at, row.id
+            else:
+                fires_at = as_aware(cast("datetime", new.fires_at))
+                self._skip(Span(fires_at, fires_at, 1 + (new.missed or 0)), SkipReason.DUPLICATE)
+        self.schedule.accounted_until = until
+
+    def advance(self) -> Advance:
+        """What is to be written of the schedule, once it is settled."""
         schedule = self.schedule
         return Advance(
             id=schedule.pk,
             next_run_at=schedule.next_run_at,
             accounted_until=schedule.accounted_until,
             last_run_at=schedule.last_run_at,
-            last_run=last_run or schedule.last_run_id,
+            last_run=schedule.last_run_id,
             skipped_since=schedule.skipped_since,
             skip_reason=schedule.skip_reason,
             skipped=schedule.skipped,
@@ -101,7 +116,7 @@ class Turn:
         else:
             fires_at = as_stored(span.last_at)
             self.runs.append(replace(new, fires_at=fires_at, missed=span.number - 1 or None))
-            self.schedule.accounted_until = self.schedule.last_run_at = fires_at
+            self.schedule.accounted_until = fires_at
             self.schedule.skipped_since, self.schedule.skip_reason, self.schedule.skipped = None, None, 0
 
     def _skip(self, span: Span, reason: SkipReason, error: str | None = None) -> None:

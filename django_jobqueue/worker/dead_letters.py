@@ -11,8 +11,8 @@ from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import registry
 from django_jobqueue.jobs.dead_letters import dead_letter_job, payload_of
 from django_jobqueue.operations.at_once import work_at_once
+from django_jobqueue.operations.inserting import insert_many
 from django_jobqueue.operations.new_runs import new_run
-from django_jobqueue.operations.runs import insert_many
 from django_jobqueue.states import State
 
 logger = logging.getLogger(__name__)

@@ -41,6 +41,8 @@ TYPES = {
     "ProjectCleanup": "mapping of cleanup options",
     "Preflight": "mapping of preflight options",
     "Function | None": "function | str | None",
+    "Reach | None": '"pending" | "live" | int | None',
+    "PayloadKey | None": "str | list of str | function | None",
     "Mapping[int, Function]": "mapping of versions to function | str",
     "tuple[ErrorClass, ...]": "list of exception | str",
     "tuple[ErrorClass, ...] | None": "list of exception | str | None",

@@ -139,6 +139,19 @@ def test_options_say_whom_it_is_for() -> None:
     assert (run.metadata, run.expires_at) == ({"source": "cli"}, datetime(2033, 1, 1, tzinfo=UTC))
 
 
+def test_options_say_what_makes_it_unique() -> None:
+    job(queue="mail", name="once", unique="live")(lambda: None)
+
+    first = command("addjob", "mail.once", "--unique-key=a")
+    assert command("addjob", "mail.once", "--unique-key=a").out == first.out
+    with pytest.raises(CommandError, match="Job 'once' of queue 'mail' is unique, and run"):
+        command("addjob", "mail.once", "--unique-key=a", "--on-duplicate=raise")
+    second = command("addjob", "mail.once", "--unique-key=a", "--on-duplicate=replace")
+
+    assert [run.reason for run in Run.objects.order_by("pk")] == ["replaced", None]
+    assert second.out != first.out
+
+
 def test_every_option_of_add_can_be_given() -> None:
     parser = load_command_class("django_jobqueue", "addjob").create_parser("manage.py", "addjob")
 

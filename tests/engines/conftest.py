@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
 from typing import Any, TypeAlias
 
 import pytest
-from django.db import connections
 from django.utils import timezone
 
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Engine, NewRun
 from django_jobqueue.models import Run
+from tests.racing import Race, racing
 
 MakeRun: TypeAlias = Callable[..., int]
 Take: TypeAlias = Callable[..., Claim]
@@ -20,7 +18,6 @@ Expire: TypeAlias = Callable[[Claim], None]
 RequestCancel: TypeAlias = Callable[[Claim], None]
 Row: TypeAlias = Callable[[int], Run]
 Table: TypeAlias = "Callable[[], list[dict[str, Any]]]"
-Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 
 NOT_IN_NEW_RUN = {"blocked_on"}
 
@@ -89,18 +86,5 @@ def table() -> Table:
 @pytest.fixture
 def race() -> Iterator[Race]:
     """Call a function in four threads at the same moment, each with its number and its own connection."""
-    runners = 4
-    barrier = Barrier(runners, timeout=20)
-
-    def start(function: Callable[[int], Any], number: int) -> Any:
-        barrier.wait()
-        return function(number)
-
-    with ThreadPoolExecutor(runners) as pool:
-
-        def race(function: Callable[[int], Any]) -> list[Any]:
-            calls = [pool.submit(start, function, number) for number in range(runners)]
-            return [call.result() for call in calls]
-
+    with racing(4) as race:
         yield race
-        race(lambda _number: connections.close_all())

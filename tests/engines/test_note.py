@@ -5,8 +5,9 @@ from django.db import connection, transaction
 
 from django_jobqueue.engines.base import Engine, Note, Ref
 from django_jobqueue.models import Run
-from tests.engines.conftest import Expire, MakeRun, Race, Row, Table, Take
+from tests.engines.conftest import Expire, MakeRun, Row, Table, Take
 from tests.engines.endings import completed, retried
+from tests.racing import Race
 
 pytestmark = pytest.mark.django_db
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
 
 from django_jobqueue.engines.base import Claim, Engine, NewRun, Ref
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import State
-from tests.engines.conftest import Expire, MakeRun, Race, Take
+from tests.engines.conftest import Expire, MakeRun, Take
 from tests.engines.endings import completed, failed, given_up, sent_back
+from tests.racing import Race, wait_for_the_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,6 +90,27 @@ def test_writers_of_the_same_runs_in_any_order_do_not_block_each_other(engine: E
 
 
 @pytest.mark.postgresql
+def test_batches_with_the_same_locks_in_another_order_do_not_block_each_other(engine: Engine) -> None:
+    def insert(*locks: str) -> list[bool]:
+        """Insert a batch, and tell which of it were let in."""
+        try:
+            batch = [NewRun(queue="mail", job="send", unique_lock=lock) for lock in locks]
+            return [answer is not None for answer in engine.insert_unique("default", batch)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        with transaction.atomic():
+            engine.insert_unique("default", [NewRun(queue="mail", job="send", unique_lock="lm")])
+            first = pool.submit(insert, "la", "lm", "lz")
+            wait_for_the_lock(first)
+            second = pool.submit(insert, "lz", "lm", "la")
+            wait_for_the_lock(second, waiting=2)
+            transaction.set_rollback(True)  # now each would want what the other has
+        assert sorted([first.result(timeout=20), second.result(timeout=20)]) == [[False] * 3, [True] * 3]
+
+
+@pytest.mark.postgresql
 def test_a_claim_does_not_wait_for_runs_that_another_is_claiming(engine: Engine, make_run: MakeRun) -> None:
     first, second = make_run(), make_run()
 
@@ -121,12 +143,3 @@ def test_a_renewal_on_its_way_keeps_the_run_from_the_reaper(
         assert elsewhere.result(timeout=5) == []
 
     assert engine.renew([(taken.ref, 30.0)]) == {taken.ref: False}
-
-
-def wait_for_the_lock(call: Future) -> None:
-    """Return when *call*, in another thread, waits for a lock, or is done."""
-    with connection.cursor() as cursor:
-        waits = False
-        while not (waits or call.done()):
-            cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-            [waits] = cursor.fetchone()

@@ -167,6 +167,7 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "owners": (("queue",), ("code",), ("settings",)),
     "stability": ("experimental", "deprecated", "experimental"),
     "aliases": (("of_queue",), ("in_code",), ("in_settings",)),
+    "unique": ("pending", "live", 60),
     "payload_schema": (Item, Order, Tree),
     "payload_schema_id": ("of queue", "in code", "in settings"),
     "retry_on": ((ValueError,), (KeyError,), (OSError,)),
@@ -176,7 +177,7 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "concurrency_key": ("name", "loud", "operator.itemgetter"),
     "rate_key": ("name", "loud", "operator.itemgetter"),
 }
-TOGETHER = {"version", "upgrades"}
+TOGETHER = {"version", "upgrades", "unique_key"}
 OF_THE_QUEUE_AS_A_WHOLE = {"concurrent_jobs", "concurrent_jobs_per_key", "keep_order", "rate_limit", "rate_burst"}
 """What means another thing at the queue than at a job of it, and so is no default of its jobs."""
 
@@ -218,6 +219,14 @@ def test_no_option_is_left_out_here() -> None:
     assert OPTIONS.keys() | TOGETHER | OF_THE_QUEUE_AS_A_WHOLE | of_jobs_only == set(
         definition("greet").options.__slots__
     )
+
+
+def test_a_key_of_a_unique_job_may_come_from_another_place(settings: Settings) -> None:
+    job(queue="mail", unique_key="loud")(greet)
+
+    configure(settings, {"greet": {"unique_key": ["name", "loud"]}}, unique="live")
+
+    assert (read("unique"), read("unique_key")) == ("live", ("name", "loud"))
 
 
 def test_a_version_comes_with_its_upgrades_or_from_another_place(settings: Settings) -> None:

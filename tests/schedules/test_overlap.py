@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from django_jobqueue import job
 from django_jobqueue.models import Run, Schedule, Skip
 from tests.schedules.conftest import Fired, MakeSchedule, TickAt, at
 
@@ -130,3 +131,22 @@ def test_one_that_waits_holds_up_no_other(make_schedule: MakeSchedule, tick: Tic
     assert fired("waits") == ["12:00"]
     assert fired() == ["12:00", "13:00"]
     assert Schedule.objects.get(name="waits").next_run_at == at("13:00")
+
+
+def test_a_due_time_whose_run_would_be_a_duplicate_makes_none_and_that_is_recorded(
+    make_schedule: MakeSchedule, tick: TickAt, fired: Fired
+) -> None:
+    job(queue="mail", name="once", unique="live")(lambda: None)
+    schedule = make_schedule("09:00", job="once", every_seconds=3600)
+    tick("10:00")
+
+    tick("11:00")
+
+    schedule.refresh_from_db()
+    skip = Skip.objects.get()
+    assert fired() == ["10:00"]
+    assert (skip.reason, skip.number, skip.last_at) == ("duplicate", 1, at("11:00"))
+    assert (schedule.last_run_at, schedule.accounted_until) == (at("10:00"), at("11:00"))
+    Run.objects.all().cancel_pending()
+    tick("12:00")
+    assert fired() == ["10:00", "12:00"]

@@ -100,6 +100,8 @@ def test_a_job_has_the_documented_defaults() -> None:
         delivery=Delivery.AT_LEAST_ONCE,
         expires_after_seconds=None,
         tags=(),
+        unique=None,
+        unique_key=None,
         preflight=Preflight(on_before_add=None, okay_to_run=None, requeue_delay_seconds=10.0),
     )
 

@@ -27,7 +27,7 @@ from django_jobqueue.operations.new_runs import AddOptions
 from django_jobqueue.operations.visible import Visible
 from django_jobqueue.payloads import decode_json
 from django_jobqueue.payloads.kinds import Kind
-from django_jobqueue.states import FINAL_STATES, State
+from django_jobqueue.states import FINAL_STATES, OnDuplicate, State
 
 
 class Command(JobQueueCommand):
@@ -56,6 +56,12 @@ class Command(JobQueueCommand):
         add("--delay", type=duration, dest="delay_seconds", metavar="DURATION", help="Start it after 90, 5m, 1h30m.")
         add("--priority", type=int, metavar="N", help="From -100 to 100, higher first. Default: the job's.")
         add("--max-attempts", type=int, metavar="N", help="Give up after so many failures. Default: the job's.")
+        add("--unique-key", metavar="TEXT", help="Of a unique job: what makes it the same as another run.")
+        add(
+            "--on-duplicate",
+            choices=[str(word) for word in OnDuplicate],
+            help="Of a unique job: print the run that is there, refuse, or replace it. Default: skip.",
+        )
         add("--expires-at", type=moment, metavar="MOMENT", help="Cancel it, if it has not been started by then.")
         add("--concurrency-key", metavar="KEY", help="What a limit of runs at once counts it by.")
         add("--rate-key", metavar="KEY", help="What a limit of starts in a time counts it by.")

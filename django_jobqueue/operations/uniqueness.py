@@ -1,0 +1,172 @@
+"""Uniqueness: of runs with the same key, one is let in, by a unique index of the database.
+
+The lock that a run holds begins with a letter for how far it reaches: ``p`` until the run is claimed, ``l`` until it has
+ended, ``w`` through a window of time. Whatever statement ends that reach takes the lock off the run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from django.db import transaction
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.engines.base import Inserted, NewRun
+from django_jobqueue.errors import DuplicateRun, InvalidRun
+from django_jobqueue.jobs import JobDefinition
+from django_jobqueue.jobs.unique_keys import KEY_LENGTH
+from django_jobqueue.models import Run
+from django_jobqueue.operations.announcements import announce_cancelled
+from django_jobqueue.states import OnDuplicate, Reason, State
+
+LOCK_LENGTH = 64
+
+
+class Existing(NamedTuple):
+    """A run that was there already, and is the answer to an ``add()``."""
+
+    id: int
+
+
+def canonical(value: object) -> str:
+    """A JSON value as the text that equal values, and no others, have in common."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def unique_fields(job: JobDefinition, payload_text: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a NewRun that make it unique, if its job is. *given* are those that the caller sets."""
+    reach = job.options.unique
+    if reach is None:
+        if "unique_key" in given or given.get("on_duplicate", OnDuplicate.SKIP) != OnDuplicate.SKIP:
+            argument = "unique_key" if "unique_key" in given else "on_duplicate"
+            raise InvalidRun(f"{argument}: job {job.name!r} is not unique. Give it the option unique.")
+        return {"on_duplicate": None}
+    payload = json.loads(payload_text)
+    key = given["unique_key"] if "unique_key" in given else _key(job, payload)
+    digest = sha256(canonical([job.queue, job.name, key]).encode()).hexdigest()
+    shown = _shown(key, scrubbed=job.scrubber(payload))
+    fields = {"unique_key": shown, "on_duplicate": given.get("on_duplicate", OnDuplicate.SKIP)}
+    if isinstance(reach, int):
+        return fields | {"unique_lock": digest, "unique_seconds": reach}
+    return fields | {"unique_lock": f"{reach[0]}{digest}"[:LOCK_LENGTH]}
+
+
+def in_windows(news: Sequence[NewRun]) -> Sequence[NewRun]:
+    """Let each lock that is for a window name it: the one of now, by the clock of the database."""
+    if all(new.unique_seconds is None for new in news):
+        return news
+    now = engine_for(get_config().database).now()
+    return [_in_window(new, now) for new in news]
+
+
+def insert_unique(news: Sequence[NewRun]) -> list[Inserted | Existing]:
+    """Insert *news*, but for those whose lock a run holds already: that run is their answer, or an error.
+
+    The transaction of the caller goes on, whatever comes of it. Raises DuplicateRun.
+    """
+    batch = _Batch(in_windows(news))
+    with batch.transaction():
+        while batch.waiting:
+            batch.insert()
+            if batch.waiting:
+                batch.look_at_holders()
+    return batch.answers()
+
+
+class _Batch:
+    """Runs on their way in. Of those that have the same lock, one goes ahead, and what comes of it goes for all."""
+
+    def __init__(self, news: Sequence[NewRun]) -> None:
+        self._news = news
+        self._ahead = _ahead(news)
+        self._found: dict[int, Inserted | Existing] = {}
+        self.waiting = sorted(set(self._ahead))
+        config = get_config()
+        self._engine, self._namespace = engine_for(config.database), config.namespace
+        self._runs = Run.objects.using(config.database).filter(namespace=config.namespace)
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """What holds several writes together, where there may be several."""
+        replacing = any(self._news[place].on_duplicate == OnDuplicate.REPLACE for place in self.waiting)
+        return transaction.atomic(using=self._runs.db) if replacing else nullcontext()
+
+    def insert(self) -> None:
+        """Insert those that wait; the others, whose lock is held, go on waiting."""
+        rows = self._engine.insert_unique(self._namespace, [self._news[place] for place in self.waiting])
+        self._found |= {place: row for place, row in zip(self.waiting, rows, strict=True) if row is not None}
+        self.waiting = [place for place in self.waiting if place not in self._found]
+
+    def look_at_holders(self) -> None:
+        """Find the runs that hold the locks, and replace those that are to be replaced.
+
+        A holder that is gone by now, or replaced, leaves its lock to who still waits.
+        """
+        holders = self._holders()
+        replaced = []
+        for place in self.waiting:
+            new = self._news[place]
+            holder = holders.get(str(new.unique_lock))
+            if holder is None:
+                continue
+            if new.on_duplicate == OnDuplicate.RAISE:
+                raise DuplicateRun(new.queue, new.job, str(new.unique_key), holder.pk, position=place)
+            if new.on_duplicate == OnDuplicate.REPLACE and holder.state == State.PENDING:
+                replaced.append(holder)
+            else:
+                self._found[place] = Existing(holder.pk)
+        self.waiting = [place for place in self.waiting if place not in self._found]
+        if replaced:
+            self._runs.filter(pk__in=[run.pk for run in replaced]).replace_pending()
+            announce_cancelled(replaced, Reason.REPLACED)
+
+    def answers(self) -> list[Inserted | Existing]:
+        return [
+            self._found[ahead] if ahead == place else Existing(self._found[ahead].id)
+            for place, ahead in enumerate(self._ahead)
+        ]
+
+    def _holders(self) -> dict[str, Run]:
+        """The runs that hold the locks of those that wait. One that may be replaced is kept from being claimed."""
+        waiting = [self._news[place] for place in self.waiting]
+        runs = self._runs.filter(unique_lock__in=[new.unique_lock for new in waiting])
+        if any(new.on_duplicate == OnDuplicate.REPLACE for new in waiting):
+            runs = runs.select_for_update()
+        return {str(run.unique_lock): run for run in runs.only("queue", "job", "state", "attempt", "unique_lock")}
+
+
+def _ahead(news: Sequence[NewRun]) -> list[int]:
+    """For each run the place of the one that goes ahead for it: the first with its lock, or the last that replaces."""
+    leaders: dict[str | int, int] = {}
+    locks: list[str | int] = [place if new.unique_lock is None else new.unique_lock for place, new in enumerate(news)]
+    for place, (lock, new) in enumerate(zip(locks, news, strict=True)):
+        if lock in leaders and new.on_duplicate == OnDuplicate.RAISE:
+            raise DuplicateRun(new.queue, new.job, str(new.unique_key), None, position=place)
+        if lock not in leaders or new.on_duplicate == OnDuplicate.REPLACE:
+            leaders[lock] = place
+    return [leaders[lock] for lock in locks]
+
+
+def _in_window(new: NewRun, now: datetime) -> NewRun:
+    """Windows are aligned: they begin at multiples of their length. The lock tells, in the clear, when its window ends."""
+    if new.unique_seconds is None:
+        return new
+    end = (int(now.timestamp()) // new.unique_seconds + 1) * new.unique_seconds
+    return replace(new, unique_lock=f"w{end:010d}{new.unique_lock}"[:LOCK_LENGTH], unique_seconds=None)
+
+
+def _key(job: JobDefinition, payload: Mapping[str, Any]) -> object:
+    return payload if job.unique_key is None else job.unique_key(payload)
+
+
+def _shown(key: object, *, scrubbed: Callable[[str], str]) -> str:
+    """The key as one searches for it: a text as it is, all else as JSON; as a hash, if it is too long, or holds secrets."""
+    text = key if isinstance(key, str) else canonical(key)
+    plain = len(text) <= KEY_LENGTH and text.isprintable() and scrubbed(text) == text
+    return text if plain else f"sha256:{sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,47 @@
+"""Many threads that do the same at the same moment, each on its own connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import Any, TypeAlias
+
+from django.db import connection, connections
+
+Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
+"""Calls a function in every thread, with the number of the thread; answers with what they answer, or raises."""
+
+
+@contextmanager
+def racing(runners: int) -> Iterator[Race]:
+    """So many threads, until the block ends."""
+    barrier = Barrier(runners, timeout=20)
+
+    def start(function: Callable[[int], Any], number: int) -> Any:
+        barrier.wait()
+        return function(number)
+
+    with ThreadPoolExecutor(runners) as pool:
+
+        def race(function: Callable[[int], Any]) -> list[Any]:
+            calls = [pool.submit(start, function, number) for number in range(runners)]
+            return [call.result() for call in calls]
+
+        yield race
+        race(lambda _number: connections.close_all())
+
+
+def wait_for_the_lock(call: Future[Any], *, waiting: int = 1) -> None:
+    """Return when *call*, in another thread, is one of so many that wait for a lock, or is done.
+
+    Only PostgreSQL tells of waiting.
+    """
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        found = 0
+        while found < waiting and not call.done():
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            [found] = cursor.fetchone()
