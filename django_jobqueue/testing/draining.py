@@ -12,9 +12,11 @@ from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.jobs import moments
 from django_jobqueue.models import LimitBucket, QueueState, Run
+from django_jobqueue.operations.expiring import expire_some
 from django_jobqueue.queue import Queue
 from django_jobqueue.queue import queues as all_queues
 from django_jobqueue.states import State
+from django_jobqueue.testing.committing import as_if_committed
 from django_jobqueue.testing.in_place import InPlaceWorker
 from django_jobqueue.testing.worked import Worked, raise_failure
 
@@ -32,12 +34,12 @@ def drain(
     """
     names = [queue.name if isinstance(queue, Queue) else all_queues[queue].name for queue in queues]
     worker = InPlaceWorker("drain", names or list(get_config().queues), at_most=at_most, adding=None)
-    worker.work_due()
+    _work_due(worker)
     left = moments.delay(advance_seconds, "advance_seconds")
     while left > 0:
         step = min(left, _until_due(names or list(get_config().queues)))
         _let_pass(step)
-        worker.work_due()
+        _work_due(worker)
         left -= step
     if raise_errors:
         raise_failure(worker.worked)
@@ -51,6 +53,14 @@ async def adrain(
     return await sync_to_async(drain)(
         *queues, advance_seconds=advance_seconds, raise_errors=raise_errors, at_most=at_most
     )
+
+
+def _work_due(worker: InPlaceWorker) -> None:
+    """Work what can be claimed; what expired before it could be is cancelled, as any worker does in passing."""
+    worker.work_due()
+    with as_if_committed():
+        while expire_some():
+            pass
 
 
 def _until_due(queues: Sequence[str]) -> float:

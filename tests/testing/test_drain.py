@@ -320,11 +320,13 @@ class Time(Drains):
 
     def test_passes_for_what_expires_too(self) -> None:
         job(name="note")(_nothing)
-        queues.default.add("note", expires_at=timezone.now() + timedelta(hours=1))
+        run = queues.default.add("note", expires_at=timezone.now() + timedelta(hours=1))
         pause_queue("default", actor="test")
         drain(advance_seconds=2 * HOUR)
         resume_queue("default", actor="test")
 
+        run.refresh_from_db()
+        assert (run.state, run.reason) == (State.CANCELLED, Reason.EXPIRED)
         assert drain() == []
 
     def test_ends_a_pause(self) -> None:
