@@ -169,7 +169,7 @@ def ending(fields: dict[str, Any], until: Any) -> dict[str, Any]:
     return fields | {"paused_until" if name == "paused_at" else f"{name}_until": until}
 
 
-@pytest.mark.parametrize("fields", SET, ids=str)
+@pytest.mark.parametrize("fields", SET, ids=" and ".join)
 @pytest.mark.parametrize("until", [None, LATER], ids=["for ever", "until later"])
 @pytest.mark.parametrize("job", ["", "send", "another"])
 def test_what_an_operator_holds_or_limits_yields_nothing_before_someone_has_ruled_on_it(
@@ -182,7 +182,7 @@ def test_what_an_operator_holds_or_limits_yields_nothing_before_someone_has_rule
     assert claimed(engine, ruled=True) == [first, second]
 
 
-@pytest.mark.parametrize("fields", SET, ids=str)
+@pytest.mark.parametrize("fields", SET, ids=" and ".join)
 def test_what_is_over_holds_nothing(engine: Engine, make_run: MakeRun, fields: dict[str, Any]) -> None:
     run_id = make_run()
     QueueState.objects.create(queue="mail", **ending(fields, EARLIER))
