@@ -29,6 +29,7 @@ class ModelRun:
     expired: bool = False
     result: str | None = None
     error: str | None = None
+    unknown: bool = False
     progress: str | None = None
     metadata: str | None = None
     attempts: list[tuple[int, str, Outcome]] = field(default_factory=list)
@@ -82,14 +83,14 @@ class Model:
                 run.run_at = self.now + end.delay_seconds
             if end.counter:
                 setattr(run, end.counter, getattr(run, end.counter) + 1)
-            run.result, run.error = end.result, end.error
+            run.result, run.error, run.unknown = end.result, end.error, False
             self.keep(run, end)
             assert run.worker
             outcome = Outcome.CANCELLED if run.state == State.CANCELLED else end.outcome
             run.attempts.append((run.attempt, run.worker, outcome))
         return {end.ref: run.state for run, end in ours}
 
-    def release(self, refs: Sequence[Ref], *, delay_seconds: float) -> dict[Ref, State]:
+    def release(self, refs: Sequence[Ref], *, delay_seconds: float, unknown: bool) -> dict[Ref, State]:
         self.now += 1
         ours = [(run, ref) for ref in refs if (run := self.held(ref))]
         for run, _ref in ours:
@@ -99,6 +100,7 @@ class Model:
                 self.leave(run, State.PENDING, None)
                 run.run_at = self.now + delay_seconds
             run.releases += 1
+            run.unknown = unknown
         return {ref: run.state for run, ref in ours}
 
     def reap(self, decide: Callable[[LostRun], Settlement], *, limit: int) -> list[tuple[Ref, State]]:

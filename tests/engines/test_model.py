@@ -130,11 +130,13 @@ class EngineAgainstModel(RuleBasedStateMachine):
         assert self.engine.settle(settlements) == self.model.settle(settlements)
 
     @precondition(any_claim)
-    @rule(batch=st.lists(refs, min_size=1, max_size=4), delay_seconds=st.sampled_from([0.0, HOUR]))
-    def release(self, batch: list[Ref], delay_seconds: float) -> None:
+    @rule(
+        batch=st.lists(refs, min_size=1, max_size=4), delay_seconds=st.sampled_from([0.0, HOUR]), unknown=st.booleans()
+    )
+    def release(self, batch: list[Ref], delay_seconds: float, *, unknown: bool) -> None:
         batch = list(dict.fromkeys(batch))
-        answer = self.engine.release(batch, delay_seconds=delay_seconds)
-        assert answer == self.model.release(batch, delay_seconds=delay_seconds)
+        answer = self.engine.release(batch, delay_seconds=delay_seconds, unknown=unknown)
+        assert answer == self.model.release(batch, delay_seconds=delay_seconds, unknown=unknown)
 
     @precondition(any_claim)
     @rule(batch=st.lists(refs, min_size=1, max_size=4))
@@ -204,6 +206,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
                 assert getattr(run, name) == (None if text is None else int(text))
             assert self.hours(run.run_at) == round(expected.run_at / HOUR)
             assert (run.lease_until is None) == (expected.lease_until is None)
+            assert (run.unknown_since is not None) == expected.unknown
             assert history[run.pk] == expected.attempts
         assert Run.objects.count() == len(self.model.runs)
 

@@ -214,6 +214,26 @@ def test_a_veto_that_fails_stops_nothing(work: Work, caplog: pytest.LogCaptureFi
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_nobody_is_asked_before_there_is_something_to_tell(work: Work) -> None:
+    asked: list[str] = []
+
+    def ask(new: Any) -> bool:
+        asked.append(new.job)
+        return True
+
+    @job(preflight={"on_before_add": ask})
+    def look_after(run_id: int) -> None: ...
+
+    @job(on_dead_letter="look_after")
+    def fine() -> None: ...
+
+    queues.default.add("fine")
+
+    work()
+
+    assert asked == []
+
+
 # What manage.py check says.
 
 
