@@ -9,13 +9,14 @@ from datetime import date, time
 from decimal import Decimal
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 from uuid import UUID
 
-from django.views.debug import get_default_exception_reporter_filter
-
 from django_jobqueue.jobs.scrubbing import without
+
+if TYPE_CHECKING:
+    from django.views.debug import SafeExceptionReporterFilter
 
 DEEPEST = 32
 """How far into a value that nobody has checked yet secrets are looked for: it may contain itself."""
@@ -54,13 +55,21 @@ class Secrets:
 def redacted(value: Any) -> Any:
     """Any JSON *value* in its shape, with stars for what stands under a sensitive key."""
     if isinstance(value, dict):
-        cleanse = get_default_exception_reporter_filter().cleanse_setting
+        cleanse = _filter().cleanse_setting
         return {key: cleanse(key, item) for key, item in value.items()}
     return [redacted(item) for item in value] if isinstance(value, list) else value
 
 
+def _filter() -> SafeExceptionReporterFilter:
+    """What the project takes for sensitive."""
+    # Imports models, and jobs are declared before Django's app registry is ready.
+    from django.views.debug import get_default_exception_reporter_filter
+
+    return get_default_exception_reporter_filter()
+
+
 def _stars() -> str:
-    return get_default_exception_reporter_filter().cleansed_substitute
+    return str(_filter().cleansed_substitute)
 
 
 def _all_starred(value: Any) -> Any:

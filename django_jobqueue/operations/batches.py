@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import datetime
+from time import monotonic, sleep
 from typing import Any
 
 from django.db import transaction
@@ -16,6 +17,8 @@ from django_jobqueue.operations.run_filter import RunFilter
 from django_jobqueue.operations.selection import all_runs
 
 BATCH = 200
+REST = 0.1
+"""After each batch, so much of its time is left to others: SQLite would let one who begins again at once starve them."""
 
 
 def in_batches(runs: RunQuerySet, work: Callable[[list[Run]], int], limit: int | None) -> bool:
@@ -26,6 +29,7 @@ def in_batches(runs: RunQuerySet, work: Callable[[list[Run]], int], limit: int |
     newest = all_runs().order_by("-pk").values_list("pk", flat=True).first() or 0
     position, changed = 0, 0
     while limit is None or changed < limit:
+        began = monotonic()
         size = BATCH if limit is None else min(BATCH, limit - changed)
         with transaction.atomic(using=get_config().database):
             following = runs.filter(pk__gt=position, pk__lte=newest).order_by("pk")
@@ -34,6 +38,7 @@ def in_batches(runs: RunQuerySet, work: Callable[[list[Run]], int], limit: int |
                 return False
             changed += work(batch)
         position = batch[-1].pk
+        sleep((monotonic() - began) * REST)
     return True
 
 

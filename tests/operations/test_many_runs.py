@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from django_jobqueue import job, operations, queues
@@ -243,13 +244,18 @@ def test_an_id_of_no_run_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_fifty_thousand_dead_runs_are_replayed_once_each_by_a_double_click(
-    at_once: AtOnce, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_thousands_of_dead_runs_are_replayed_once_each_by_a_double_click(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "BATCH", 200)
-    Run.objects.bulk_create([row("dead_lettered") for _ in range(50_000)], batch_size=2000)
+    Run.objects.bulk_create([row("dead_lettered") for _ in range(6_000)], batch_size=2000)
 
-    done = at_once(partial(operations.replay_many, MAIL, actor="ana"))
+    def click(_number: int) -> ReplayedMany:
+        try:
+            return operations.replay_many(MAIL, actor="ana")
+        finally:
+            connections.close_all()
 
-    assert sum(one.replayed for one in done) == 50_000
-    assert Run.objects.exclude(replay_of=None).values("replay_of").distinct().count() == 50_000
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(click, range(2)))
+
+    assert sum(one.replayed for one in done) == 6_000
+    assert Run.objects.exclude(replay_of=None).values("replay_of").distinct().count() == 6_000
