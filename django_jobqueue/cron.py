@@ -121,6 +121,6 @@ class Cron:
             day += DAY
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=50_000)  # more lines than one project has: a cache that is too small by one would miss every time
 def _parse(line: str) -> Cron:
     return Cron(line, values_of(line))

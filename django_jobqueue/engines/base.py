@@ -108,6 +108,8 @@ class Claim:
     delivery: str
     metadata: str | None = field(repr=False)
     concurrency_key: str | None
+    fires_at: datetime | None = None
+    missed: int | None = None
 
     @property
     def ref(self) -> Ref:

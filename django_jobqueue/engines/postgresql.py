@@ -157,7 +157,7 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
                     LIMIT %(limit)s))
         RETURNING run.id, run.attempt, run.queue, run.job, run.version, run.payload, run.priority, run.run_at,
                   run.failures, run.crashes, run.releases, run.max_attempts, run.delivery, run.metadata,
-                  run.concurrency_key
+                  run.concurrency_key, run.fires_at, run.missed
     """
 
     def claim(
@@ -198,7 +198,7 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
               AND run.state = 'pending'
         RETURNING run.id, run.attempt, run.queue, run.job, run.version, run.payload, run.priority, run.run_at,
                   run.failures, run.crashes, run.releases, run.max_attempts, run.delivery, run.metadata,
-                  run.concurrency_key
+                  run.concurrency_key, run.fires_at, run.missed
     """
 
     def take(self, ids: Iterable[int], *, worker: str, lease_seconds: float) -> list[Claim]:

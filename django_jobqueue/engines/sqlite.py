@@ -150,7 +150,7 @@ class SQLiteEngine(SQLiteLines, Engine):
                     WHERE level.priority IS NOT NULL
                     LIMIT %(limit)s)
         RETURNING id, attempt, queue, job, version, payload, priority, run_at,
-                  failures, crashes, releases, max_attempts, delivery, metadata, concurrency_key
+                  failures, crashes, releases, max_attempts, delivery, metadata, concurrency_key, fires_at, missed
     """
 
     def claim(
@@ -181,7 +181,7 @@ class SQLiteEngine(SQLiteLines, Engine):
             WHERE id IN (SELECT value FROM json_each(%(ids)s))
               AND state = 'pending'
         RETURNING id, attempt, queue, job, version, payload, priority, run_at,
-                  failures, crashes, releases, max_attempts, delivery, metadata, concurrency_key
+                  failures, crashes, releases, max_attempts, delivery, metadata, concurrency_key, fires_at, missed
     """
 
     def take(self, ids: Iterable[int], *, worker: str, lease_seconds: float) -> list[Claim]:
@@ -513,7 +513,12 @@ class SQLiteEngine(SQLiteLines, Engine):
         return {"worker": worker, "now": text(now), "lease_until": text(now + timedelta(seconds=lease_seconds))}
 
     def _claims(self, rows: Iterable[tuple[Any, ...]]) -> list[Claim]:
-        return in_claim_order(Claim(*row[:7], self.aware(row[7]), *row[8:]) for row in rows)  # type: ignore[call-arg]
+        return in_claim_order(self._claimed(*row) for row in rows)
+
+    def _claimed(self, *row: Any) -> Claim:
+        *fields, fires_at, missed = row
+        fields[7] = self.aware(fields[7])
+        return Claim(*fields, fires_at and self.aware(fires_at), missed)  # type: ignore[call-arg]
 
     @staticmethod
     def _states(rows: Iterable[tuple[int, int, str]]) -> dict[Ref, State]:

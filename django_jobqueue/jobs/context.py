@@ -43,6 +43,12 @@ class RunContext:
     scheduled_for: datetime
     """When this attempt was due."""
 
+    fires_at: datetime | None = None
+    """The due time of a schedule that the run is for; None for a run that no schedule made, or that somebody fired."""
+
+    missed: int = 0
+    """How many earlier due times of the schedule the run stands for, because no worker looked."""
+
     _notes: Notes = field(default_factory=Notes, repr=False)
 
     @property

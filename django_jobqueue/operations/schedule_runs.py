@@ -25,18 +25,18 @@ SLOW_SECONDS = 1.0
 """Functions that take longer are warned of: the worker claims and settles nothing meanwhile."""
 
 
-def run_of(schedule: Schedule, fires_at: datetime, declared: Mapping[str, DeclaredSchedule]) -> NewRun:
-    """A run of *schedule*, whose payload is made for *fires_at* if a function makes it.
+def run_of(schedule: Schedule, due: datetime, declared: Mapping[str, DeclaredSchedule], **fields: Any) -> NewRun:
+    """A run of *schedule* with these *fields*, whose payload is made for the time *due* if a function makes it.
 
     Raises InvalidSchedule, RunVetoed, what ``enqueue`` raises, and whatever the project's functions raise.
     """
     with _guarded(schedule):
-        payload = _payload(schedule, fires_at, declared)
+        payload = _payload(schedule, due, declared)
         tags = tuple(schedule.tags or ())
         new = new_run(schedule.queue, schedule.job, payload, priority=schedule.priority, tags=tags)
     if new is None:
         raise RunVetoed(schedule.queue, schedule.job)
-    return replace(new, schedule=schedule.pk)
+    return replace(new, schedule=schedule.pk, **fields)
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class Scheduler:
             for turn in ours:
                 turn.take(now)
             _write(ours)
-        return len(due) == BATCH, sum(len(turn.runs) for turn in ours)
+        return len(due) == BATCH, sum(len(turn.fired) for turn in ours)
 
     def _leaves(self, schedule: Schedule, now: datetime) -> bool:
         """Whether workers of another release are left to make its run, as this one cannot: they do so in time, or nobody."""

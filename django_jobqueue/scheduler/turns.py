@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
@@ -105,8 +105,10 @@ class Turn:
         return firings, [], next_run_at
 
     def _fire(self, span: Span) -> None:
+        fires_at = as_stored(span.last_at)
+        missed = span.number - 1 or None
         try:
-            new = run_of(self.schedule, span.last_at, self.declared)
+            new = run_of(self.schedule, span.last_at, self.declared, fires_at=fires_at, missed=missed)
         except RunVetoed:
             self._skip(span, SkipReason.VETOED)
         except JobQueueError as error:
@@ -114,8 +116,7 @@ class Turn:
         except Exception as error:  # the project's own functions may raise anything
             self._skip(span, SkipReason.REFUSED, f"{type(error).__name__}: {error}")
         else:
-            fires_at = as_stored(span.last_at)
-            self.runs.append(replace(new, fires_at=fires_at, missed=span.number - 1 or None))
+            self.runs.append(new)
             self.schedule.accounted_until = fires_at
             self.schedule.skipped_since, self.schedule.skip_reason, self.schedule.skipped = None, None, 0
 

@@ -135,6 +135,8 @@ def _context(claim: Claim, payload: Mapping[str, Any], notes: Notes) -> RunConte
         job=claim.job,
         payload=payload,
         scheduled_for=claim.run_at,
+        fires_at=claim.fires_at,
+        missed=claim.missed or 0,
         _notes=notes,
     )
 
