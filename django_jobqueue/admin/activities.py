@@ -21,6 +21,10 @@ OPERATIONS = {
     "jobs.cancel": gettext_lazy("cancel"),
     "queues.pause": gettext_lazy("pause"),
     "queues.resume": gettext_lazy("resume"),
+    "queues.pause_job": gettext_lazy("pause job"),
+    "queues.resume_job": gettext_lazy("resume job"),
+    "queues.set_limit": gettext_lazy("set limit"),
+    "queues.clear_limit": gettext_lazy("clear limit"),
 }
 
 

@@ -94,10 +94,15 @@ class Sweep:
 
 
 def sweep_queue(queue: str) -> None:
-    """Call who can start in one queue, because an operator has changed its rules."""
+    """Call whoever can start in one queue."""
     config = get_config()
     lines = engine_for(config.database).lines(config.namespace, {queue: ""}, limit=LINES)
     Sweep().call(queue, [Limit.parse(line) for _, line in lines])
+
+
+def sweep_on_commit(queue: str) -> None:
+    """Sweep a queue when the transaction commits, because an operator changes its rules."""
+    transaction.on_commit(partial(sweep_queue, queue), using=get_config().database, robust=True)
 
 
 def call_behind(runs: Iterable[Run]) -> None:

@@ -9,6 +9,8 @@ from django_jobqueue.operations.cancelling import Cancellation, cancel
 from django_jobqueue.operations.cancelling_many import CancelledMany, cancel_many
 from django_jobqueue.operations.checking import Checked, check_pending
 from django_jobqueue.operations.explaining import explain
+from django_jobqueue.operations.job_pauses import pause_job, resume_job
+from django_jobqueue.operations.limits import clear_limit, set_limit
 from django_jobqueue.operations.operation import OPERATIONS, Auth, Operation
 from django_jobqueue.operations.purging import Purged, purge
 from django_jobqueue.operations.queues import pause_queue, resume_queue
@@ -33,6 +35,10 @@ from django_jobqueue.operations.statistics import Figures, Stats, stats
 acancel = cancel.twin()
 acancel_many = cancel_many.twin()
 areplay_many = replay_many.twin()
+aclear_limit = clear_limit.twin()
+apause_job = pause_job.twin()
+aresume_job = resume_job.twin()
+aset_limit = set_limit.twin()
 acheck_pending = check_pending.twin()
 aenqueue = enqueue.twin()
 aenqueue_many = enqueue_many.twin()
@@ -71,15 +77,18 @@ __all__ = [
     "acancel",
     "acancel_many",
     "acheck_pending",
+    "aclear_limit",
     "aenqueue",
     "aenqueue_many",
     "aexplain",
     "aget",
+    "apause_job",
     "apause_queue",
     "apurge",
     "areplay",
     "areplay_many",
     "areschedule",
+    "aresume_job",
     "aresume_queue",
     "aschedule_create",
     "aschedule_delete",
@@ -90,19 +99,23 @@ __all__ = [
     "aschedule_reset",
     "aschedule_skip_next",
     "aschedule_toggle",
+    "aset_limit",
     "astats",
     "cancel",
     "cancel_many",
     "check_pending",
+    "clear_limit",
     "enqueue",
     "enqueue_many",
     "explain",
     "get",
+    "pause_job",
     "pause_queue",
     "purge",
     "replay",
     "replay_many",
     "reschedule",
+    "resume_job",
     "resume_queue",
     "schedule_create",
     "schedule_delete",
@@ -113,5 +126,6 @@ __all__ = [
     "schedule_reset",
     "schedule_skip_next",
     "schedule_toggle",
+    "set_limit",
     "stats",
 ]

@@ -23,7 +23,7 @@ def pause_queue(queue: str, *, actor: Actor, reason: str = "", until: datetime |
     Takes effect with the commit, for every claim that starts later. Raises UnknownQueue, or InvalidArgument for an
     *until* that is over.
     """
-    config, by, until = _known(queue), author(actor, reason), _to_come(until)
+    config, by, until = known_queue(queue), author(actor, reason), to_come(until)
     with transaction.atomic(using=config.database):
         QueueState.objects.using(config.database).update_or_create(
             namespace=config.namespace, queue=queue, job="", defaults={"paused_at": Now(), "paused_until": until}
@@ -35,7 +35,7 @@ def pause_queue(queue: str, *, actor: Actor, reason: str = "", until: datetime |
 @operation("queues.resume", auth=Auth.ADMIN)
 def resume_queue(queue: str, *, actor: Actor, reason: str = "") -> bool:
     """Let workers claim runs of *queue* again. Answers whether it was paused. Raises UnknownQueue or InvalidArgument."""
-    config, by = _known(queue), author(actor, reason)
+    config, by = known_queue(queue), author(actor, reason)
     with transaction.atomic(using=config.database):
         paused = QueueState.objects.using(config.database).filter(
             namespace=config.namespace, queue=queue, job="", paused_at__isnull=False
@@ -46,15 +46,16 @@ def resume_queue(queue: str, *, actor: Actor, reason: str = "") -> bool:
     return changed
 
 
-def _known(queue: str) -> Config:
+def known_queue(queue: str) -> Config:
+    """The configuration, if it has *queue*. Raises UnknownQueue."""
     config = get_config()
     if queue not in config.queues:
         raise UnknownQueue(queue, config.queues)
     return config
 
 
-def _to_come(until: object) -> datetime | None:
-    """Check the end of a pause."""
+def to_come(until: object) -> datetime | None:
+    """Check when something is to end by itself. Raises InvalidArgument."""
     if until is None:
         return None
     if not isinstance(until, datetime) or timezone.is_naive(until) == settings.USE_TZ:

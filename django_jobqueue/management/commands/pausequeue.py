@@ -1,4 +1,4 @@
-"""``manage.py pausequeue``: let no worker claim runs of a queue."""
+"""``manage.py pausequeue``: let no worker claim runs of a queue, or of one job of it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from django_jobqueue.management.arguments import add_format, add_reason, duratio
 from django_jobqueue.management.command import JobQueueCommand, operator
 from django_jobqueue.management.output import as_json
 from django_jobqueue.management.times import local
-from django_jobqueue.operations import pause_queue
+from django_jobqueue.operations import pause_job, pause_queue
 
 
 class Command(JobQueueCommand):
-    help = "Pauses a queue: no worker claims its runs. What runs goes on, and adding goes on too."
+    help = "Pauses a queue, or one job of it: no worker claims its runs. What runs goes on, and adding goes on too."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queue", help="The queue to pause.")
+        parser.add_argument("--job", metavar="NAME", help="Pause only this job of the queue.")
         end = parser.add_mutually_exclusive_group()
         end.add_argument("--until", type=moment, metavar="MOMENT", help="Resume by itself then: 2030-02-28T09:00.")
         end.add_argument(
@@ -32,9 +33,15 @@ class Command(JobQueueCommand):
         queue, until = options["queue"], options["until"]
         if options["seconds"] is not None:
             until = timezone.now() + timedelta(seconds=options["seconds"])
-        pause_queue(queue, actor=operator(), reason=options["reason"], until=until)
+        given: dict[str, Any] = {"actor": operator(), "reason": options["reason"], "until": until}
+        if (job := options["job"]) is None:
+            pause_queue(queue, **given)
+        else:
+            pause_job(queue, job, **given)
         if options["format"] == "json":
-            self.answer(as_json({"queue": queue, "paused": True, "until": until}))
+            told = {"queue": queue} | ({} if job is None else {"job": job})
+            self.answer(as_json(told | {"paused": True, "until": until}))
         elif options["verbosity"]:
+            what, which = (f"Queue {queue!r}", queue) if job is None else (f"Job {job!r}", f"{queue} --job {job}")
             end = f" until {local(until)}" if until else ""
-            self.answer(f"Queue {queue!r} is paused{end}. To end it: manage.py resumequeue {queue}")
+            self.answer(f"{what} is paused{end}. To end it: manage.py resumequeue {which}")

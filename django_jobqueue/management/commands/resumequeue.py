@@ -1,4 +1,4 @@
-"""``manage.py resumequeue``: let workers claim runs of a paused queue again."""
+"""``manage.py resumequeue``: let workers claim runs of a paused queue, or of a paused job, again."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from typing import Any
 from django_jobqueue.management.arguments import add_format, add_reason
 from django_jobqueue.management.command import JobQueueCommand, operator
 from django_jobqueue.management.output import as_json
-from django_jobqueue.operations import resume_queue
+from django_jobqueue.operations import resume_job, resume_queue
 
 
 class Command(JobQueueCommand):
-    help = "Resumes a paused queue: workers claim its runs again, at once."
+    help = "Resumes a paused queue, or a paused job of it: workers claim its runs again, at once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queue", help="The queue to resume.")
+        parser.add_argument("--job", metavar="NAME", help="Resume only this job of the queue.")
         add_reason(parser)
         add_format(parser, "text", "json")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        queue = options["queue"]
-        was_paused = resume_queue(queue, actor=operator(), reason=options["reason"])
+        queue, job = options["queue"], options["job"]
+        given: dict[str, Any] = {"actor": operator(), "reason": options["reason"]}
+        was_paused = resume_queue(queue, **given) if job is None else resume_job(queue, job, **given)
         if options["format"] == "json":
-            self.answer(as_json({"queue": queue, "paused": False, "was_paused": was_paused}))
+            told = {"queue": queue} | ({} if job is None else {"job": job})
+            self.answer(as_json(told | {"paused": False, "was_paused": was_paused}))
         elif options["verbosity"]:
-            self.answer(f"Queue {queue!r} {'is resumed' if was_paused else 'was not paused'}.")
+            what = f"Queue {queue!r}" if job is None else f"Job {job!r}"
+            self.answer(f"{what} {'is resumed' if was_paused else 'was not paused'}.")

@@ -1,0 +1,51 @@
+"""Operations on one job of a queue: pause and resume."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.jobs import registry
+from django_jobqueue.limiting.sweep import sweep_on_commit
+from django_jobqueue.models import QueueState
+from django_jobqueue.operations.activities import Actor, author, record
+from django_jobqueue.operations.operation import Auth, operation
+from django_jobqueue.operations.queues import to_come
+
+
+@operation("queues.pause_job", auth=Auth.ADMIN)
+def pause_job(queue: str, job: str, *, actor: Actor, reason: str = "", until: datetime | None = None) -> None:
+    """Let no worker claim runs of *job*, for good or *until* a moment. The other jobs of *queue* go on, and adding too.
+
+    Takes effect with the commit, for every claim that starts later. Raises UnknownQueue, UnknownJob, or InvalidArgument for
+    an *until* that is over.
+    """
+    name, by, until = registry.get(queue, job).name, author(actor, reason), to_come(until)
+    config = get_config()
+    with transaction.atomic(using=config.database):
+        QueueState.objects.using(config.database).update_or_create(
+            namespace=config.namespace, queue=queue, job=name, defaults={"paused_at": Now(), "paused_until": until}
+        )
+        detail = {"job": name} | ({"until": until.isoformat()} if until else {})
+        record(pause_job.key, by, queue=queue, detail=detail)
+
+
+@operation("queues.resume_job", auth=Auth.ADMIN)
+def resume_job(queue: str, job: str, *, actor: Actor, reason: str = "") -> bool:
+    """Let workers claim runs of *job* again, and call those that wait. Answers whether it was paused.
+
+    Raises UnknownQueue, UnknownJob or InvalidArgument.
+    """
+    name, by, config = registry.get(queue, job).name, author(actor, reason), get_config()
+    with transaction.atomic(using=config.database):
+        paused = QueueState.objects.using(config.database).filter(
+            namespace=config.namespace, queue=queue, job=name, paused_at__isnull=False
+        )
+        changed = bool(paused.update(paused_at=None, paused_until=None))
+        if changed:
+            record(resume_job.key, by, queue=queue, detail={"job": name})
+            sweep_on_commit(queue)
+    return changed

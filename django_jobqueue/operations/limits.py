@@ -1,0 +1,101 @@
+"""Operations on limits: operators set others than the settings, for a while or for good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, get_args
+
+from django.db import transaction
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.conf.options import Parser, rate, whole
+from django_jobqueue.errors import ConfigError, InvalidArgument, nearest, shown
+from django_jobqueue.jobs import registry
+from django_jobqueue.limiting.rules import declared_rules
+from django_jobqueue.limiting.sweep import sweep_on_commit
+from django_jobqueue.limits import NO_RULES
+from django_jobqueue.models import QueueState
+from django_jobqueue.operations.activities import Actor, author, record
+from django_jobqueue.operations.operation import Auth, operation
+from django_jobqueue.operations.queues import known_queue, to_come
+
+LimitOption: TypeAlias = Literal["concurrent_jobs", "concurrent_jobs_per_key", "rate_limit"]
+LIMIT_OPTIONS: tuple[str, ...] = get_args(LimitOption)
+
+MOST = 2**31 - 1
+"""The largest number that its column holds."""
+
+CHECKS: Mapping[str, Parser[Any]] = {
+    "concurrent_jobs": whole(1, MOST),
+    "concurrent_jobs_per_key": whole(1, MOST),
+    "rate_limit": rate,
+}
+
+
+@operation("queues.set_limit", auth=Auth.ADMIN)
+def set_limit(
+    queue: str,
+    limit: LimitOption,
+    value: int | str,
+    *,
+    actor: Actor,
+    reason: str = "",
+    job: str = "",
+    until: datetime | None = None,
+) -> None:
+    """Let *limit* of a queue, or of one *job* of it, be *value* instead of what the settings say, for good or *until*.
+
+    It takes effect at the next claim; what runs goes on. A rate that is set so has no burst. Raises UnknownQueue, UnknownJob
+    or InvalidArgument.
+    """
+    name, by, until = _known(queue, limit, job), author(actor, reason), to_come(until)
+    stored = _checked(queue, name, limit, value)
+    config = get_config()
+    with transaction.atomic(using=config.database):
+        QueueState.objects.using(config.database).update_or_create(
+            namespace=config.namespace, queue=queue, job=name, defaults={limit: stored, f"{limit}_until": until}
+        )
+        detail = {"limit": limit, "value": stored} | ({"job": name} if name else {})
+        detail |= {"until": until.isoformat()} if until else {}
+        record(set_limit.key, by, queue=queue, detail=detail)
+        sweep_on_commit(queue)
+
+
+@operation("queues.clear_limit", auth=Auth.ADMIN)
+def clear_limit(queue: str, limit: LimitOption, *, actor: Actor, reason: str = "", job: str = "") -> bool:
+    """Let *limit* of a queue, or of one *job* of it, be what the settings say. Answers whether it was set.
+
+    Raises UnknownQueue, UnknownJob or InvalidArgument.
+    """
+    name, by, config = _known(queue, limit, job), author(actor, reason), get_config()
+    with transaction.atomic(using=config.database):
+        limited = QueueState.objects.using(config.database).filter(
+            namespace=config.namespace, queue=queue, job=name, **{f"{limit}__isnull": False}
+        )
+        changed = bool(limited.update(**{limit: None, f"{limit}_until": None}))
+        if changed:
+            record(clear_limit.key, by, queue=queue, detail={"limit": limit} | ({"job": name} if name else {}))
+            sweep_on_commit(queue)
+    return changed
+
+
+def _known(queue: str, limit: object, job: str) -> str:
+    """Check what is to be limited; answer with the name of the job, or an empty one for the queue as a whole."""
+    known_queue(queue)
+    if limit not in LIMIT_OPTIONS:
+        raise InvalidArgument(f"limit: {shown(limit)} is not a limit. {nearest(limit, LIMIT_OPTIONS)}")
+    return registry.get(queue, job).name if job else ""
+
+
+def _checked(queue: str, job: str, limit: LimitOption, value: object) -> int | str:
+    """*Value* as it is stored."""
+    try:
+        parsed = CHECKS[limit](limit, value)
+    except ConfigError as error:
+        raise InvalidArgument(f"{error}.") from None
+    declared = declared_rules(queue)
+    rules = declared.jobs.get(job, NO_RULES) if job else declared.queue
+    if limit == "concurrent_jobs_per_key" and rules.keep_order and parsed != 1:
+        raise InvalidArgument(f"{limit}: must be 1 where keep_order is declared, got {shown(value)}.")
+    return parsed if isinstance(parsed, int) else str(parsed)
