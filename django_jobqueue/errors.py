@@ -9,7 +9,8 @@
     ├── InvalidSchedule          a cron line, time zone or other part of a schedule is refused (also a ValueError)
     ├── ScheduleNotFound         no such schedule         (also a LookupError)
     ├── AlreadyAdded             there is such a run already, and the caller does not want it
-    │   └── DuplicateRun         ... because its job is unique
+    │   ├── DuplicateRun         ... because its job is unique
+    │   └── IdempotencyConflict  ... under the same idempotency key, but with other arguments
     ├── RunVetoed                the job's on_before_add does not let the run be added
     ├── AttemptEnded             a job speaks of its run after it has returned
     ├── InvalidArgument          an argument of another operation is refused (also a ValueError)
@@ -140,6 +141,21 @@ class DuplicateRun(AlreadyAdded):
         self.position = position
         there = "an item before it has" if run_id is None else f"run {run_id} has"
         super().__init__(f"Job {job!r} of queue {queue!r} is unique, and {there} the same key, {shown(key)}.")
+
+
+class IdempotencyConflict(AlreadyAdded):
+    """The idempotency key was given before, with other arguments."""
+
+    code = "idempotency_conflict"
+
+    def __init__(self, queue: str, job: str, run_id: int | None, *, position: int = 0) -> None:
+        self.run_id = run_id
+        self.position = position
+        there = "an item before it" if run_id is None else f"run {run_id}"
+        super().__init__(
+            f"The idempotency_key made {there}, of job {job!r} of queue {queue!r}, from other arguments. "
+            f"Use a key of its own for each request."
+        )
 
 
 class RunVetoed(JobQueueError):

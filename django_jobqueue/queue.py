@@ -60,6 +60,7 @@ class Queue:
         next_run_at: datetime | str | None = None,
         delay_seconds: float | None = None,
         priority: int | None = None,
+        idempotency_key: str | None = None,
         unique_key: str | None = None,
         on_duplicate: Literal["skip", "raise", "replace"] = "skip",
         max_attempts: int | None = None,
@@ -80,7 +81,7 @@ class Queue:
         count it by, where the job does not find them itself. *tags*, *tenant* and *user* (an instance of a model, or
         its key), *trace_id* and *metadata* (JSON) say more about it.
 
-        Where the job is unique, and a run with the same *unique_key* is there, *on_duplicate* says what becomes of it:
+        The first run that an *idempotency_key* made is returned whenever it is given again. Where the job is unique, and a run with the same *unique_key* is there, *on_duplicate* says what becomes of it:
         ``skip`` returns that run, whose ``added`` is False; ``raise`` raises DuplicateRun; ``replace`` cancels that run,
         if it is still pending. None is returned only where the job's ``on_before_add`` does not let the run be added.
         Raises UnknownJob, PayloadError or InvalidRun, and then has written nothing.
@@ -94,6 +95,7 @@ class Queue:
             next_run_at=next_run_at,
             delay_seconds=delay_seconds,
             priority=priority,
+            idempotency_key=idempotency_key,
             unique_key=unique_key,
             on_duplicate=on_duplicate,
             max_attempts=max_attempts,

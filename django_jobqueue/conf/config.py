@@ -284,6 +284,12 @@ class Config:
     cleanup: ProjectCleanup = field(default=ProjectCleanup(), metadata=parsed_by(parse_project_cleanup))
     """How long is kept what belongs to no queue."""
 
+    idempotency_seconds: float = field(
+        default=7 * DAY_SECONDS, metadata=parsed_by(options.number(60, 90 * DAY_SECONDS))
+    )
+    """Seconds for which an ``idempotency_key`` is remembered, counted from the ``add()`` that was first to give it, from
+    60 to 7776000 (90 days)."""
+
     payload_max_bytes: int = field(default=256 * 1024, metadata=parsed_by(options.whole(1, 64 * 1024 * 1024)))
     """Most bytes that a payload may take as JSON in UTF-8, up to 64 MiB."""
 

@@ -57,6 +57,9 @@ class NewRun:
     """The length of the window that the lock is for; it is named when the run is inserted."""
     on_duplicate: OnDuplicate | None = None
     """Given where there is a lock."""
+    idempotency_key: str | None = None
+    arguments_hash: str | None = None
+    """Hashes: of the key under which the run is asked for, and of what must be the same if it is asked for again."""
     metadata_text: str | None = field(default=None, repr=False)
     """The metadata as JSON text."""
     replay_of: int | None = None
@@ -87,6 +90,14 @@ class Inserted(NamedTuple):
     run_at: datetime
     created_at: datetime
     expires_at: datetime | None
+
+
+class KeptKey(NamedTuple):
+    """An idempotency key, and what it made."""
+
+    key_hash: str
+    arguments_hash: str
+    run_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +229,13 @@ class Engine(Lines):
         """``insert`` of runs with locks; None answers for one whose lock is held, by a run before it at the latest.
 
         Waits for others who are about to insert the same, and raises no error.
+        """
+
+    @abstractmethod
+    def keep_keys(self, namespace: str, keys: Sequence[KeptKey], *, seconds: float) -> set[str]:
+        """Remember each key for so many seconds, but for those that are kept already; answer which are ours.
+
+        Waits for others who are about to keep the same, and raises no error.
         """
 
     @abstractmethod

@@ -22,6 +22,7 @@ from django_jobqueue.engines.base import (
     Due,
     Engine,
     Inserted,
+    KeptKey,
     LostRun,
     NewRun,
     Note,
@@ -87,6 +88,25 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
         document = self.document(columns(run) for run in runs)
         rows = self.fetch(self.INSERT_UNIQUE, {"namespace": namespace, "runs": document})
         return matched(runs, sorted((Inserted(*row), lock) for *row, lock in rows))
+
+    KEEP_KEYS = """
+        INSERT INTO jobqueue_idempotency_key AS kept (namespace, key_hash, arguments_hash, run_id, expires_at)
+        SELECT %(namespace)s, new.key_hash, new.arguments_hash, new.run_id,
+               statement_timestamp() + make_interval(secs => %(seconds)s)
+          FROM json_to_recordset(%(keys)s::json) AS new(key_hash text, arguments_hash text, run_id bigint)
+      ORDER BY new.key_hash
+            ON CONFLICT (namespace, key_hash) DO UPDATE
+                    SET arguments_hash = EXCLUDED.arguments_hash,
+                        run_id = EXCLUDED.run_id,
+                        expires_at = EXCLUDED.expires_at
+                  WHERE kept.expires_at <= statement_timestamp()
+     RETURNING key_hash
+    """
+
+    def keep_keys(self, namespace: str, keys: Sequence[KeptKey], *, seconds: float) -> set[str]:
+        document = self.document(key._asdict() for key in keys)
+        rows = self.fetch(self.KEEP_KEYS, {"namespace": namespace, "keys": document, "seconds": seconds})
+        return {key_hash for (key_hash,) in rows}
 
     # A level is a priority with its first pending run. Levels are found one by one, highest first, and only as far as
     # the batch needs; within a level the due runs lie side by side. The array makes the search run exactly once: as a

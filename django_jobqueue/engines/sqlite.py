@@ -21,6 +21,7 @@ from django_jobqueue.engines.base import (
     Due,
     Engine,
     Inserted,
+    KeptKey,
     LostRun,
     NewRun,
     Note,
@@ -84,6 +85,33 @@ class SQLiteEngine(SQLiteLines, Engine):
 
     def _inserted(self, run_id: int, run_at: datetime, created_at: datetime, expires_at: datetime | None) -> Inserted:
         return Inserted(run_id, self.aware(run_at), self.aware(created_at), expires_at and self.aware(expires_at))
+
+    KEEP_KEYS = """
+        INSERT INTO jobqueue_idempotency_key (namespace, key_hash, arguments_hash, run_id, expires_at)
+        SELECT %(namespace)s, json_extract(value, '$.key_hash'), json_extract(value, '$.arguments_hash'),
+               json_extract(value, '$.run_id'), %(expires_at)s
+          FROM json_each(%(keys)s)
+      ORDER BY key
+            ON CONFLICT (namespace, key_hash) DO UPDATE
+                    SET arguments_hash = excluded.arguments_hash,
+                        run_id = excluded.run_id,
+                        expires_at = excluded.expires_at
+                  WHERE expires_at <= %(now)s
+     RETURNING key_hash
+    """
+
+    def keep_keys(self, namespace: str, keys: Sequence[KeptKey], *, seconds: float) -> set[str]:
+        now, text = timezone.now(), self.timestamps()
+        rows = self.fetch(
+            self.KEEP_KEYS,
+            {
+                "namespace": namespace,
+                "keys": self.document(key._asdict() for key in keys),
+                "now": text(now),
+                "expires_at": text(now + timedelta(seconds=seconds)),
+            },
+        )
+        return {key_hash for (key_hash,) in rows}
 
     # A level is a priority that has a pending run. Levels are found one by one, highest first, and only as far as the
     # batch needs; the due runs of a level travel as one JSON array, because a plain join would look through all runs.

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
+from django.db.models.functions import Now
 
 from django_jobqueue.models.fields import NameField
+
+
+class IdempotencyKeyQuerySet(models.QuerySet["IdempotencyKey"]):
+    """Questions about keys."""
+
+    def expired(self) -> Self:
+        """Remembered for long enough."""
+        return self.filter(expires_at__lte=Now())
 
 
 class IdempotencyKey(models.Model):
@@ -15,6 +26,8 @@ class IdempotencyKey(models.Model):
     arguments_hash = NameField(max_length=64)
     run_id = models.BigIntegerField()
     expires_at = models.DateTimeField()
+
+    objects = IdempotencyKeyQuerySet.as_manager()
 
     class Meta:
         db_table = "jobqueue_idempotency_key"

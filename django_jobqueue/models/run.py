@@ -219,6 +219,8 @@ class Run(models.Model):
         return f"{self.queue}.{self.job} #{self.pk}"
 
     def __repr__(self) -> str:
+        if "state" in self.get_deferred_fields():
+            return f"<Run {self.pk}: {self.queue}.{self.job}>"
         reason = f" ({self.reason})" if self.reason else ""
         return f"<Run {self.pk}: {self.queue}.{self.job} {self.state}{reason}, attempt {self.attempt}>"
 

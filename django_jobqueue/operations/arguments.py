@@ -85,6 +85,7 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     "next_run_at": ("run_at", _moment),
     "delay_seconds": ("delay_seconds", _delay),
     "priority": ("priority", _as_option(whole(-100, 100))),
+    "idempotency_key": ("idempotency_key", _as_option(label(KEY_LENGTH))),
     "unique_key": ("unique_key", _as_option(label(KEY_LENGTH))),
     "on_duplicate": ("on_duplicate", _as_option(member(OnDuplicate))),
     "max_attempts": ("max_attempts", _as_option(whole(1, 1000))),

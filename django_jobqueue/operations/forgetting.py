@@ -24,7 +24,7 @@ def forget_some() -> bool:
     vanished = now - timedelta(seconds=VANISHED_SECONDS)
     over: list[QuerySet[Any]] = [
         Worker.objects.filter(heartbeat_at__lt=vanished).order_by("heartbeat_at"),
-        IdempotencyKey.objects.filter(expires_at__lt=now).order_by("expires_at"),
+        IdempotencyKey.objects.expired().order_by("expires_at"),
     ]
     kept = config.cleanup.activities_after_seconds
     if kept is not None:

@@ -9,29 +9,33 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Inserted, NewRun
 from django_jobqueue.models import Run
 from django_jobqueue.operations.announcements import announce_enqueued
+from django_jobqueue.operations.idempotency import insert_once
 from django_jobqueue.operations.uniqueness import Existing, in_windows, insert_unique
 
 
 def insert(new: NewRun) -> Run:
     """Insert a run, in the caller's transaction; answer with it, or with the run that is there in its place.
 
-    Raises DuplicateRun.
+    Raises DuplicateRun or IdempotencyConflict.
     """
     [new] = in_windows([new])
     [row] = insert_many([new])
-    return _run(new, row) if isinstance(row, Inserted) else _existing(row.id)
+    return _run(new, row) if isinstance(row, Inserted) else _existing(new, row.id)
 
 
 def insert_many(news: Sequence[NewRun]) -> list[Inserted | Existing]:
     """``insert`` many, and answer in their order with what the database decided about each."""
-    config = get_config()
-    rows: Sequence[Inserted | Existing]
-    if any(new.unique_lock is not None for new in news):
-        rows = insert_unique(news)
-    else:
-        rows = engine_for(config.database).insert(config.namespace, news)
+    keyed = any(new.idempotency_key is not None for new in news)
+    rows = insert_once(news, _insert_rows) if keyed else _insert_rows(news)
     announce_enqueued([(new, row) for new, row in zip(news, rows, strict=True) if isinstance(row, Inserted)])
-    return list(rows)
+    return rows
+
+
+def _insert_rows(news: Sequence[NewRun]) -> list[Inserted | Existing]:
+    if any(new.unique_lock is not None for new in news):
+        return insert_unique(news)
+    config = get_config()
+    return [*engine_for(config.database).insert(config.namespace, news)]
 
 
 def _run(new: NewRun, row: Inserted) -> Run:
@@ -69,7 +73,18 @@ def _run(new: NewRun, row: Inserted) -> Run:
     return run
 
 
-def _existing(run_id: int) -> Run:
-    run = Run.objects.using(get_config().database).get(pk=run_id)
+def _existing(new: NewRun, run_id: int) -> Run:
+    """The run that is there. Of one that was deleted, only what *new* has in common with it is known."""
+    config = get_config()
+    run = Run.objects.using(config.database).filter(pk=run_id).first()
+    if run is None:
+        known = {
+            "id": run_id,
+            "namespace": config.namespace,
+            "queue": new.queue,
+            "job": new.job,
+            "payload": new.payload,
+        }
+        run = Run.from_db(config.database, list(known), list(known.values()))
     run.added = False
     return run

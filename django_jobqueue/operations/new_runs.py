@@ -15,6 +15,7 @@ from django_jobqueue.errors import InvalidRun, JobQueueError, nearest, shown
 from django_jobqueue.jobs import JobDefinition, registry
 from django_jobqueue.jobs.places import place_of
 from django_jobqueue.operations import arguments
+from django_jobqueue.operations.idempotency import key_fields
 from django_jobqueue.operations.uniqueness import unique_fields
 from django_jobqueue.payloads import Payload
 
@@ -42,6 +43,8 @@ class AddOptions(TypedDict, total=False):
     """Seconds from now; instead of *next_run_at*."""
     priority: int | None
     """From -100 to 100, higher first; None: the job's."""
+    idempotency_key: str | None
+    """Makes one run, however often it is given: 1 to 255 characters."""
     unique_key: str | None
     """What makes the run of a unique job the same as another; None: what the job's ``unique_key`` says."""
     on_duplicate: Literal["skip", "raise", "replace"]
@@ -103,6 +106,8 @@ def new_run(queue: str, job: str, payload: Payload | None = None, **options: Unp
         given["tags"] = _all_tags(of_job.tags, given.get("tags", ()))
     if of_job.unique is not None or "unique_key" in given or "on_duplicate" in given:
         given |= unique_fields(definition, text, given)
+    if "idempotency_key" in given:
+        given |= key_fields(definition, text, given)
     defaults = {"priority": of_job.priority, "expires_after_seconds": of_job.expires_after_seconds}
     new = NewRun(
         queue=queue,

@@ -24,6 +24,7 @@ from django_jobqueue.jobs import JobDefinition
 from django_jobqueue.jobs.unique_keys import KEY_LENGTH
 from django_jobqueue.models import Run
 from django_jobqueue.operations.announcements import announce_cancelled
+from django_jobqueue.operations.canonical import canonical, digest
 from django_jobqueue.states import OnDuplicate, Reason, State
 
 LOCK_LENGTH = 64
@@ -33,11 +34,6 @@ class Existing(NamedTuple):
     """A run that was there already, and is the answer to an ``add()``."""
 
     id: int
-
-
-def canonical(value: object) -> str:
-    """A JSON value as the text that equal values, and no others, have in common."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def unique_fields(job: JobDefinition, payload_text: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,12 +46,12 @@ def unique_fields(job: JobDefinition, payload_text: str, given: Mapping[str, Any
         return {"on_duplicate": None}
     payload = json.loads(payload_text)
     key = given["unique_key"] if "unique_key" in given else _key(job, payload)
-    digest = sha256(canonical([job.queue, job.name, key]).encode()).hexdigest()
+    lock = digest([job.queue, job.name, key])
     shown = _shown(key, scrubbed=job.scrubber(payload))
     fields = {"unique_key": shown, "on_duplicate": given.get("on_duplicate", OnDuplicate.SKIP)}
     if isinstance(reach, int):
-        return fields | {"unique_lock": digest, "unique_seconds": reach}
-    return fields | {"unique_lock": f"{reach[0]}{digest}"[:LOCK_LENGTH]}
+        return fields | {"unique_lock": lock, "unique_seconds": reach}
+    return fields | {"unique_lock": f"{reach[0]}{lock}"[:LOCK_LENGTH]}
 
 
 def in_windows(news: Sequence[NewRun]) -> Sequence[NewRun]:
