@@ -36,11 +36,12 @@ def reschedule(
     """
     by = author(actor, reason)
     changes = _changes(next_run_at=next_run_at, delay_seconds=delay_seconds, priority=priority)
-    in_time = Q()
+    in_time, unparked = Q(), {}
     if "run_at" in changes:
         in_time = Q(expires_at=None) | Q(expires_at__gt=changes["run_at"])
+        unparked = {"blocked_on": None}  # the next claim that meets it parks it again, if it must wait
     with transaction.atomic(using=get_config().database):
-        changed = run_by_id(run_id).filter(in_time, state=State.PENDING).update(**changes)
+        changed = run_by_id(run_id).filter(in_time, state=State.PENDING).update(**changes, **unparked)
         run = get(run_id)
         if run.state != State.PENDING:
             raise RunNotPending(run.pk, run.state)
@@ -61,5 +62,5 @@ def _changes(**given: Any) -> dict[str, Any]:
     delay = timedelta(seconds=changes.pop("delay_seconds", 0))
     moment = changes.pop("run_at", None)
     if timed:
-        changes |= {"run_at": (moment or engine_for(get_config().database).now()) + delay, "blocked_on": None}
+        changes["run_at"] = (moment or engine_for(get_config().database).now()) + delay
     return changes
