@@ -13,6 +13,7 @@ from django_jobqueue.conf.config import (
     QueueConfig,
     WorkerConfig,
     check_name,
+    external_queues,
     get_config,
     parse_job_options,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "WorkerConfig",
     "check_name",
     "contradictions",
+    "external_queues",
     "get_config",
     "parse_job_options",
 ]

@@ -224,11 +224,25 @@ class QueueConfig:
     cleanup: Cleanup = field(default=Cleanup(), metadata=parsed_by(parse_cleanup))
     """How long runs are kept that have ended."""
 
+    external: bool = field(default=False, metadata=parsed_by(options.boolean))
+    """Whether another deployment of the same namespace works the queue. Here one can add only: any job whose name is
+    valid, with any JSON payload. No worker of this deployment claims, reaps, expires or purges its runs."""
+
+
+_OF_WHO_WORKS_IT = frozenset(parsers_of(QueueConfig)) - {"external"}
+
 
 def _parse_queue(path: str, value: object) -> dict[str, Any]:
     own, of_jobs = parsers_of(QueueConfig), parsers_of(JobOptions)
     del of_jobs["schedule"]  # no two jobs have the same
     parsed = options.section(path, value, of_jobs | own)
+    if parsed.get("external") and (unread := parsed.keys() & _OF_WHO_WORKS_IT):
+        raise ConfigError(
+            [
+                f"{options.at(path, option)}: not read, as whoever works an external queue decides"
+                for option in sorted(unread)
+            ]
+        )
     defaults = {option: parsed.pop(option) for option in of_jobs if option in parsed and option not in own}
     return {**parsed, "job_defaults": defaults}
 
@@ -295,6 +309,11 @@ class Config:
 
 
 QUEUES = 'JOBQUEUE["queues"]'
+
+
+def external_queues() -> list[str]:
+    """The queues that another deployment works."""
+    return [name for name, queue in get_config().queues.items() if queue.external]
 
 
 @cache

@@ -306,11 +306,12 @@ class Engine(Lines):
         decide: Callable[[LostRun], Settlement | None],
         *,
         limit: int = 100,
+        but: Sequence[str] = (),
         then: Callable[[dict[Ref, State]], None] | None = None,
     ) -> list[tuple[LostRun, State]]:
         """Settle up to *limit* runs whose lease is over as *decide* says, unless they were renewed or taken since.
 
-        *decide* may answer None, to leave a run as it is. *then* is called with what was settled, in the transaction
+        Runs of the queues *but* are passed over. *decide* may answer None, to leave a run as it is. *then* is called with what was settled, in the transaction
         that settles.
         """
 

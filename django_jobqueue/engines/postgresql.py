@@ -421,6 +421,7 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
            WHERE namespace = %(namespace)s
              AND state = 'running'
              AND lease_until < statement_timestamp()
+             AND queue NOT IN (SELECT json_array_elements_text(%(but)s::json))
         ORDER BY lease_until
            LIMIT %(limit)s
     """
@@ -431,9 +432,10 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
         decide: Callable[[LostRun], Settlement | None],
         *,
         limit: int = 100,
+        but: Sequence[str] = (),
         then: Callable[[dict[Ref, State]], None] | None = None,
     ) -> list[tuple[LostRun, State]]:
-        rows = self.fetch(self.EXPIRED, {"namespace": namespace, "limit": limit})
+        rows = self.fetch(self.EXPIRED, {"namespace": namespace, "limit": limit, "but": self.document(but)})
         lost = [LostRun(*row) for row in rows]
         endings = [ending for run in lost if (ending := decide(run)) is not None]
         if not endings:
@@ -455,6 +457,7 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
                        AND queue = wanted.queue
                        AND state = 'pending'
                        AND blocked_on IS NULL
+                       AND (expires_at IS NULL OR expires_at > statement_timestamp())
                   ORDER BY priority DESC, run_at, id
                      LIMIT 1) AS first
           UNION ALL
@@ -467,6 +470,7 @@ class PostgreSQLEngine(PostgreSQLLines, Engine):
                        AND queue = level.queue
                        AND state = 'pending'
                        AND blocked_on IS NULL
+                       AND (expires_at IS NULL OR expires_at > statement_timestamp())
                        AND priority < level.priority
                   ORDER BY priority DESC, run_at, id
                      LIMIT 1) AS lower

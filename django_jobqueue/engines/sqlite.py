@@ -394,6 +394,7 @@ class SQLiteEngine(SQLiteLines, Engine):
            WHERE namespace = %(namespace)s
              AND state = 'running'
              AND lease_until < %(now)s
+             AND queue NOT IN (SELECT value FROM json_each(%(but)s))
         ORDER BY lease_until
            LIMIT %(limit)s
     """
@@ -404,10 +405,12 @@ class SQLiteEngine(SQLiteLines, Engine):
         decide: Callable[[LostRun], Settlement | None],
         *,
         limit: int = 100,
+        but: Sequence[str] = (),
         then: Callable[[dict[Ref, State]], None] | None = None,
     ) -> list[tuple[LostRun, State]]:
         now = self.timestamps()(timezone.now())
-        lost = [LostRun(*row) for row in self.fetch(self.EXPIRED, {"namespace": namespace, "now": now, "limit": limit})]
+        parameters = {"namespace": namespace, "now": now, "limit": limit, "but": self.document(but)}
+        lost = [LostRun(*row) for row in self.fetch(self.EXPIRED, parameters)]
         endings = [ending for run in lost if (ending := decide(run)) is not None]
         if not endings:
             return []
@@ -450,6 +453,7 @@ class SQLiteEngine(SQLiteLines, Engine):
                            AND run.queue = level.queue
                            AND run.state = 'pending'
                            AND run.blocked_on IS NULL
+                           AND (run.expires_at IS NULL OR run.expires_at > %(now)s)
                            AND run.priority = level.priority
                       ORDER BY run.run_at
                          LIMIT 1) AS due_at
@@ -465,7 +469,8 @@ class SQLiteEngine(SQLiteLines, Engine):
     """
 
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
-        [[run_at]] = self.fetch(self.NEXT_DUE, {"namespace": namespace, "queues": self.document(queues)})
+        now = self.timestamps()(timezone.now())
+        [[run_at]] = self.fetch(self.NEXT_DUE, {"namespace": namespace, "queues": self.document(queues), "now": now})
         if run_at is None:
             return None
         return (self.aware(datetime.fromisoformat(run_at)) - timezone.now()).total_seconds()

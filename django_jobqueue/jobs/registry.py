@@ -10,8 +10,8 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, contradictions, get_config
-from django_jobqueue.errors import ConfigError, JobQueueError, UnknownJob, UnknownQueue, nearest
+from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, check_name, contradictions, get_config
+from django_jobqueue.errors import ConfigError, InvalidRun, JobQueueError, UnknownJob, UnknownQueue, nearest, shown
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
 from django_jobqueue.jobs.error_rules import error_rules_of
 from django_jobqueue.jobs.functions import function_of, imported_function
@@ -60,8 +60,15 @@ class JobRegistry:
         return self._resolved[key]
 
     def get(self, queue: str, name: object) -> JobDefinition:
-        """The job *name* of *queue*. Raises UnknownQueue, UnknownJob with the nearest name, or ConfigError."""
+        """The job *name* of *queue*. Raises UnknownQueue, UnknownJob with the nearest name, or ConfigError.
+
+        An external queue has every job whose name is valid; for another one, raises InvalidRun.
+        """
         definition = self.find(queue, name)
+        if definition is None and _queue_config(queue).external:
+            raise InvalidRun(
+                f"job: {shown(name)} is not a valid name. Use ASCII letters, digits, '_', '.', ':' and '-'."
+            )
         if definition is None:
             raise UnknownJob(queue, name, self.names(queue))
         return definition
@@ -122,6 +129,12 @@ class JobRegistry:
                 yield f"Job {jobs[0]!r} of queue {queue!r}: its alias {alias!r} is the name of a job. Remove it."
 
     def _resolve(self, queue: QueueConfig, name: str) -> JobDefinition | None:
+        if queue.external:
+            return (
+                _defined(queue, name, Declaration(queue=queue.name, name=name, function=elsewhere), {})
+                if _is_valid(name)
+                else None
+            )
         if conflict := self._conflicts.get((queue.name, name)):
             raise ConfigError([conflict])
         in_settings = queue.jobs.get(name)
@@ -190,6 +203,19 @@ def _secret_keys(options: JobOptions) -> Iterator[str]:
     for option in ("concurrency_key", "rate_key"):
         if getattr(options, option) in options.secret:
             yield f"{option} is the secret field {getattr(options, option)!r}. Give a function that returns a hash of it."
+
+
+def elsewhere(**arguments: Any) -> None:
+    """Stands for every job of an external queue."""
+    raise NotImplementedError("Another deployment works this queue.")
+
+
+def _is_valid(name: str) -> bool:
+    try:
+        check_name("job", name)
+    except ConfigError:
+        return False
+    return True
 
 
 def _imported(queue: str, job: JobConfig) -> Declaration:

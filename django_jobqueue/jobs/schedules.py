@@ -53,6 +53,10 @@ def declared_schedules() -> tuple[dict[str, DeclaredSchedule], list[str]]:
     for schedule in [*_of_settings(), *_of_jobs()]:
         if len(schedule.name) > LONGEST_NAME:
             problems.append(f"Schedule {schedule.name!r} has a name of more than {LONGEST_NAME} characters. Name it.")
+        elif (queue := get_config().queues.get(schedule.queue)) is not None and queue.external:
+            problems.append(
+                f"Schedule {schedule.name!r}: queue {schedule.queue!r} is external. Declare it where it is worked."
+            )
         elif schedule.name in found:
             problems.append(
                 f"Schedule {schedule.name!r} is declared twice: for {found[schedule.name].target} and "

@@ -55,6 +55,10 @@ class RunQuerySet(models.QuerySet["Run"]):
             state=State.CANCELLED, reason=Reason.REPLACED, finished_at=Now(), unique_lock=None
         )
 
+    def outside_windows(self, now: datetime) -> Self:
+        """Those that keep no other run out by now: a run of a unique job holds its window until that ends."""
+        return self.filter(Q(unique_lock=None) | Q(unique_lock__lt=f"w{int(now.timestamp()):010d}"))
+
     def request_cancel(self) -> int:
         """Ask those that are running to end as cancelled; answer how many were not asked before."""
         return self.filter(state=State.RUNNING, cancel_requested_at=None).update(cancel_requested_at=Now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from django_jobqueue.conf import get_config
+from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.operations.announcements import announce_cancelled
 from django_jobqueue.operations.selection import all_runs
@@ -19,6 +19,8 @@ def expire_some() -> bool:
     overdue = all_runs().filter(
         state=State.PENDING, expires_at__isnull=False, expires_at__lte=engine_for(database).now()
     )
+    if external := external_queues():
+        overdue = overdue.exclude(queue__in=external)
     if not overdue.exists():
         return False
     with transaction.atomic(using=database):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from django.db import InterfaceError
+from django.db.transaction import TransactionManagementError
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
@@ -11,6 +15,19 @@ from django_jobqueue.models import Run
 from django_jobqueue.operations.announcements import announce_enqueued
 from django_jobqueue.operations.idempotency import insert_once
 from django_jobqueue.operations.uniqueness import Existing, in_windows, insert_unique
+
+
+@contextmanager
+def hinting() -> Iterator[None]:
+    """Let the error of a transaction that had failed before tell what that means for the run."""
+    try:
+        yield
+    except (TransactionManagementError, InterfaceError) as error:
+        error.add_note(
+            "No run was added: the transaction in which it was to be added had failed before. "
+            "Let that failure leave its atomic() block; or, to go on after it, give it an atomic() block of its own."
+        )
+        raise
 
 
 def insert(new: NewRun) -> Run:

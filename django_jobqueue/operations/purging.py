@@ -41,7 +41,7 @@ class Walk:
         self._too_young = now - timedelta(seconds=min((seconds for seconds, *_ in limits), default=0))
         self._position = 0
         self._runs = Run.objects.using(config.database)
-        self._expired = self._runs.filter(_any_of(limits, now), namespace=config.namespace)
+        self._expired = self._runs.filter(_any_of(limits, now), namespace=config.namespace).outside_windows(now)
 
     def step(self) -> dict[int, State]:
         """Those of the next runs whose time is over, each with the state in which it ended."""
@@ -101,11 +101,11 @@ def purge(
 
 
 def cleanups_of(queue: str | None = None) -> dict[str, Cleanup]:
-    """How long the runs of each queue are kept, or of one. Raises UnknownQueue."""
+    """How long the runs of each queue are kept, or of one; but for those of external ones. Raises UnknownQueue."""
     queues = get_config().queues
     if queue is not None and queue not in queues:
         raise UnknownQueue(queue, queues)
-    return {name: config.cleanup for name, config in queues.items() if queue in {None, name}}
+    return {name: config.cleanup for name, config in queues.items() if queue in {None, name} and not config.external}
 
 
 def _limits(cleanups: Mapping[str, Cleanup]) -> Iterator[tuple[float, list[State], list[str]]]:

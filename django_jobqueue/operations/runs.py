@@ -13,7 +13,7 @@ from django_jobqueue.engines.base import Inserted, NewRun
 from django_jobqueue.errors import AlreadyAdded, RunNotFound
 from django_jobqueue.models import Run
 from django_jobqueue.operations.at_once import work_at_once, worked_at_once
-from django_jobqueue.operations.inserting import insert, insert_many
+from django_jobqueue.operations.inserting import hinting, insert, insert_many
 from django_jobqueue.operations.new_runs import AddOptions, new_run, new_runs
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.selection import run_by_id
@@ -32,7 +32,11 @@ def enqueue(queue: str, job: str, payload: Payload | None = None, **options: Unp
     Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun before anything is written.
     """
     new = new_run(queue, job, payload, **options)
-    return None if new is None else worked_at_once(insert(new))
+    if new is None:
+        return None
+    with hinting():
+        run = insert(new)
+    return worked_at_once(run)
 
 
 @operation("jobs.enqueue_many", auth=Auth.USER, emits=[RunEnqueued, RunCancelled])
@@ -45,12 +49,13 @@ def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int | N
     waiting = new_runs(queue, items)
     ids: list[int | None] = []
     added: list[int] = []
-    with transaction.atomic(using=get_config().database):
+    with hinting(), transaction.atomic(using=get_config().database):
         while chunk := list(islice(waiting, CHUNK)):
             rows = _inserted(chunk, first=len(ids))
             ids += [None if row is None else row.id for row in rows]
             added += [row.id for row in rows if isinstance(row, Inserted)]
-    work_at_once(added)
+    if not get_config().queues[queue].external:
+        work_at_once(added)
     return ids
 
 

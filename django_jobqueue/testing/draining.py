@@ -33,11 +33,11 @@ def drain(
     With *raise_errors*, the error of the first run whose last attempt failed is raised in the end.
     """
     names = [queue.name if isinstance(queue, Queue) else all_queues[queue].name for queue in queues]
-    worker = InPlaceWorker("drain", names or list(get_config().queues), at_most=at_most, adding=None)
+    worker = InPlaceWorker("drain", names or _worked_here(), at_most=at_most, adding=None)
     _work_due(worker)
     left = moments.delay(advance_seconds, "advance_seconds")
     while left > 0:
-        step = min(left, _until_due(names or list(get_config().queues)))
+        step = min(left, _until_due(names or _worked_here()))
         _let_pass(step)
         _work_due(worker)
         left -= step
@@ -81,3 +81,7 @@ def _let_pass(seconds: float) -> None:
     buckets = LimitBucket.objects.using(config.database).filter(namespace=config.namespace)
     columns = [field.name for field in LimitBucket._meta.concrete_fields if isinstance(field, DateTimeField)]
     buckets.update(**{column: F(column) - passed for column in columns})
+
+
+def _worked_here() -> list[str]:
+    return [name for name, queue in get_config().queues.items() if not queue.external]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from time import monotonic
 
-from django_jobqueue.conf import JobOptions, get_config
+from django_jobqueue.conf import JobOptions, external_queues, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import LostRun, Settlement
 from django_jobqueue.errors import JobQueueError
@@ -58,6 +58,7 @@ class Reaper:
                 config.namespace,
                 partial(_decided, ours, followers),
                 limit=BATCH + len(ours),
+                but=external_queues(),
                 then=partial(add_followers, followers),
             )
             full = len(reaped) >= BATCH

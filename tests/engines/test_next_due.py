@@ -76,6 +76,15 @@ def test_a_token_that_somebody_waits_for_counts(
     assert engine.next_due("default", ["mail"]) == pytest.approx(soonest, abs=5)
 
 
+def test_runs_that_were_not_started_in_time_do_not_count(engine: Engine, make_run: MakeRun) -> None:
+    make_run(expires_at=timezone.now() - timedelta(minutes=1), priority=9)
+    make_run(expires_at=timezone.now() - timedelta(minutes=1))
+    assert engine.next_due("default", ["mail"]) is None
+
+    make_run(delay_seconds=90, expires_at=timezone.now() + timedelta(hours=1))
+    assert engine.next_due("default", ["mail"]) == pytest.approx(90, abs=5)
+
+
 def test_running_runs_do_not_count(engine: Engine, make_run: MakeRun, take: Take) -> None:
     make_run()
     take()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, connections, transaction
+from django.db import Error, IntegrityError, connection, connections, transaction
 from django.test import override_settings
 from pytest_django import Settings
 
@@ -99,9 +99,21 @@ def test_a_transaction_that_is_broken_takes_no_run(mail: Queue, add: Add, count:
     with transaction.atomic():
         with pytest.raises(IntegrityError):
             Group.objects.create(name="readers")
-        with pytest.raises(transaction.TransactionManagementError):
+        with pytest.raises(transaction.TransactionManagementError) as caught:
             add(mail)
         transaction.set_rollback(True)
+
+    assert not Run.objects.exists()
+    assert mail.add("send").pk
+    [hint] = caught.value.__notes__
+    assert hint.startswith("No run was added: the transaction in which it was to be added had failed before.")
+
+
+def test_a_connection_that_was_closed_inside_of_a_transaction_takes_no_run(mail: Queue) -> None:
+    with pytest.raises(Error), transaction.atomic():  # noqa: PT012
+        mail.add("send", {"to": "before"})
+        connection.close()
+        mail.add("send", {"to": "after"})
 
     assert not Run.objects.exists()
     assert mail.add("send").pk

@@ -136,7 +136,11 @@ def _known(names: list[str]) -> list[str]:
     for name in names:
         if name not in queues:
             raise CommandError(f"{name!r} is not a queue. {nearest(name, queues)}")
-    chosen = list(dict.fromkeys(names)) or [name for name, queue in queues.items() if queue.run_on_startup]
+        if queues[name].external:
+            raise CommandError(f"Queue {name!r} is external: another deployment works it.")
+    chosen = list(dict.fromkeys(names)) or [
+        name for name, queue in queues.items() if queue.run_on_startup and not queue.external
+    ]
     if not chosen:
         raise CommandError("No queue has run_on_startup: name the queues to work.")
     return chosen
