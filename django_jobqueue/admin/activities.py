@@ -25,6 +25,14 @@ OPERATIONS = {
     "queues.resume_job": gettext_lazy("resume job"),
     "queues.set_limit": gettext_lazy("set limit"),
     "queues.clear_limit": gettext_lazy("clear limit"),
+    "jobs.schedule.create": gettext_lazy("create"),
+    "jobs.schedule.edit": gettext_lazy("edit"),
+    "jobs.schedule.toggle": gettext_lazy("enable or disable"),
+    "jobs.schedule.reset": gettext_lazy("reset"),
+    "jobs.schedule.delete": gettext_lazy("delete"),
+    "jobs.schedule.fire_now": gettext_lazy("fire now"),
+    "jobs.schedule.skip_next": gettext_lazy("skip the next"),
+    "jobs.schedule.sync": gettext_lazy("declare"),
 }
 
 

@@ -32,6 +32,11 @@ WORDS: dict[str, str | Promise] = {
     "idle": _("no worker"),
     "alive": _("alive"),
     "lost": _("lost"),
+    "enabled": _("enabled"),
+    "disabled": _("disabled"),
+    "removed": _("removed from code"),
+    "ended": _("ended"),
+    "skipped": _("no run"),
 }
 
 SHAPES = {
@@ -54,6 +59,11 @@ SHAPES = {
     "idle": "▲",
     "alive": "●",
     "lost": "▲",
+    "enabled": "●",
+    "disabled": "‖",
+    "removed": "⊘",
+    "ended": "■",
+    "skipped": "○",
 }
 
 TONES = {
@@ -69,6 +79,11 @@ TONES = {
     "completed": "good",
     "working": "good",
     "alive": "good",
+    "enabled": "good",
+    "disabled": "warning",
+    "removed": "quiet",
+    "ended": "quiet",
+    "skipped": "warning",
     "failed": "bad",
     "timed_out": "bad",
     "crashed": "bad",

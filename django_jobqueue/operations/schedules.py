@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
@@ -188,6 +189,19 @@ def schedule_get(name: str) -> Schedule:
     return found
 
 
+def draft(schedule: Schedule | None, options: Mapping[str, Any]) -> Schedule:
+    """A schedule as it would be with these *options*, new or changed; to be looked at, not to be saved.
+
+    Raises InvalidSchedule, PayloadError, and whatever else the operation would raise.
+    """
+    if schedule is None:
+        shown, columns = Schedule(), columns_of(_parsed("schedule", options), queue="", job="")
+    else:
+        shown, columns = copy(schedule), _edited(schedule, options)
+    write_columns(shown, columns, now=_now())
+    return shown
+
+
 def _rows() -> ScheduleQuerySet:
     config = get_config()
     return Schedule.objects.using(config.database).filter(namespace=config.namespace)
@@ -217,11 +231,18 @@ def _checked(name: str, queue: str, job: str, given: Mapping[str, Any]) -> dict[
     """The columns of a schedule of the database, all of them valid."""
     try:
         check_name("name", name)
-        options = parse_options(name, given)
     except ConfigError as error:
         raise InvalidSchedule(str(error)) from None
+    options = _parsed(name, given)
     _check_run(queue, job, options)
     return columns_of(options, queue=queue, job=job)
+
+
+def _parsed(name: str, given: Mapping[str, Any]) -> ScheduleOptions:
+    try:
+        return parse_options(name, given)
+    except ConfigError as error:
+        raise InvalidSchedule(str(error)) from None
 
 
 def _edited(schedule: Schedule, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,11 +254,7 @@ def _edited(schedule: Schedule, changes: Mapping[str, Any]) -> dict[str, Any]:
             f"{others[0]}: {schedule.name!r} is declared in {schedule.origin}, and is changed there. Here one can set "
             f"{', '.join(OVERRIDABLE)}."
         )
-    given = _given(columns_in(schedule), changes)
-    try:
-        options = parse_options(schedule.name, given)
-    except ConfigError as error:
-        raise InvalidSchedule(str(error)) from None
+    options = _parsed(schedule.name, _given(columns_in(schedule), changes))
     if changes.keys() & {"payload", "priority", "tags"}:
         _check_run(schedule.queue, schedule.job, options)
     return columns_of(options, queue=schedule.queue, job=schedule.job, payload_function=schedule.payload_function)
@@ -246,8 +263,8 @@ def _edited(schedule: Schedule, changes: Mapping[str, Any]) -> dict[str, Any]:
 def _given(columns: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that say what *columns* are after *changes*: one kind of times takes the place of the other."""
     given = {name: columns[name] for name in ScheduleArguments.__annotations__} | dict(changes)
-    if changes.get("every_seconds") is not None and "cron" not in changes:
-        given |= {"cron": None, "timezone": None}
+    if changes.get("every_seconds") is not None and changes.get("cron") is None:
+        given |= {"cron": None, "timezone": changes.get("timezone")}
     if changes.get("cron") is not None and "every_seconds" not in changes:
         given["every_seconds"] = None
     if given["misfire"] != Misfire.CATCH_UP and "max_catch_up" not in changes:

@@ -67,12 +67,16 @@ def dead(make_run: MakeRun) -> Run:
     operations.replay(run.pk, actor="bo", reason="again")
     operations.pause_queue("reports", actor="bo", reason="outage", until=now + timedelta(hours=1))
     Worker.objects.create(name="web-1:1:a", queues=["mail"], concurrency=8, started_at=now, heartbeat_at=now)
-    Schedule.objects.create(name="nightly", cron="30 2 * * *", queue="mail", job="send", next_run_at=now)
+    operations.schedule_create(
+        "nightly", queue="mail", job="send", cron="30 2 * * *", timezone="Europe/Berlin", actor="bo", reason="night"
+    )
     return run
 
 
 def test_every_page_is_shown_without_a_complaint(ana: Browser, live_server: LiveServer, dead: Run) -> None:
     own = [run_url(dead), run_url(dead, "replay"), run_url(dead, "cancel"), QUEUES, f"{QUEUES}mail/pause/"]
+    nightly = Schedule.objects.get()
+    own += [f"{SCHEDULES}{nightly.pk}/{page}/" for page in ("change", "edit", "fire")] + [f"{SCHEDULES}add/"]
     pages = ["/admin/django_jobqueue/", RUNS, f"{RUNS}?state=pending&queue=mail", *own, WORKERS, SCHEDULES, ACTIVITIES]
 
     for width, dark in [(1280, False), (400, True)]:
@@ -126,3 +130,19 @@ def test_a_queue_is_paused_and_a_traceback_opened_by_clicking(ana: Browser, live
     assert "Queue mail is paused." in ana.text
     assert QueueState.objects.get(queue="mail").paused_at is not None
     assert ana.complaints() == []
+
+
+def test_a_schedule_is_previewed_and_saved_by_clicking(ana: Browser, live_server: LiveServer, dead: Run) -> None:
+    ana.open(f"{live_server.url}{SCHEDULES}add/")
+    ana.fill("input[name=name]", "weekly")
+    ana.fill("input[name=cron]", "30 2 * * sun")
+    ana.fill("input[name=timezone]", "Europe/Berlin")
+    ana.follow("input[name=preview]")
+    previewed, existed = ana.text, Schedule.objects.filter(name="weekly").exists()
+    ana.follow("input[name=save]")
+
+    assert "clocks skip 02:30. It is due at 03:00 instead." in previewed
+    assert not existed
+    assert "Schedule weekly is made." in ana.text
+    assert ana.complaints() == []
+    assert Schedule.objects.get(name="weekly").cron == "30 2 * * sun"

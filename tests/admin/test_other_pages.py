@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_jobqueue import operations
-from django_jobqueue.models import Activity, Run, Schedule, Worker
-from tests.admin.conftest import ACTIVITIES, SCHEDULES, VIEWS, WORKERS, MakeRun, Staff, page, run_url
+from django_jobqueue.models import Activity, Run, Worker
+from tests.admin.conftest import ACTIVITIES, VIEWS, WORKERS, MakeRun, Staff, page, run_url
 
 
 def test_workers_are_alive_or_lost_by_their_heartbeat(ana: Client) -> None:
@@ -31,21 +31,6 @@ def test_workers_are_alive_or_lost_by_their_heartbeat(ana: Client) -> None:
     assert "5 min ago" in text
     assert "3 h ago" in text
     assert "3 / 8" in text
-
-
-def test_schedules_are_listed_with_their_rhythm(ana: Client) -> None:
-    nightly = Schedule.objects.create(
-        name="nightly", cron="30 2 * * *", timezone="Europe/Berlin", queue="mail", job="send"
-    )
-    Schedule.objects.create(name="often", every_seconds=300, queue="mail", job="send", enabled=False)
-
-    text = page(ana.get(SCHEDULES))
-    detail = page(ana.get(f"{SCHEDULES}{nightly.pk}/change/"))
-
-    assert "30 2 * * * Europe/Berlin" in text
-    assert "every 5 min" in text
-    assert "30 2 * * *" in detail
-    assert '<input type="submit"' not in detail
 
 
 def test_activities_are_listed_newest_first_with_who_and_why(ana: Client, make_run: MakeRun) -> None:
@@ -73,11 +58,10 @@ def test_the_list_of_activities_never_counts(ana: Client) -> None:
     assert ids == list(Activity.objects.order_by("-pk").values_list("pk", flat=True)[:100])
 
 
-@pytest.mark.parametrize("address", [WORKERS, SCHEDULES, ACTIVITIES])
+@pytest.mark.parametrize("address", [WORKERS, ACTIVITIES])
 def test_these_pages_are_for_reading_only(ana: Client, address: str) -> None:
     now = timezone.now()
     Worker.objects.create(name="1", queues=[], concurrency=1, started_at=now, heartbeat_at=now)
-    Schedule.objects.create(pk=1, name="nightly", queue="mail", job="send")
     Activity.objects.create(pk=1, operation="jobs.cancel", actor="bo", created_at=now)
 
     assert ana.get(f"{address}add/").status_code == 403
