@@ -279,7 +279,7 @@ def test_an_error_is_not_kept_where_the_filter_of_the_project_fails(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = queues.default.add("charge", PAYLOAD)
-    monkeypatch.setattr("django_jobqueue.jobs.secrets.get_default_exception_reporter_filter", _broken)
+    monkeypatch.setattr("django.views.debug.get_default_exception_reporter_filter", _broken)
     drain()
 
     run.refresh_from_db()
