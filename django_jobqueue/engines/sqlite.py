@@ -486,6 +486,8 @@ class SQLiteEngine(SQLiteLines, Engine):
         RETURNING id
     """
 
+    # The condition of the index is written as "enabled" by Django 5.2, and as "enabled = 1" by 6.1; SQLite uses an index
+    # only for a statement that says the same.
     DUE_SCHEDULES = """
         SELECT id,
                overlap <> 'allow' AND EXISTS (
@@ -493,6 +495,7 @@ class SQLiteEngine(SQLiteLines, Engine):
           FROM jobqueue_schedule AS schedule
          WHERE namespace = %(namespace)s
            AND enabled
+           AND enabled = 1
            AND next_run_at <= %(now)s
            AND id NOT IN (SELECT value FROM json_each(%(but)s))
            AND NOT (overlap = 'queue' AND EXISTS (

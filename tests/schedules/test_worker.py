@@ -44,7 +44,8 @@ def test_a_job_learns_its_due_time_and_how_many_were_missed(work: Work) -> None:
 
     work("mail")
 
-    assert told == [(at("12:00"), 3), (None, 0)]
+    assert len(told) == 2
+    assert {*told} == {(at("12:00"), 3), (None, 0)}  # they may run side by side
 
 
 def test_an_idle_worker_wakes_when_a_schedule_is_due(start_worker: StartWorker, observer: Recorder) -> None:
