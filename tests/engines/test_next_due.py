@@ -81,6 +81,7 @@ def test_runs_that_were_not_started_in_time_do_not_count(engine: Engine, make_ru
     make_run(expires_at=timezone.now() - timedelta(minutes=1))
     assert engine.next_due("default", ["mail"]) is None
 
+    make_run(delay_seconds=3600, priority=9)
     make_run(delay_seconds=90, expires_at=timezone.now() + timedelta(hours=1))
     assert engine.next_due("default", ["mail"]) == pytest.approx(90, abs=5)
 

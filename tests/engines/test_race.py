@@ -9,7 +9,7 @@ from itertools import chain
 import pytest
 from django.db import connections, transaction
 
-from django_jobqueue.engines.base import Claim, Engine, NewRun, Ref
+from django_jobqueue.engines.base import Claim, Engine, KeptKey, NewRun, Ref
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import State
 from tests.engines.conftest import Expire, MakeRun, Take
@@ -108,6 +108,26 @@ def test_batches_with_the_same_locks_in_another_order_do_not_block_each_other(en
             wait_for_the_lock(second, waiting=2)
             transaction.set_rollback(True)  # now each would want what the other has
         assert sorted([first.result(timeout=20), second.result(timeout=20)]) == [[False] * 3, [True] * 3]
+
+
+@pytest.mark.postgresql
+def test_batches_with_the_same_idempotency_keys_in_another_order_do_not_block_each_other(engine: Engine) -> None:
+    def keep(*keys: str) -> set[str]:
+        """Keep a batch of keys, and tell which of them were let in."""
+        try:
+            return engine.keep_keys("default", [KeptKey(key, "arguments", 1) for key in keys], seconds=60)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        with transaction.atomic():
+            engine.keep_keys("default", [KeptKey("m", "arguments", 1)], seconds=60)
+            first = pool.submit(keep, "a", "m", "z")
+            wait_for_the_lock(first)
+            second = pool.submit(keep, "z", "m", "a")
+            wait_for_the_lock(second, waiting=2)
+            transaction.set_rollback(True)
+        assert {len(first.result(timeout=20)), len(second.result(timeout=20))} == {0, 3}
 
 
 @pytest.mark.postgresql

@@ -17,7 +17,7 @@ from django_jobqueue.errors import InvalidRun, PayloadError
 from django_jobqueue.models import Run
 from django_jobqueue.operations.expiring import expire_some
 from django_jobqueue.operations.purging import cleanups_of
-from django_jobqueue.testing import drain
+from django_jobqueue.testing import drain, inline
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.reaper import BATCH, Reaper
@@ -116,6 +116,15 @@ def test_a_test_that_drains_leaves_it_alone() -> None:
 
     run.refresh_from_db()
     assert run.state == "pending"
+
+
+def test_a_test_that_works_runs_at_once_leaves_it_alone() -> None:
+    with inline():
+        run = queues.reports.add("monthly")
+        queues.reports.bulk_add([{"job": "monthly"}])
+
+    assert run.state == "pending"
+    assert {*Run.objects.values_list("state", "attempt")} == {("pending", 0)}
 
 
 def test_its_lost_runs_are_not_reaped_here_and_hide_no_others() -> None:

@@ -244,6 +244,15 @@ def test_a_conflict_may_be_with_an_item_before(mail: Queue) -> None:
     assert not Run.objects.exists()
 
 
+def test_a_duplicate_in_a_batch_with_keys_is_named_by_its_own_index(mail: Queue) -> None:
+    job(queue="mail", name="once", unique="live")(send)
+    mail.add("once")
+    same = {"job": "send", "idempotency_key": "a"}
+
+    with pytest.raises(DuplicateRun, match=r"^item 3: Job 'once'"):
+        mail.bulk_add([same, same, same, {"job": "once", "on_duplicate": "raise"}])
+
+
 def test_events_tell_of_what_was_added_and_of_nothing_else(
     mail: Queue, listener: Listener, django_capture_on_commit_callbacks: Any
 ) -> None:
