@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from django_jobqueue.conf import get_config
+from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.errors import ConfigError, JobQueueError, PayloadError
 from django_jobqueue.jobs import JobDefinition, registry
 from django_jobqueue.models import Schedule
@@ -63,6 +63,7 @@ class Checked:
 def check_pending() -> Checked:
     """Hold each run that has not ended, and each enabled schedule, to the jobs as this release has them.
 
+    Those of external queues are left to the deployment that works them.
     It takes the memory of one batch, however many there are.
     """
     findings = _Findings()
@@ -73,7 +74,7 @@ def check_pending() -> Checked:
 
 def _check_runs(findings: _Findings) -> int:
     count = 0
-    for run_id, queue, job, payload, version in _walk(all_runs().live(), "queue", "job", "payload", "version"):
+    for run_id, queue, job, payload, version in _walk(_ours(all_runs().live()), "queue", "job", "payload", "version"):
         count += 1
         if problem := findings.of(queue, job, JobDefinition.check_stored, payload, version):
             problem.runs.add(run_id)
@@ -83,7 +84,7 @@ def _check_runs(findings: _Findings) -> int:
 def _check_schedules(findings: _Findings) -> int:
     count = 0
     columns = ("queue", "job", "name", "payload", "payload_function")
-    for _, queue, job, name, payload, function in _walk(_enabled_schedules(), *columns):
+    for _, queue, job, name, payload, function in _walk(_ours(_enabled_schedules()), *columns):
         count += 1
         check = JobDefinition.payload_text if function is None else _nothing_more
         if problem := findings.of(queue, job, check, payload):
@@ -133,6 +134,12 @@ def _flaw(queue: str, job: str, check: Callable[..., object], *arguments: object
 def _enabled_schedules() -> QuerySet[Schedule]:
     config = get_config()
     return Schedule.objects.using(config.database).filter(namespace=config.namespace, enabled=True)
+
+
+def _ours(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Those of *rows* that this deployment works."""
+    external = external_queues()
+    return rows.exclude(queue__in=external) if external else rows
 
 
 def _walk(rows: QuerySet[Any], *columns: str) -> Iterator[tuple[Any, ...]]:

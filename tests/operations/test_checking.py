@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from django_jobqueue import job, operations
+from django_jobqueue import job, operations, queues
 from django_jobqueue.models import Run, Schedule
 from django_jobqueue.operations import checking
 from django_jobqueue.operations.checking import Problem, Some
@@ -143,6 +143,16 @@ def test_what_has_ended_is_not_looked_at_nor_other_namespaces_nor_disabled_sched
     add({}, namespace="other")
     Schedule.objects.create(name="off", queue="mail", job="bill", enabled=False)
     Schedule.objects.create(name="other", queue="mail", job="bill", namespace="other")
+
+    checked = operations.check_pending()
+
+    assert (checked.runs, checked.schedules, checked.problems) == (0, 0, [])
+
+
+def test_what_another_deployment_works_is_left_to_it(settings: Settings) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {}, "billing": {"external": True}}}
+    queues.billing.add("whatever", {"of": "theirs"})
+    Schedule.objects.create(name="theirs", queue="billing", job="whatever")
 
     checked = operations.check_pending()
 
