@@ -1,66 +1,38 @@
 """How fast one worker fires schedules that are due in the same minute, and what it costs to look when none is.
 
-    python -m benchmarks.schedules [--schedules 10000] [--rounds 3]
-
-It prints, for both databases, PostgreSQL with fsync on: the seconds from the first tick until every schedule has its run
-and its next due time, the CPU that this took in the worker, and the time and the queries of a tick that finds nothing due. Half of the schedules are
-cron lines, all of them different, and half are intervals.
+It prints the seconds from the first tick until every schedule has its run and its next due time, the CPU that this took in
+the worker, and the time and the queries of a tick that finds nothing due. Half of the schedules are cron lines, all of
+them different, and half are intervals.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from datetime import timedelta
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
 
-from tests.servers import PostgresServer
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_jobqueue.models import Run, Schedule
+from django_jobqueue.scheduler import Scheduler
 
 IDLE_TICKS = 200
 
 
-def main() -> None:
-    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--schedules", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--inside", action="store_true", help="measure in this process, on BENCHMARK_DATABASE")
-    options = parser.parse_args()
-    if options.inside:
-        measure(options.schedules, options.rounds)
-        return
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    arguments = [f"--schedules={options.schedules}", f"--rounds={options.rounds}"]
-    again = [sys.executable, "-m", "benchmarks.schedules", "--inside", *arguments]
-    with TemporaryDirectory() as folder:
-        environment = {"BENCHMARK_DATABASE": "sqlite", "BENCHMARK_FILE": str(Path(folder) / "benchmark.sqlite3")}
-        subprocess.run(again, check=True, env=os.environ | environment)  # noqa: S603
-    with PostgresServer(fsync=True) as server:
-        environment = {
-            "BENCHMARK_DATABASE": "postgresql",
-            "BENCHMARK_HOST": str(server.folder),
-            "BENCHMARK_PORT": str(server.port),
-        }
-        subprocess.run(again, check=True, env=os.environ | environment)  # noqa: S603
 
 
-def measure(schedules: int, rounds: int) -> None:
-    """Print the medians of *rounds* for the database that the settings name."""
-    import django
-
-    django.setup()
-
-    from django.core.management import call_command
-    from django.db import connection
-
-    call_command("migrate", verbosity=0)
-    bursts = [burst(schedules) for _ in range(rounds)]
+def measure(options: Namespace) -> None:
+    """Print the medians of all rounds."""
+    schedules: int = options.schedules
+    bursts = [burst(schedules) for _ in range(options.rounds)]
     seconds, queries = idle()
-    print(f"\n{connection.display_name}: {schedules:,} schedules, median of {rounds} rounds")
+    print(f"\n{connection.display_name}: {schedules:,} schedules, median of {options.rounds} rounds")
     taken, busy = (median(column) for column in zip(*bursts, strict=True))
     print(
         f"  all fired            {taken:8.2f} s   {schedules / taken:10,.0f} runs/s, {busy:.2f} s of CPU in the worker"
@@ -70,11 +42,6 @@ def measure(schedules: int, rounds: int) -> None:
 
 def burst(schedules: int) -> tuple[float, float]:
     """The seconds in which so many schedules fire that are due in the same minute, and those of CPU in this process."""
-    from django.utils import timezone
-
-    from django_jobqueue.models import Run, Schedule
-    from django_jobqueue.scheduler import Scheduler
-
     Run.objects.all().delete()
     Schedule.objects.all().delete()
     now = timezone.now()
@@ -105,11 +72,6 @@ def line(number: int) -> str:
 
 def idle() -> tuple[float, int]:
     """The seconds and the queries of a tick, while all schedules wait."""
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
-    from django_jobqueue.scheduler import Scheduler
-
     scheduler = Scheduler()
     with CaptureQueriesContext(connection) as queries:
         scheduler.tick()
@@ -117,7 +79,3 @@ def idle() -> tuple[float, int]:
     for _ in range(IDLE_TICKS):
         scheduler.tick()
     return (perf_counter() - begun) / IDLE_TICKS, len(queries)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,39 @@
+"""Benchmarks are run by hand; that they can be run is proven here, with sizes that measure nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from benchmarks.__main__ import BENCHMARKS
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALLEST = {
+    "drain": ["--runs=20", "--rounds=1"],
+    "schedules": ["--schedules=20", "--rounds=1"],
+}
+
+
+def test_every_benchmark_has_a_smallest_size() -> None:
+    assert set(SMALLEST) == set(BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_benchmark_runs_to_its_end_and_prints_what_it_measured(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--database", connection.vendor, name, *SMALLEST[name]],
+        cwd=ROOT,
+        env=dict(os.environ),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert f"{connection.display_name}: 20 " in done.stdout
