@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from django_jobqueue.engines.base import Claim, Engine
-from django_jobqueue.engines.lines import Placing
+from django_jobqueue.engines.base import Claim, Engine, Placing
 from django_jobqueue.limiting import buckets
 from django_jobqueue.limiting.lines import QueueLines, let_go, moved
 from django_jobqueue.limits import Allowance, Candidate, Limit, QueueRules

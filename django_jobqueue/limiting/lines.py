@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from django_jobqueue.engines.base import Engine
-from django_jobqueue.engines.lines import Placing
+from django_jobqueue.engines.base import Engine, Placing
 from django_jobqueue.limits import Candidate, Limit, QueueRules
 
 

@@ -12,8 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from django_jobqueue.conf import Cleanup
-from django_jobqueue.engines.base import Engine, Note, Ref
-from django_jobqueue.engines.lines import Placing
+from django_jobqueue.engines.base import Engine, Note, Placing, Ref
 from django_jobqueue.limits import Limit
 from django_jobqueue.models import Run
 from django_jobqueue.operations.expiring import expire_some

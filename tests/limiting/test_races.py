@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import pytest
 from django.db import connection, connections, transaction
 
-from django_jobqueue.engines.sqlite_lines import SQLiteLines
+from django_jobqueue.engines.sqlite.lines import SQLiteLines
 from django_jobqueue.limiting.sweep import Sweep
 from django_jobqueue.models import LimitBucket, Run
 from django_jobqueue.states import State

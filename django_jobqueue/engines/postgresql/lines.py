@@ -1,14 +1,15 @@
-"""PostgreSQL: the statements of limits. See ``postgresql.py`` for the rules that hold in them."""
+"""PostgreSQL: the statements of limits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from django_jobqueue.engines.lines import Lines, Placing, passed_over
+from django_jobqueue.engines.base import Lines, Placing, passed_over
+from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
 from django_jobqueue.limits import Candidate, Limit
 
 
-class PostgreSQLLines(Lines):
+class PostgreSQLLines(PostgreSQLDatabase, Lines):
     """Locks queues by advisory locks, and passes over runs that are locked by others."""
 
     LOCK = """
@@ -21,7 +22,7 @@ class PostgreSQLLines(Lines):
     def lock(self, namespace: str, queues: Iterable[str]) -> None:
         self.fetch(self.LOCK, {"namespace": namespace, "queues": self.document(queues)})
 
-    # The levels of a claim; see ``PostgreSQLEngine.CLAIM``.
+    # The levels of a claim; see ``PostgreSQLClaiming.CLAIM``.
     CANDIDATES = """
         WITH RECURSIVE level (priority, run_at, id) AS (
             (SELECT priority, run_at, id

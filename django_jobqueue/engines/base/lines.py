@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from django_jobqueue.engines.database import Database
+from django_jobqueue.engines.base.database import Database
 from django_jobqueue.limits import Candidate, Limit
 
 

@@ -1,4 +1,4 @@
-"""SQLite: the statements of limits. See ``sqlite.py`` for the rules that hold in them."""
+"""SQLite: the statements of limits."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django_jobqueue.engines.lines import Lines, Placing, passed_over
+from django_jobqueue.engines.base import Lines, Placing, passed_over
+from django_jobqueue.engines.sqlite.database import SQLiteDatabase
 from django_jobqueue.limits import Candidate, Limit
 
 
-class SQLiteLines(Lines):
+class SQLiteLines(SQLiteDatabase, Lines):
     """Nobody writes beside a writer: the lock of any queue is the lock of the database."""
 
     LOCK = """
@@ -22,7 +23,7 @@ class SQLiteLines(Lines):
     def lock(self, namespace: str, queues: Iterable[str]) -> None:
         self.fetch(self.LOCK, {})
 
-    # The levels of a claim; see ``SQLiteEngine.CLAIM``.
+    # The levels of a claim; see ``SQLiteClaiming.CLAIM``.
     CANDIDATES = """
         WITH RECURSIVE level (priority) AS (
             SELECT *
@@ -195,11 +196,6 @@ class SQLiteLines(Lines):
         document = self.document({"queue": queue, "after": after} for queue, after in queues.items())
         rows = self.fetch(self.LINES, {"namespace": namespace, "queues": document, "limit": limit})
         return [(queue, line) for queue, line in rows]
-
-    def aware(self, moment: datetime) -> datetime:
-        """A moment out of a column, which says nothing of its zone, as Django would have it."""
-        zone = self.connection.timezone
-        return moment if zone is None else moment.replace(tzinfo=zone)
 
     def _text(self, moment: datetime) -> str:
         return self.timestamps()(moment)

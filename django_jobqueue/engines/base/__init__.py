@@ -1,0 +1,52 @@
+"""The engine: what every database must do in its own SQL, and the values that go in and come out.
+
+An engine works on many runs at once, on the connection and in the transaction of its caller, by the database's clock.
+What plain ORM does equally well everywhere is not here: it is a QuerySet method.
+"""
+
+from __future__ import annotations
+
+from django_jobqueue.engines.base.claiming import Claim, Claiming, in_claim_order
+from django_jobqueue.engines.base.columns import columns
+from django_jobqueue.engines.base.database import Database
+from django_jobqueue.engines.base.deleting import Deleting
+from django_jobqueue.engines.base.engine import Engine
+from django_jobqueue.engines.base.inserting import Inserted, Inserting, KeptKey, NewRun, matched
+from django_jobqueue.engines.base.leases import Leases, Note
+from django_jobqueue.engines.base.lines import Lines, Placing, passed_over
+from django_jobqueue.engines.base.reaping import LostRun, Reaping
+from django_jobqueue.engines.base.ref import Ref, in_lock_order, states
+from django_jobqueue.engines.base.schedules import Advance, Due, Schedules
+from django_jobqueue.engines.base.settling import Counter, Settlement, Settling, seconds_ago
+
+__all__ = [
+    "Advance",
+    "Claim",
+    "Claiming",
+    "Counter",
+    "Database",
+    "Deleting",
+    "Due",
+    "Engine",
+    "Inserted",
+    "Inserting",
+    "KeptKey",
+    "Leases",
+    "Lines",
+    "LostRun",
+    "NewRun",
+    "Note",
+    "Placing",
+    "Reaping",
+    "Ref",
+    "Schedules",
+    "Settlement",
+    "Settling",
+    "columns",
+    "in_claim_order",
+    "in_lock_order",
+    "matched",
+    "passed_over",
+    "seconds_ago",
+    "states",
+]

@@ -1,0 +1,75 @@
+"""Claims: the runs that a worker has taken."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django_jobqueue.engines.base.database import Database
+from django_jobqueue.engines.base.ref import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that is ours until its lease ends."""
+
+    id: int
+    attempt: int
+    queue: str
+    job: str
+    version: int
+    payload: str = field(repr=False)
+    priority: int
+    run_at: datetime
+    failures: int
+    crashes: int
+    releases: int
+    max_attempts: int | None
+    delivery: str
+    metadata: str | None = field(repr=False)
+    concurrency_key: str | None
+    fires_at: datetime | None = None
+    missed: int | None = None
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.id, self.attempt)
+
+
+class Claiming(Database):
+    """How pending runs become running."""
+
+    @abstractmethod
+    def claim(
+        self,
+        namespace: str,
+        queue: str,
+        *,
+        worker: str,
+        limit: int,
+        lease_seconds: float,
+        ruled: bool = False,
+    ) -> list[Claim]:
+        """Lease up to *limit* due runs of *queue* to *worker*: highest priority first, then longest due.
+
+        None, if an operator has paused or limited the queue, or a job of it; unless whoever claims has *ruled* on that,
+        under the lock.
+        """
+
+    @abstractmethod
+    def take(self, ids: Iterable[int], *, worker: str, lease_seconds: float) -> list[Claim]:
+        """Lease these pending runs, parked or not, to *worker*; the caller holds their lock, and has ruled on limits."""
+
+    @abstractmethod
+    def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
+        """Seconds until a run of *queues* can be claimed: 0 or less if one is due, None if none is pending.
+
+        Of runs that are parked, only those count that wait for a token.
+        """
+
+
+def in_claim_order(claims: Iterable[Claim]) -> list[Claim]:
+    """RETURNING keeps no order; the order of claiming is the order of starting."""
+    return sorted(claims, key=lambda claim: (-claim.priority, claim.run_at, claim.id))

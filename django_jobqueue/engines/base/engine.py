@@ -1,0 +1,14 @@
+"""The engine: all that a database must do in its own SQL."""
+
+from __future__ import annotations
+
+from django_jobqueue.engines.base.claiming import Claiming
+from django_jobqueue.engines.base.inserting import Inserting
+from django_jobqueue.engines.base.leases import Leases
+from django_jobqueue.engines.base.lines import Lines
+from django_jobqueue.engines.base.reaping import Reaping
+from django_jobqueue.engines.base.schedules import Schedules
+
+
+class Engine(Inserting, Claiming, Leases, Reaping, Schedules, Lines):
+    """The SQL of one database vendor, for the tables of one database alias."""

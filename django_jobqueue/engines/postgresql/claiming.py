@@ -1,0 +1,176 @@
+"""PostgreSQL: claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from django_jobqueue.engines.base import Claim, Claiming, in_claim_order
+from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
+
+
+class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
+    """Claims with SKIP LOCKED."""
+
+    # Whoever chooses the runs, they are taken in the same way, and the same is answered.
+    LEASE = """
+           UPDATE jobqueue_run AS run
+              SET state = 'running',
+                  blocked_on = NULL,
+                  attempt = run.attempt + 1,
+                  worker = %(worker)s,
+                  started_at = statement_timestamp(),
+                  lease_until = statement_timestamp() + make_interval(secs => %(lease_seconds)s),
+                  unique_lock = CASE WHEN run.unique_lock LIKE 'p%%' THEN NULL ELSE run.unique_lock END
+    """
+    LEASED = """
+        RETURNING run.id, run.attempt, run.queue, run.job, run.version, run.payload, run.priority, run.run_at,
+                  run.failures, run.crashes, run.releases, run.max_attempts, run.delivery, run.metadata,
+                  run.concurrency_key, run.fires_at, run.missed
+    """
+
+    # A level is a priority with its first pending run. Levels are found one by one, highest first, and only as far as
+    # the batch needs; within a level the due runs lie side by side. The array makes the search run exactly once: as a
+    # join, the planner might repeat it and lock more than the limit.
+    CLAIM = f"""
+        WITH RECURSIVE level (priority, run_at, id) AS (
+            (SELECT priority, run_at, id
+               FROM jobqueue_run
+              WHERE namespace = %(namespace)s
+                AND queue = %(queue)s
+                AND state = 'pending'
+                AND blocked_on IS NULL
+                AND (%(ruled)s OR NOT EXISTS (
+                    SELECT
+                      FROM jobqueue_queue_state
+                     WHERE namespace = %(namespace)s
+                       AND queue = %(queue)s
+                       AND (paused_at IS NOT NULL
+                            AND (paused_until IS NULL OR paused_until > statement_timestamp())
+                         OR concurrent_jobs IS NOT NULL
+                            AND (concurrent_jobs_until IS NULL OR concurrent_jobs_until > statement_timestamp())
+                         OR concurrent_jobs_per_key IS NOT NULL
+                            AND (concurrent_jobs_per_key_until IS NULL
+                              OR concurrent_jobs_per_key_until > statement_timestamp())
+                         OR rate_limit IS NOT NULL
+                            AND (rate_limit_until IS NULL OR rate_limit_until > statement_timestamp()))))
+           ORDER BY priority DESC, run_at, id
+              LIMIT 1)
+          UNION ALL
+             SELECT lower.priority, lower.run_at, lower.id
+               FROM level
+         CROSS JOIN LATERAL (
+                    SELECT priority, run_at, id
+                      FROM jobqueue_run
+                     WHERE namespace = %(namespace)s
+                       AND queue = %(queue)s
+                       AND state = 'pending'
+                       AND blocked_on IS NULL
+                       AND priority < level.priority
+                  ORDER BY priority DESC, run_at, id
+                     LIMIT 1) AS lower
+        )
+        {LEASE}
+            WHERE run.id = ANY(ARRAY(
+                   SELECT due.id
+                     FROM level
+               CROSS JOIN LATERAL (
+                          SELECT id
+                            FROM jobqueue_run
+                           WHERE namespace = %(namespace)s
+                             AND queue = %(queue)s
+                             AND state = 'pending'
+                             AND blocked_on IS NULL
+                             AND priority = level.priority
+                             AND (run_at, id) >= (level.run_at, level.id)
+                             AND run_at <= statement_timestamp()
+                             AND (expires_at IS NULL OR expires_at > statement_timestamp())
+                        ORDER BY run_at, id
+                           LIMIT %(limit)s
+                             FOR UPDATE SKIP LOCKED) AS due
+                    WHERE level.run_at <= statement_timestamp()
+                    LIMIT %(limit)s))
+        {LEASED}
+    """
+
+    def claim(
+        self,
+        namespace: str,
+        queue: str,
+        *,
+        worker: str,
+        limit: int,
+        lease_seconds: float,
+        ruled: bool = False,
+    ) -> list[Claim]:
+        if limit <= 0:
+            return []
+        rows = self.fetch(
+            self.CLAIM,
+            {
+                "namespace": namespace,
+                "queue": queue,
+                "worker": worker,
+                "limit": limit,
+                "lease_seconds": lease_seconds,
+                "ruled": ruled,
+            },
+        )
+        return in_claim_order(Claim(*row) for row in rows)
+
+    TAKE = f"""
+        {LEASE}
+            WHERE run.id = ANY(ARRAY(SELECT json_array_elements_text(%(ids)s::json)::bigint))
+              AND run.state = 'pending'
+        {LEASED}
+    """
+
+    def take(self, ids: Iterable[int], *, worker: str, lease_seconds: float) -> list[Claim]:
+        rows = self.fetch(self.TAKE, {"ids": self.document(ids), "worker": worker, "lease_seconds": lease_seconds})
+        return in_claim_order(Claim(*row) for row in rows)
+
+    NEXT_DUE = """
+        WITH RECURSIVE level (queue, priority, run_at) AS (
+             SELECT first.queue, first.priority, first.run_at
+               FROM json_array_elements_text(%(queues)s::json) AS wanted(queue)
+         CROSS JOIN LATERAL (
+                    SELECT queue, priority, run_at
+                      FROM jobqueue_run
+                     WHERE namespace = %(namespace)s
+                       AND queue = wanted.queue
+                       AND state = 'pending'
+                       AND blocked_on IS NULL
+                       AND (expires_at IS NULL OR expires_at > statement_timestamp())
+                  ORDER BY priority DESC, run_at, id
+                     LIMIT 1) AS first
+          UNION ALL
+             SELECT lower.queue, lower.priority, lower.run_at
+               FROM level
+         CROSS JOIN LATERAL (
+                    SELECT queue, priority, run_at
+                      FROM jobqueue_run
+                     WHERE namespace = %(namespace)s
+                       AND queue = level.queue
+                       AND state = 'pending'
+                       AND blocked_on IS NULL
+                       AND (expires_at IS NULL OR expires_at > statement_timestamp())
+                       AND priority < level.priority
+                  ORDER BY priority DESC, run_at, id
+                     LIMIT 1) AS lower
+        )
+        SELECT EXTRACT(EPOCH FROM min(due_at) - statement_timestamp())::double precision
+          FROM (SELECT run_at AS due_at
+                  FROM level
+             UNION ALL
+                SELECT bucket.next_at
+                  FROM json_array_elements_text(%(queues)s::json) AS wanted(queue)
+            CROSS JOIN LATERAL (
+                       SELECT min(next_at) AS next_at
+                         FROM jobqueue_limit_bucket
+                        WHERE namespace = %(namespace)s
+                          AND queue = wanted.queue
+                          AND next_at IS NOT NULL) AS bucket) AS due
+    """
+
+    def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
+        [[seconds]] = self.fetch(self.NEXT_DUE, {"namespace": namespace, "queues": self.document(queues)})
+        return None if seconds is None else float(seconds)

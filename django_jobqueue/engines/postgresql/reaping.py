@@ -1,0 +1,27 @@
+"""PostgreSQL: runs whose lease is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django_jobqueue.engines.base import LostRun, Reaping
+from django_jobqueue.engines.postgresql.settling import PostgreSQLSettling
+
+
+class PostgreSQLReaping(PostgreSQLSettling, Reaping):
+    """Finds lost runs by the index of running ones."""
+
+    EXPIRED = """
+          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key
+            FROM jobqueue_run
+           WHERE namespace = %(namespace)s
+             AND state = 'running'
+             AND lease_until < statement_timestamp()
+             AND queue NOT IN (SELECT json_array_elements_text(%(but)s::json))
+        ORDER BY lease_until
+           LIMIT %(limit)s
+    """
+
+    def _expired(self, namespace: str, limit: int, but: Sequence[str]) -> list[LostRun]:
+        parameters = {"namespace": namespace, "limit": limit, "but": self.document(but)}
+        return [LostRun(*row) for row in self.fetch(self.EXPIRED, parameters)]

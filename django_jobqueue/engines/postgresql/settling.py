@@ -1,0 +1,81 @@
+"""PostgreSQL: how attempts end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+from django_jobqueue.engines.base import Ref, Settlement, Settling, columns, in_lock_order, seconds_ago, states
+from django_jobqueue.engines.postgresql.deleting import PostgreSQLDeleting
+from django_jobqueue.states import State
+
+
+class PostgreSQLSettling(PostgreSQLDeleting, Settling):
+    """Ends runs and writes their attempts in one statement."""
+
+    # A run that is asked to cancel does not go back to pending; one whose lease is over takes no other end either.
+    SETTLE = """
+        WITH ending AS (
+            SELECT *
+              FROM json_to_recordset(%(settlements)s::json) AS ending(
+                   id bigint, attempt int, outcome text, state text, reason text, counter text, run_at timestamptz,
+                   delay_seconds double precision, result text, error text, traceback text,
+                   progress text, metadata text, started_ago double precision, finished_ago double precision)
+        ), settled AS (
+            UPDATE jobqueue_run AS run
+               SET state = CASE WHEN run.cancel_requested_at IS NOT NULL
+                                 AND (ending.state = 'pending' OR %(expired)s)
+                                THEN 'cancelled' ELSE ending.state END,
+                   reason = CASE WHEN run.cancel_requested_at IS NOT NULL
+                                  AND (ending.state = 'pending' OR %(expired)s)
+                                 THEN 'cancelled' ELSE ending.reason END,
+                   finished_at = CASE WHEN run.cancel_requested_at IS NOT NULL OR ending.state <> 'pending'
+                                      THEN statement_timestamp() END,
+                   run_at = CASE WHEN ending.state = 'pending' AND run.cancel_requested_at IS NULL
+                                 THEN COALESCE(ending.run_at, statement_timestamp())
+                                      + make_interval(secs => ending.delay_seconds)
+                                 ELSE run.run_at END,
+                   lease_until = NULL,
+                   unknown_since = NULL,
+                   unique_lock = CASE WHEN run.unique_lock LIKE 'w%%'
+                                        OR (run.cancel_requested_at IS NULL AND ending.state = 'pending')
+                                      THEN run.unique_lock END,
+                   failures = run.failures + CASE ending.counter WHEN 'failures' THEN 1 ELSE 0 END,
+                   crashes = run.crashes + CASE ending.counter WHEN 'crashes' THEN 1 ELSE 0 END,
+                   snoozes = run.snoozes + CASE ending.counter WHEN 'snoozes' THEN 1 ELSE 0 END,
+                   releases = run.releases + CASE ending.counter WHEN 'releases' THEN 1 ELSE 0 END,
+                   result = ending.result::jsonb,
+                   error = ending.error,
+                   progress = COALESCE(ending.progress::jsonb, run.progress),
+                   metadata = COALESCE(ending.metadata::jsonb, run.metadata)
+              FROM ending
+             WHERE run.id = ANY(ARRAY(SELECT id FROM ending))
+               AND run.id = ending.id
+               AND run.attempt = ending.attempt
+               AND run.lease_until IS NOT NULL
+               AND (run.lease_until < statement_timestamp() OR NOT %(expired)s)
+         RETURNING run.id, run.attempt, run.state, run.worker, run.started_at
+        ), history AS (
+            INSERT INTO jobqueue_attempt (run_id, number, worker, started_at, finished_at, outcome, error, traceback)
+            SELECT id, attempt, settled.worker,
+                   COALESCE(statement_timestamp() - make_interval(secs => ending.started_ago), settled.started_at),
+                   statement_timestamp() - make_interval(secs => ending.finished_ago),
+                   CASE settled.state WHEN 'cancelled' THEN 'cancelled' ELSE ending.outcome END,
+                   ending.error, ending.traceback
+              FROM settled
+              JOIN ending USING (id, attempt)
+        )
+        SELECT id, attempt, state FROM settled
+    """
+
+    def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
+        by_ref = {settlement.ref: settlement for settlement in settlements}
+        document = self.document(_ending(by_ref[ref]) for ref in in_lock_order(by_ref))
+        rows = self.fetch(self.SETTLE, {"settlements": document, "expired": expired})
+        return states(rows)
+
+
+def _ending(settlement: Settlement) -> dict[str, Any]:
+    started_ago, finished_ago = seconds_ago(settlement, monotonic())
+    return columns(settlement) | {"started_ago": started_ago, "finished_ago": finished_ago}

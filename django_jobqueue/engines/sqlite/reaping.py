@@ -1,0 +1,30 @@
+"""SQLite: runs whose lease is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from django_jobqueue.engines.base import LostRun, Reaping
+from django_jobqueue.engines.sqlite.settling import SQLiteSettling
+
+
+class SQLiteReaping(SQLiteSettling, Reaping):
+    """Finds lost runs by the index of running ones."""
+
+    EXPIRED = """
+          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key
+            FROM jobqueue_run
+           WHERE namespace = %(namespace)s
+             AND state = 'running'
+             AND lease_until < %(now)s
+             AND queue NOT IN (SELECT value FROM json_each(%(but)s))
+        ORDER BY lease_until
+           LIMIT %(limit)s
+    """
+
+    def _expired(self, namespace: str, limit: int, but: Sequence[str]) -> list[LostRun]:
+        now = self.timestamps()(timezone.now())
+        parameters = {"namespace": namespace, "now": now, "limit": limit, "but": self.document(but)}
+        return [LostRun(*row) for row in self.fetch(self.EXPIRED, parameters)]
