@@ -11,6 +11,7 @@
     ├── AlreadyAdded             there is such a run already, and the caller does not want it
     │   ├── DuplicateRun         ... because its job is unique
     │   └── IdempotencyConflict  ... under the same idempotency key, but with other arguments
+    ├── KeyContested             who holds its key cannot be told, so the run is not added
     ├── RunVetoed                the job's on_before_add does not let the run be added
     ├── AttemptEnded             a job speaks of its run after it has returned
     ├── InvalidArgument          an argument of another operation is refused (also a ValueError)
@@ -155,6 +156,18 @@ class IdempotencyConflict(AlreadyAdded):
         super().__init__(
             f"The idempotency_key made {there}, of job {job!r} of queue {queue!r}, from other arguments. "
             f"Use a key of its own for each request."
+        )
+
+
+class KeyContested(JobQueueError):
+    """The key of a run was held each time that it was to be added, and free whenever one looked; nothing was written."""
+
+    code = "key_contested"
+
+    def __init__(self, queue: str, job: str, key: str, rounds: int) -> None:
+        super().__init__(
+            f"The {key} of job {job!r} of queue {queue!r} was held {rounds} times, and each time free again at once. "
+            f"Add the run once more, if many others do the same; or look for a trigger of the database that keeps it out."
         )
 
 

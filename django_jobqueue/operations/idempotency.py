@@ -15,11 +15,11 @@ from django.db import transaction
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Inserted, KeptKey, NewRun
-from django_jobqueue.errors import AlreadyAdded, IdempotencyConflict
+from django_jobqueue.errors import AlreadyAdded, IdempotencyConflict, KeyContested
 from django_jobqueue.jobs import JobDefinition
 from django_jobqueue.models import IdempotencyKey
 from django_jobqueue.operations.canonical import digest
-from django_jobqueue.operations.uniqueness import Existing
+from django_jobqueue.operations.uniqueness import MOST_ROUNDS, Existing
 
 Rows: TypeAlias = list[Inserted | Existing]
 
@@ -43,7 +43,7 @@ def insert_once(news: Sequence[NewRun], insert: Callable[[Sequence[NewRun]], Row
     """
     first = _first_places(news)
     found: dict[int, Inserted | Existing] = {}
-    while True:
+    for _ in range(MOST_ROUNDS):
         places = [place for place in sorted(set(first)) if place not in found]
         rows, taken = _try(news, places, insert) if places else ({}, [])
         if not taken:
@@ -52,6 +52,8 @@ def insert_once(news: Sequence[NewRun], insert: Callable[[Sequence[NewRun]], Row
                 found[leader] if leader == place else Existing(found[leader].id) for place, leader in enumerate(first)
             ]
         found |= _runs_of(news, taken)
+    kept_out = news[taken[0]]
+    raise KeyContested(kept_out.queue, kept_out.job, "idempotency_key", MOST_ROUNDS)
 
 
 def _try(

@@ -19,7 +19,7 @@ from django.db import transaction
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Inserted, NewRun
-from django_jobqueue.errors import DuplicateRun, InvalidRun
+from django_jobqueue.errors import DuplicateRun, InvalidRun, KeyContested, shown
 from django_jobqueue.jobs import JobDefinition
 from django_jobqueue.jobs.unique_keys import KEY_LENGTH
 from django_jobqueue.models import Run
@@ -28,6 +28,9 @@ from django_jobqueue.operations.canonical import canonical, digest
 from django_jobqueue.states import OnDuplicate, Reason, State
 
 LOCK_LENGTH = 64
+
+MOST_ROUNDS = 100
+"""Tries to insert a run whose key is held each time, and by nobody when one looks."""
 
 
 class Existing(NamedTuple):
@@ -65,15 +68,18 @@ def in_windows(news: Sequence[NewRun]) -> Sequence[NewRun]:
 def insert_unique(news: Sequence[NewRun]) -> list[Inserted | Existing]:
     """Insert *news*, but for those whose lock a run holds already: that run is their answer, or an error.
 
-    The transaction of the caller goes on, whatever comes of it. Raises DuplicateRun.
+    The transaction of the caller goes on, whatever comes of it. Raises DuplicateRun or KeyContested.
     """
     batch = _Batch(in_windows(news))
     with batch.transaction():
-        while batch.waiting:
+        for _ in range(MOST_ROUNDS):
             batch.insert()
             if batch.waiting:
                 batch.look_at_holders()
-    return batch.answers()
+            if not batch.waiting:
+                return batch.answers()
+        kept_out = batch.kept_out()
+        raise KeyContested(kept_out.queue, kept_out.job, f"unique_key {shown(kept_out.unique_key)}", MOST_ROUNDS)
 
 
 class _Batch:
@@ -82,6 +88,7 @@ class _Batch:
     def __init__(self, news: Sequence[NewRun]) -> None:
         self._news = news
         self._ahead = _ahead(news)
+        self._strict = {new.unique_lock: place for place, new in enumerate(news) if new.on_duplicate == OnDuplicate.RAISE}
         self._found: dict[int, Inserted | Existing] = {}
         self.waiting = sorted(set(self._ahead))
         config = get_config()
@@ -111,8 +118,8 @@ class _Batch:
             holder = holders.get(str(new.unique_lock))
             if holder is None:
                 continue
-            if new.on_duplicate == OnDuplicate.RAISE:
-                raise DuplicateRun(new.queue, new.job, str(new.unique_key), holder.pk, position=place)
+            if (strict := self._strict.get(new.unique_lock)) is not None:
+                raise DuplicateRun(new.queue, new.job, str(new.unique_key), holder.pk, position=strict)
             if new.on_duplicate == OnDuplicate.REPLACE and holder.state == State.PENDING:
                 replaced.append(holder)
             else:
@@ -121,6 +128,10 @@ class _Batch:
         if replaced:
             self._runs.filter(pk__in=[run.pk for run in replaced]).replace_pending()
             announce_cancelled(replaced, Reason.REPLACED)
+
+    def kept_out(self) -> NewRun:
+        """The first of those that still wait."""
+        return self._news[self.waiting[0]]
 
     def answers(self) -> list[Inserted | Existing]:
         return [

@@ -463,6 +463,22 @@ def test_an_item_may_be_a_duplicate_of_one_before_it(mail: Queue) -> None:
     assert not Run.objects.exists()
 
 
+@pytest.mark.parametrize("later", ["skip", "replace"])
+def test_a_duplicate_that_is_an_error_is_one_whatever_comes_behind_it(mail: Queue, later: str) -> None:
+    unique(unique_key="to")
+    first = mail.add("send", {"to": "n1"})
+    strict = {"job": "send", "payload": {"to": "n1"}, "on_duplicate": "raise"}
+
+    with pytest.raises(DuplicateRun, match=f"^item 1: .* run {first.pk} has the same key, 'n1'"):
+        mail.bulk_add([{"job": "send", "payload": {"to": "n2"}}, strict, {**strict, "on_duplicate": later}])
+
+    assert mail.runs("pending").get() == first
+    first_of_two, last = mail.bulk_add(
+        [strict | {"payload": {"to": "n3"}}, {**strict, "payload": {"to": "n3"}, "on_duplicate": later}]
+    )
+    assert first_of_two == last
+
+
 # --- Declaring it ----------------------------------------------------------------------------------------------------
 
 
