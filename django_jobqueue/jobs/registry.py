@@ -19,7 +19,7 @@ from django_jobqueue.jobs.keys import key_of
 from django_jobqueue.jobs.secrets import Secrets
 from django_jobqueue.jobs.unique_keys import unique_key_of
 from django_jobqueue.jobs.upgrades import upgrades_of
-from django_jobqueue.payloads import Parameters, PayloadSchema
+from django_jobqueue.payloads import PayloadSchema
 
 
 class JobRegistry:
@@ -162,7 +162,7 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
     schema = PayloadSchema.of(declaration.function, type_)
     given = {**declaration.options, **in_settings}
     contradicting = [f"{flaw}." for flaw in contradictions(options)]
-    wrong_secrets = [*_wrong_secrets(given.get("secret", ()), schema.parameters), *_secret_keys(options)]
+    wrong_secrets = [*_wrong_secrets(given.get("secret", ()), schema), *_secret_keys(options)]
     if flaws := [*schema.flaws, *contradicting, *wrong_secrets]:
         raise ConfigError([f"{where}: {flaw}" for flaw in flaws])
     if options.unique_key is not None and options.unique is None:
@@ -181,21 +181,19 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
             may_be_async=inspect.iscoroutinefunction(declaration.function),
         ),
         upgrades=upgrades_of(where, options),
-        unique_key=unique_key_of(f"{where}: unique_key", options.unique_key, schema.parameters),
+        unique_key=unique_key_of(f"{where}: unique_key", options.unique_key, schema),
         **{
-            name: key_of(f"{where}: {name}", getattr(options, name), schema.parameters, own=name in given)
+            name: key_of(f"{where}: {name}", getattr(options, name), schema, own=name in given)
             for name in ("concurrency_key", "rate_key")
         },
     )
 
 
-def _wrong_secrets(fields: Iterable[str], parameters: Parameters) -> Iterator[str]:
+def _wrong_secrets(fields: Iterable[str], schema: PayloadSchema) -> Iterator[str]:
     """What is wrong with the fields that a job calls secret: one that is misspelt would be shown."""
-    names = {*parameters.required, *parameters.optional}
     for field in fields:
-        name = field.partition(".")[0]
-        if name not in names and not parameters.takes_any and not parameters.takes_payload:
-            yield f"secret names {field!r}, and {name!r} is not one of its parameters. {nearest(name, names)}"
+        if wrong := schema.unknown_name(field.split(".")):
+            yield f"secret names {field!r}, and there is no {wrong.name!r} in its payload. {nearest(*wrong)}"
 
 
 def _secret_keys(options: JobOptions) -> Iterator[str]:

@@ -7,10 +7,11 @@ from typing import Any, TypeAlias
 
 from django_jobqueue.conf import PayloadKey
 from django_jobqueue.conf.options import label
-from django_jobqueue.errors import ConfigError, nearest, shown
+from django_jobqueue.errors import ConfigError, shown
 from django_jobqueue.jobs.functions import function_of
+from django_jobqueue.jobs.keys import require_field
 from django_jobqueue.jobs.places import place_of
-from django_jobqueue.payloads import Parameters
+from django_jobqueue.payloads import PayloadSchema
 
 KeyOf: TypeAlias = Callable[[Mapping[str, Any]], Any]
 """Answers, for a payload, its key: a JSON value."""
@@ -18,24 +19,16 @@ KeyOf: TypeAlias = Callable[[Mapping[str, Any]], Any]
 KEY_LENGTH = 255
 
 
-def unique_key_of(where: str, option: PayloadKey | None, parameters: Parameters) -> KeyOf | None:
+def unique_key_of(where: str, option: PayloadKey | None, schema: PayloadSchema) -> KeyOf | None:
     """What the option says. *Where* begins the problem of the ConfigError."""
     if not isinstance(option, tuple):
         function = function_of(where, option)
         return None if function is None else lambda payload: _answer(function, payload)
     for field in option:
-        _require_field(where, field, parameters)
+        require_field(where, field, schema)
     if len(option) == 1:
         return lambda payload: payload.get(option[0])
     return lambda payload: [payload.get(field) for field in option]
-
-
-def _require_field(where: str, field: str, parameters: Parameters) -> None:
-    known = {*parameters.required, *parameters.optional}
-    if field not in known and not (parameters.takes_any or parameters.takes_payload):
-        raise ConfigError(
-            [f"{where}: {field!r} is not a parameter of {parameters.function_name}(). {nearest(field, known)}"]
-        )
 
 
 def _answer(function: Callable[[Mapping[str, Any]], object], payload: Mapping[str, Any]) -> str:

@@ -88,7 +88,9 @@ class _Batch:
     def __init__(self, news: Sequence[NewRun]) -> None:
         self._news = news
         self._ahead = _ahead(news)
-        self._strict = {new.unique_lock: place for place, new in enumerate(news) if new.on_duplicate == OnDuplicate.RAISE}
+        self._strict = {
+            new.unique_lock: place for place, new in enumerate(news) if new.on_duplicate == OnDuplicate.RAISE
+        }
         self._found: dict[int, Inserted | Existing] = {}
         self.waiting = sorted(set(self._ahead))
         config = get_config()

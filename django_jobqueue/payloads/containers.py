@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from django_jobqueue.payloads.kinds import Anything, Kind, Walk
+from django_jobqueue.payloads.kinds import Anything, Kind, UnknownName, Walk
 from django_jobqueue.payloads.refusals import Refusal, unfit, wrong_names
 
 Part = tuple[Any, Kind, Any]
@@ -93,6 +93,9 @@ class ListOf(Uniform):
     def parts(self, value: Any) -> list[Part]:
         return [(index, self._of, item) for index, item in enumerate(value)]
 
+    def unknown_name(self, path: Sequence[str]) -> UnknownName | None:
+        return self._of.unknown_name(path)
+
     def pack(self, items: dict[int, Any]) -> Any:
         return self._type(items.values())
 
@@ -113,6 +116,9 @@ class MappingOf(Uniform):
 
     def parts(self, value: Any) -> list[Part]:
         return [(key, self._of, item) for key, item in value.items()]
+
+    def unknown_name(self, path: Sequence[str]) -> UnknownName | None:
+        return self._of.unknown_name(path[1:])
 
     def pack(self, items: dict[str, Any]) -> dict[str, Any]:
         return items
@@ -158,6 +164,17 @@ class Record(Container):
 
     def pack(self, items: dict[str, Any]) -> Any:
         return items
+
+    def unknown_name(self, path: Sequence[str]) -> UnknownName | None:
+        return unknown_name(path, self.kinds)
+
+
+def unknown_name(path: Sequence[str], kinds: Mapping[str, Kind]) -> UnknownName | None:
+    """``Kind.unknown_name`` of what holds values of these *kinds* by name."""
+    if not path:
+        return None
+    name, *rest = path
+    return kinds[name].unknown_name(rest) if name in kinds else UnknownName(name, kinds)
 
 
 class Dataclass(Record):

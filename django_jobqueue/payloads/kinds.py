@@ -7,8 +7,8 @@ the value. Both raise Refusal for anything else, so what one has made, the other
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from django_jobqueue.payloads.json_text import MAX_DEPTH, OVERSIZE, too_deep
 from django_jobqueue.payloads.refusals import Oversize, Refusal, unfit
@@ -45,6 +45,13 @@ class Walk:
         self._depth -= 1
 
 
+class UnknownName(NamedTuple):
+    """A name that stands nowhere in the values of a kind, and those that do in its place."""
+
+    name: str
+    known: Collection[str]
+
+
 class Kind(ABC):
     """A type that a payload can hold."""
 
@@ -64,6 +71,10 @@ class Kind(ABC):
     @abstractmethod
     def from_json(self, value: Any) -> Any:
         """The value of which *value* is the JSON form."""
+
+    def unknown_name(self, path: Sequence[str]) -> UnknownName | None:
+        """The first name of *path*, which goes through lists, that no JSON form has there; None, if some may have all."""
+        return None
 
 
 class Anything(Kind):
@@ -126,6 +137,10 @@ class Choice(Kind):
         if (kind := self._by_form.get(type(value))) is None:
             raise unfit(self.wanted, value)
         return kind.from_json(value)
+
+    def unknown_name(self, path: Sequence[str]) -> UnknownName | None:
+        found = [kind.unknown_name(path) for kind in self._kinds if kind.forms & {dict, list}]
+        return found[0] if found and all(found) else None
 
     def _closest(self, refusals: Iterable[Refusal], value: Any) -> Refusal:
         """Of what its kinds say, that of the one which came farthest into *value*."""

@@ -6,17 +6,25 @@ The only module that imports pydantic. It is imported itself when an annotation 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.errors import (
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+    PydanticUserError,
+)
 
 from django_jobqueue.errors import PayloadError
 from django_jobqueue.payloads.json_text import encode_json
-from django_jobqueue.payloads.kinds import Kind, Unresolved, Unsupported, Walk
+from django_jobqueue.payloads.kinds import Kind, UnknownName, Unresolved, Unsupported, Walk
 from django_jobqueue.payloads.refusals import Refusal, described
+
+SCALARS = {"string", "integer", "number", "boolean", "null"}
+"""Types of a JSON schema that hold no names."""
 
 
 class PydanticKind(Kind):
@@ -26,6 +34,7 @@ class PydanticKind(Kind):
 
     def __init__(self, annotation: Any, name: str) -> None:
         self.wanted = name
+        self._by_alias = bool(getattr(annotation, "model_config", {}).get("serialize_by_alias"))
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(annotation)
             self._adapter.rebuild(raise_errors=True)  # where it is built lazily, tell now that it cannot be
@@ -48,6 +57,13 @@ class PydanticKind(Kind):
         with refusals():
             return self._adapter.validate_json(json.dumps(value), by_alias=True, by_name=True)
 
+    def unknown_name(self, path: Sequence[str]) -> UnknownName | None:
+        try:
+            schema = self._adapter.json_schema(mode="serialization", by_alias=self._by_alias)
+        except PydanticInvalidForJsonSchema:  # nobody but the type itself knows what it writes
+            return None
+        return _unknown_name(path, schema, schema.get("$defs", {}))
+
     def _typed(self, value: Any, max_bytes: int) -> Any:
         """The value that *value* is, or is the JSON form of: JSON is read as JSON, all else as Python."""
         try:
@@ -55,6 +71,25 @@ class PydanticKind(Kind):
         except PayloadError:
             return self._adapter.validate_python(value, by_alias=True, by_name=True)
         return self._adapter.validate_json(text, by_alias=True, by_name=True)
+
+
+def _unknown_name(path: Sequence[str], schema: Mapping[str, Any], named: Mapping[str, Any]) -> UnknownName | None:
+    """``Kind.unknown_name`` by a JSON schema, where the schemas *named* may be referred to."""
+    if "$ref" in schema:
+        return _unknown_name(path, named[schema["$ref"].rpartition("/")[2]], named)
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        found = [_unknown_name(path, each, named) for each in choices if each.get("type") not in SCALARS]
+        return found[0] if found and all(found) else None
+    if schema.get("type") == "array":
+        return _unknown_name(path, schema.get("items") or {}, named)
+    if not path:
+        return None
+    name, *rest = path
+    fields = schema.get("properties", {})
+    below = fields.get(name, schema.get("additionalProperties", "properties" not in schema))
+    if below is False:
+        return UnknownName(name, fields)
+    return _unknown_name(rest, below, named) if isinstance(below, Mapping) else None
 
 
 @contextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 from django_jobqueue.payloads.annotations import kind_of, kind_of_type
-from django_jobqueue.payloads.containers import Part, each
+from django_jobqueue.payloads.containers import Part, each, unknown_name
 from django_jobqueue.payloads.json_text import encode_json
-from django_jobqueue.payloads.kinds import Anything, Impossible, Kind, Unresolved, Unsupported, Walk
+from django_jobqueue.payloads.kinds import Anything, Impossible, Kind, UnknownName, Unresolved, Unsupported, Walk
 from django_jobqueue.payloads.parameters import Parameters
 from django_jobqueue.payloads.refusals import Refusal
 
@@ -94,6 +94,15 @@ class PayloadSchema:
         if self.parameters.takes_run:
             arguments["run"] = run
         return arguments
+
+    def unknown_name(self, path: Sequence[str]) -> UnknownName | None:
+        """The first name of *path* that no payload has there, as far as that is known."""
+        if self.whole is not None:
+            return self.whole.unknown_name(path)
+        parameters = self.parameters
+        if path[0] not in parameters.known and (parameters.takes_any or parameters.takes_payload):
+            return None if self.rest is None else self.rest.unknown_name(path[1:])
+        return unknown_name(path, {**dict.fromkeys(parameters.known, Anything()), **self.kinds})
 
     def _form(self, payload: Any, walk: Walk) -> Any:
         if self.whole is not None:

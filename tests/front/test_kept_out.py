@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 from django.contrib.auth.models import Group
@@ -42,7 +42,7 @@ TOLD = (
 
 
 @pytest.mark.parametrize("on_duplicate", ["skip", "raise", "replace"])
-def test_a_unique_run_that_does_not_get_in_is_refused(mail: Queue, guarded: Guarded, on_duplicate: str) -> None:
+def test_a_unique_run_that_does_not_get_in_is_refused(mail: Queue, guarded: Guarded, on_duplicate: Any) -> None:
     job(queue="mail", unique="live", unique_key="to")(send)
     guarded("jobqueue_run")
 

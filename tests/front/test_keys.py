@@ -82,8 +82,8 @@ def test_a_field_that_the_job_does_not_have_is_told_with_the_nearest_name(mail: 
         mail.add("deliver")
 
     assert str(caught.value) == (
-        "Job 'deliver' of queue 'mail' (tests.front.test_keys.deliver): concurrency_key: 'custmer' is no parameter of "
-        "deliver(). Did you mean 'customer'?"
+        "Job 'deliver' of queue 'mail' (tests.front.test_keys.deliver): concurrency_key: there is no 'custmer' in "
+        "the payload. Did you mean 'customer'?"
     )
 
 

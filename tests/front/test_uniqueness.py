@@ -525,7 +525,7 @@ WANTED = (
         ({"unique": "live", "unique_key": []}, f'["unique_key"]: {WANTED}[]'),
         ({"unique": "live", "unique_key": ["to", 5]}, f"[\"unique_key\"]: {WANTED}['to', 5]"),
         ({"unique": "live", "unique_key": 5}, f'["unique_key"]: {WANTED}5'),
-        ({"unique": "live", "unique_key": "ot"}, "unique_key: 'ot' is not a parameter of exact(). Known: subject, to."),
+        ({"unique": "live", "unique_key": "ot"}, "unique_key: there is no 'ot' in the payload. Known: subject, to."),
         ({"unique": "live", "unique_key": "a.b"}, "unique_key: 'a' cannot be imported: No module named 'a'."),
         ({"unique_key": "to"}, "unique_key: not read, because the job is not unique. Say how far, with unique."),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -291,3 +292,80 @@ def test_a_model_may_be_the_declared_schema_of_a_job_without_annotations() -> No
 def test_the_same_types_are_read_in_the_same_way_whether_pydantic_is_there_or_not() -> None:
     assert type(schema_of(datetime).kinds["value"]).__name__ == "Written"
     assert typed(arrived(list[datetime], ["2026-01-01T00:00:00Z"])) == typed([datetime(2026, 1, 1, tzinfo=UTC)])
+
+
+class Aliased(BaseModel):
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    number: int = Field(alias="invoiceNumber")
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    lines: list[Line] = []
+
+
+@pytest.mark.parametrize(
+    ("type_", "path", "unknown"),
+    [
+        (Invoice, "number", None),
+        (Invoice, "invoiceNumber", "invoiceNumber"),
+        (Invoice, "lines.price", None),
+        (Invoice, "lines.prize", "prize"),
+        (Invoice, "item.quantity", None),
+        (Invoice, "item.quantty", "quantty"),
+        (Invoice, "number.of.what", None),
+        (Aliased, "invoiceNumber", None),
+        (Aliased, "number", "number"),
+        (Open, "anything.goes", None),
+        (Open, "lines.prize", "prize"),
+        (dict[str, Line], "any.price", None),
+        (dict[str, Annotated[Line, "x"]], "any.prize", "prize"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", "known"),
+)
+def test_a_path_into_a_model_is_followed_as_far_as_its_names_are_known(
+    type_: Any, path: str, unknown: str | None
+) -> None:
+    def work(payload: Any) -> None:
+        """Work."""
+
+    found = PayloadSchema.of(work, type_).unknown_name(path.split("."))
+
+    assert (found and found.name) == unknown
+
+
+@pytest.mark.parametrize(
+    ("path", "unknown"),
+    [
+        ("choice.price", None),
+        ("choice.prize", "prize"),
+        ("loose.prize", None),
+        ("by_name.any.prize", "prize"),
+        ("by_name.any.price", None),
+    ],
+)
+def test_a_path_into_a_choice_is_wrong_where_no_branch_has_it(path: str, unknown: str | None) -> None:
+    class Choosing(BaseModel):
+        choice: Line | Invoice | None = None
+        loose: Line | Any = None
+        by_name: dict[str, Line] = {}
+
+    def work(payload: Choosing) -> None:
+        """Work."""
+
+    work.__annotations__["payload"] = Choosing
+    found = PayloadSchema.of(work).unknown_name(path.split("."))
+
+    assert (found and found.name) == unknown
+
+
+def test_nobody_knows_the_names_in_what_has_no_json_schema() -> None:
+    class Calls(BaseModel):
+        hook: Callable[[], int]
+
+    def work(payload: Any) -> None:
+        """Work."""
+
+    assert PayloadSchema.of(work, Calls).unknown_name(["hok"]) is None
