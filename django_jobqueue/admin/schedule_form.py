@@ -21,6 +21,17 @@ from django_jobqueue.zones import zone_named
 
 MOMENT = "%Y-%m-%dT%H:%M"
 
+MISFIRES = {
+    Misfire.FIRE_ONCE.value: _("one run for all that was missed"),
+    Misfire.SKIP.value: _("no run"),
+    Misfire.CATCH_UP.value: _("a run for each that was missed"),
+}
+OVERLAPS = {
+    Overlap.ALLOW.value: _("another run"),
+    Overlap.SKIP.value: _("no run"),
+    Overlap.QUEUE.value: _("wait for its end"),
+}
+
 
 class ScheduleForm(forms.Form):
     """All of a schedule of the database. Its ``options`` are the arguments of the operations."""
@@ -43,7 +54,10 @@ class ScheduleForm(forms.Form):
         label=_("Or every … seconds"), required=False, help_text=_("Instead of a cron line: whatever clocks show.")
     )
     starts_at = forms.DateTimeField(
-        label=_("Not before"), required=False, widget=forms.DateTimeInput({"type": "datetime-local"}, MOMENT)
+        label=_("Not before"),
+        required=False,
+        widget=forms.DateTimeInput({"type": "datetime-local"}, MOMENT),
+        help_text=_("By the clocks of the project, as the end."),
     )
     ends_at = forms.DateTimeField(
         label=_("Not after"), required=False, widget=forms.DateTimeInput({"type": "datetime-local"}, MOMENT)
@@ -52,22 +66,8 @@ class ScheduleForm(forms.Form):
         label=_("Payload"), required=False, initial=dict, widget=forms.Textarea({"rows": 4}), help_text=_("As JSON.")
     )
     priority = forms.IntegerField(label=_("Priority"), required=False, help_text=_("From -100 to 100. Else the job's."))
-    misfire = forms.ChoiceField(
-        label=_("If no worker looked in time"),
-        choices=[
-            (Misfire.FIRE_ONCE.value, _("one run for all that was missed")),
-            (Misfire.SKIP.value, _("no run")),
-            (Misfire.CATCH_UP.value, _("a run for each that was missed")),
-        ],
-    )
-    overlap = forms.ChoiceField(
-        label=_("If the last run is not over"),
-        choices=[
-            (Overlap.ALLOW.value, _("another run")),
-            (Overlap.SKIP.value, _("no run")),
-            (Overlap.QUEUE.value, _("wait for its end")),
-        ],
-    )
+    misfire = forms.ChoiceField(label=_("If no worker looked in time"), choices=MISFIRES)
+    overlap = forms.ChoiceField(label=_("If the last run is not over"), choices=OVERLAPS)
     enabled = forms.BooleanField(label=_("Enabled"), required=False, initial=True)
     reason = forms.CharField(
         label=_("Reason"),

@@ -17,12 +17,14 @@ from django.utils.translation import gettext as _
 from django_jobqueue.admin import times
 from django_jobqueue.admin.activities import word
 from django_jobqueue.admin.badges import badge, run_badge
+from django_jobqueue.admin.schedule_form import MISFIRES, OVERLAPS
 from django_jobqueue.errors import InvalidSchedule
 from django_jobqueue.forecast import forecast, warnings
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Activity, Run, Schedule
 from django_jobqueue.models.fields import as_aware
 from django_jobqueue.rhythm import ClockTimes
+from django_jobqueue.states import Misfire
 
 NEXT = 5
 """Due times that are shown in advance."""
@@ -86,15 +88,15 @@ class SchedulePage:
     def facts(self) -> Iterator[tuple[str, object]]:
         """Labels and values, without those that are unset."""
         schedule = self._schedule
-        catch_up = f" ({schedule.max_catch_up})" if schedule.misfire == "catch_up" else ""
+        most = _(", %d at most") % schedule.max_catch_up if schedule.misfire == Misfire.CATCH_UP else ""
         known: list[tuple[str, object]] = [
             (_("Job"), f"{schedule.queue}.{schedule.job}"),
             (_("Due"), schedule.times),
             (_("Not before"), self._moment(schedule.starts_at)),
             (_("Not after"), self._moment(schedule.ends_at)),
             (_("Next"), self._moment(schedule.next_run_at)),
-            (_("If no worker looked"), schedule.misfire.replace("_", " ") + catch_up),
-            (_("If the last run is not over"), schedule.overlap),
+            (_("If no worker looked in time"), f"{MISFIRES.get(schedule.misfire, schedule.misfire)}{most}"),
+            (_("If the last run is not over"), OVERLAPS.get(schedule.overlap, schedule.overlap)),
             (_("Priority"), schedule.priority),
             (_("Tags"), ", ".join(map(str, schedule.tags)) if schedule.tags else None),
             (_("Declared in"), schedule.origin),

@@ -11,6 +11,7 @@ from django.db.models import F, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -45,7 +46,9 @@ class ScheduleAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("due"))
     def due(self, schedule: Schedule) -> str:
-        return f"{schedule.times} *" if schedule.overrides else schedule.times
+        if not schedule.overrides:
+            return schedule.times
+        return format_html('{} <span class="jq-note">{}</span>', schedule.times, _("overrides its declaration"))
 
     @admin.display(description=gettext_lazy("job"))
     def job_name(self, schedule: Schedule) -> str:

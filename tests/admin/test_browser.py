@@ -99,7 +99,10 @@ def test_the_browser_does_complain_of_a_breach(ana: Browser, live_server: LiveSe
     assert any("Content Security Policy" in message for message in ana.complaints())
 
 
-def test_runs_are_chosen_confirmed_and_replayed_by_clicking(ana: Browser, live_server: LiveServer, dead: Run) -> None:
+def test_runs_are_chosen_confirmed_and_replayed_by_clicking(
+    ana: Browser, live_server: LiveServer, dead: Run, make_run: MakeRun
+) -> None:
+    make_run("dead_lettered", reason="max_attempts")
     ana.open(f"{live_server.url}{RUNS}?state=dead_lettered")
     ana.click("#action-toggle")
     ana.click("option[value=replay_selected]")
@@ -108,8 +111,9 @@ def test_runs_are_chosen_confirmed_and_replayed_by_clicking(ana: Browser, live_s
     ana.fill("textarea[name=reason]", "mailbox emptied")
     ana.follow(".jq-confirm input[type=submit]")
 
-    assert "Replay run" in question
+    assert "Replay 2 runs?" in question
     assert "was replayed as run" in ana.text
+    assert f"Run {dead.pk} was replayed before, as run" in ana.text
     assert ana.url == f"{live_server.url}{RUNS}?state=dead_lettered"
     assert ana.complaints() == []
     activity = Activity.objects.latest("pk")
