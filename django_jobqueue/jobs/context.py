@@ -43,6 +43,14 @@ class RunContext:
     scheduled_for: datetime
     """When this attempt was due."""
 
+    tags: tuple[str, ...] = field(default=(), repr=False)
+    """Those that ``add()`` was given, beside those of the job."""
+
+    tenant: str | None = None
+    user: str | None = None
+    trace_id: str | None = None
+    """Whom the run is for, who wants it, and the trace that it belongs to, as ``add()`` was told."""
+
     fires_at: datetime | None = None
     """The due time of a schedule that the run is for; None for a run that no schedule made, or that somebody fired."""
 

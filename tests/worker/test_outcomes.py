@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import FrozenInstanceError
 from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -77,6 +78,26 @@ def test_a_job_that_returns_nothing_has_no_result(work: Work) -> None:
     run.refresh_from_db()
     assert (run.state, run.result) == ("completed", None)
     assert Run.objects.filter(pk=run.pk, result__isnull=True).exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"concurrent_jobs": 1}], ids=["unlimited", "limited"])
+def test_the_context_tells_a_job_what_its_adder_said_of_it(work: Work, options: dict[str, Any]) -> None:
+    contexts: list[RunContext] = []
+
+    @job(tags=["all"], **options)
+    def look(number: int, *, run: RunContext) -> None:
+        contexts.append(run)
+
+    queues.default.add("look", {"number": 1}, tags=["é", "b"], tenant="acme", user=7, trace_id="4bf9", priority=1)
+    queues.default.add("look", {"number": 2})
+    work()
+
+    full, bare = contexts
+    assert (full.tags, full.tenant, full.user, full.trace_id) == (("all", "é", "b"), "acme", "7", "4bf9")
+    assert (bare.tags, bare.tenant, bare.user, bare.trace_id) == (("all",), None, None, None)
+    assert "é" not in repr(full)
+    with pytest.raises(FrozenInstanceError):
+        full.tenant = "other"  # type: ignore[misc]
 
 
 def test_the_context_tells_a_job_what_it_works(work: Work) -> None:

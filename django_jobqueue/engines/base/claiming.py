@@ -30,6 +30,11 @@ class Claim:
     delivery: str
     metadata: str | None = field(repr=False)
     concurrency_key: str | None
+    tags: str | None = field(repr=False)
+    """JSON text, as the payload and the metadata."""
+    tenant: str | None
+    user: str | None
+    trace_id: str | None
     fires_at: datetime | None = None
     missed: int | None = None
 
