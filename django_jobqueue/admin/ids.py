@@ -18,3 +18,8 @@ def parsed_id(text: str) -> int | None:
 def parsed_ids(texts: Iterable[str]) -> list[int]:
     """Those of *texts* that can be ids."""
     return [number for text in texts if (number := parsed_id(text)) is not None]
+
+
+def words(search: str) -> list[str]:
+    """What somebody typed who looks for ids, with spaces or commas between them."""
+    return search.replace(",", " ").split()

@@ -59,6 +59,11 @@ class KeysetChangeList(ChangeList):
         self.paginator = Paginator(self.result_list, self.list_per_page)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether there are other pages."""
+        return self.older is not None or self.newer is not None
+
+    @property
     def older_url(self) -> str:
         return self.get_query_string({BEFORE: self.older})
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.html import format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from django_jobqueue.admin.badges import run_badge
 from django_jobqueue.admin.forms import ReasonForm
-from django_jobqueue.admin.ids import parsed_ids
-from django_jobqueue.admin.keyset import KeysetAdmin, KeysetChangeList
+from django_jobqueue.admin.ids import parsed_ids, words
+from django_jobqueue.admin.keyset import KeysetChangeList
+from django_jobqueue.admin.run_actions import RunActions
 from django_jobqueue.admin.run_columns import SHOWN, duration, moment, name, number, standing, tries, worker_name
 from django_jobqueue.admin.run_filters import JobFilter, QueueFilter, StateFilter
 from django_jobqueue.admin.run_page import RunPage
-from django_jobqueue.admin.verbs import CANCEL, REPLAY, Told, Verb
+from django_jobqueue.admin.verbs import CANCEL, REPLAY, Verb
 from django_jobqueue.models import Run
 from django_jobqueue.operations.run_filter import INDEXED
 from django_jobqueue.operations.visible import Visible
@@ -51,12 +48,11 @@ class RunChangeList(KeysetChangeList):
 
 
 @admin.register(Run)
-class RunAdmin(KeysetAdmin):
+class RunAdmin(RunActions):
     list_display = [number, standing, name, tries, moment, duration, worker_name]
     list_filter = [StateFilter, QueueFilter, JobFilter]
     search_fields = ["id"]
     search_help_text = gettext_lazy("The id of a run, or several with spaces between them.")
-    actions = ["replay_selected", "cancel_selected"]
 
     # --- The list ---
 
@@ -67,44 +63,10 @@ class RunAdmin(KeysetAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         """Runs by their ids: what else might be looked for has no index."""
-        words = search_term.replace(",", " ").split()
-        return (queryset.filter(pk__in=parsed_ids(words)) if words else queryset), False
+        found = words(search_term)
+        return (queryset.filter(pk__in=parsed_ids(found)) if found else queryset), False
 
-    # --- Replay and cancel ---
-
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        return self.may(REPLAY.permission, request)
-
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return self.may(CANCEL.permission, request)
-
-    @admin.action(description=gettext_lazy("Replay selected runs"), permissions=["replay"])
-    def replay_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._selected(request, REPLAY)
-
-    @admin.action(description=gettext_lazy("Cancel selected runs"), permissions=["cancel"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return self._selected(request, CANCEL)
-
-    def response_action(
-        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **options: Any
-    ) -> HttpResponse | None:
-        """Take the ids that are selected, and nothing else: neither all that match, nor what is no id."""
-        texts = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if len(parsed_ids(texts)) < len(texts) or request.POST.get("select_across", "0") != "0":
-            self.message_user(request, _("Select runs in the list. Nothing was changed."), messages.WARNING)
-            return None
-        return super().response_action(request, queryset.none(), *args, **options)
-
-    def _selected(self, request: HttpRequest, verb: Verb) -> HttpResponse | None:
-        """Ask to confirm, or do it once that is confirmed."""
-        found = self.get_queryset(request).filter(pk__in=parsed_ids(request.POST.getlist(ACTION_CHECKBOX_NAME)))
-        runs = list(found.only(*SHOWN).order_by("pk"))
-        form = ReasonForm(request.POST if "confirmed" in request.POST else None)
-        if not form.is_valid():
-            return self._confirmation(request, verb, runs, form, back=request.get_full_path())
-        self._tell(request, self._done(request, verb, runs, form.cleaned_data["reason"]))
-        return None
+    # --- Replay and cancel, of one run ---
 
     def _verb_view(self, request: HttpRequest, object_id: str, verb: Verb) -> HttpResponse:
         """The page that asks to confirm a verb on one run; by POST, the verb."""
@@ -115,42 +77,16 @@ class RunAdmin(KeysetAdmin):
             return self._missing(request, object_id)
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
-            return self._confirmation(request, verb, [run], form, back=self.url("change", run.pk))
-        told = self._done(request, verb, [run], form.cleaned_data["reason"])
-        self._tell(request, told)
-        return HttpResponseRedirect(self.url("change", told[0].run_id))
+            return self.confirmation(request, verb, [run], form, back=self.url("change", run.pk))
+        told = self.done(request, verb, run, form)
+        self.tell(request, [told])
+        return HttpResponseRedirect(self.url("change", told.run_id))
 
     def replay_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._verb_view(request, object_id, REPLAY)
 
     def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._verb_view(request, object_id, CANCEL)
-
-    def _confirmation(
-        self, request: HttpRequest, verb: Verb, runs: Sequence[Run], form: ReasonForm, *, back: str
-    ) -> HttpResponse:
-        now = timezone.now()
-        title = str(verb.title_of_one) % runs[0].pk if len(runs) == 1 else str(verb.title) % len(runs)
-        return self.page(
-            request,
-            "confirm.html",
-            title=title,
-            effect=verb.effect,
-            subjects=[(self.url("change", run.pk), run, run_badge(run, now=now)) for run in runs],
-            form=form,
-            hidden=[("action", f"{verb.name}_selected"), *((ACTION_CHECKBOX_NAME, run.pk) for run in runs)],
-            button=verb.button,
-            back=back,
-        )
-
-    def _done(self, request: HttpRequest, verb: Verb, runs: Sequence[Run], reason: str) -> list[Told]:
-        site = self.admin_site.name
-        return [verb.act(run.pk, actor=self.actor(request), reason=reason, site=site) for run in runs]
-
-    def _tell(self, request: HttpRequest, told: Sequence[Told]) -> None:
-        for done, level in [(True, messages.SUCCESS), (False, messages.WARNING)]:
-            if sentences := [(item.sentence,) for item in told if item.done == done]:
-                self.message_user(request, format_html_join("<br>", "{}", sentences), level)
 
     # --- The page of one run ---
 

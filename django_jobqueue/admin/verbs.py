@@ -1,8 +1,8 @@
-"""What the admin can do to runs: each verb has its own permission, and tells of each run what came of it."""
+"""What the admin can do to runs: each verb has its own permission, and tells what came of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from django.urls import reverse
@@ -12,17 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobqueue import operations
+from django_jobqueue.admin import bulk
+from django_jobqueue.admin.told import Told
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.states import State
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What came of a verb on one run: whether it was done, a sentence, and the run to look at now."""
-
-    done: bool
-    sentence: str
-    run_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +33,10 @@ class Verb:
     """What it will do, for the page that asks to confirm it."""
     act: Callable[..., Told]
     """Called with an id, ``actor``, ``reason``, and ``site``, the name of the admin site."""
+    act_on_many: Callable[..., Iterable[Told]]
+    """Called with a RunFilter, the runs if they were selected one by one, ``actor``, ``reason``, and ``limit``."""
+    number: Callable[..., int]
+    """How many runs of a RunFilter it would change; called with ``actor`` and ``limit`` too."""
 
 
 def _replay(run_id: int, *, actor: str, reason: str, site: str) -> Told:
@@ -88,6 +85,8 @@ REPLAY = Verb(
         "The old one stays as it is."
     ),
     act=_replay,
+    act_on_many=bulk.replay,
+    number=bulk.number_to_replay,
 )
 
 CANCEL = Verb(
@@ -101,4 +100,6 @@ CANCEL = Verb(
         "but it is not tried again. What has been done is not undone."
     ),
     act=_cancel,
+    act_on_many=bulk.cancel,
+    number=bulk.number_to_cancel,
 )

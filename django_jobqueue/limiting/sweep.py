@@ -6,7 +6,7 @@ between freeing and calling, or the one who was called be cancelled: then the sw
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 from time import monotonic
@@ -107,12 +107,12 @@ def sweep_on_commit(queue: str) -> None:
 
 def call_behind(runs: Iterable[Run]) -> None:
     """When the transaction commits, call those who wait behind pending *runs* that will not start."""
-    limiter = Limiter()
-    lines: dict[str, dict[Limit, None]] = {}
+    limiter, places = Limiter(), defaultdict[str, list[Candidate]](list)
     for run in runs:
         place = Candidate(run.pk, run.priority, run.run_at, run.job, run.concurrency_key, run.rate_key)
-        lines.setdefault(run.queue, {}).update(dict.fromkeys(limiter.rules(run.queue).limits(place)))
-    for queue, limits in lines.items():
-        if limits:
-            call = partial(Sweep().call, queue, list(limits))
+        places[run.queue].append(place)
+    for queue, of_queue in places.items():
+        rules = limiter.rules(queue)
+        if lines := list(dict.fromkeys(line for place in of_queue for line in rules.limits(place))):
+            call = partial(Sweep().call, queue, lines)
             transaction.on_commit(call, using=get_config().database, robust=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import datetime
 from time import monotonic, sleep
 from typing import Any
@@ -52,8 +51,7 @@ def check_many(which: RunFilter, limit: object) -> None:
 
 def described(which: RunFilter) -> dict[str, Any]:
     """What is given of a filter, as an activity keeps it."""
-    given = {field.name: getattr(which, field.name) for field in fields(which)}
-    return {name: _plain(value) for name, value in given.items() if value}
+    return {name: _plain(value) for name, value in which.given.items()}
 
 
 def _plain(value: Any) -> Any:

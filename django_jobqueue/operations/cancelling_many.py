@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q
 
+from django_jobqueue.limiting.sweep import call_behind
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, Chronicle, author
 from django_jobqueue.operations.announcements import announce_cancelled
@@ -15,6 +16,9 @@ from django_jobqueue.operations.run_filter import RunFilter
 from django_jobqueue.operations.selection import all_runs
 from django_jobqueue.signals import RunCancelled
 from django_jobqueue.states import State
+
+READ = ["queue", "job", "state", "attempt", "priority", "run_at", "concurrency_key", "rate_key"]
+"""The columns that are read of a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,9 @@ def cancel_many(
     check_many(which, limit)
     found = which.runs().live().filter(cancel_requested_at=None)
     if dry_run:
-        waiting = found.aggregate(cancelled=Count("pk", filter=Q(state=State.PENDING)), all=Count("pk"))
-        return CancelledMany(cancelled=waiting["cancelled"], asked=waiting["all"] - waiting["cancelled"], dry_run=True)
+        there = found[:limit].aggregate(pending=Count("pk", filter=Q(state=State.PENDING)), all=Count("pk"))
+        pending, all_ = there["pending"], there["all"]
+        return CancelledMany(cancelled=pending, asked=all_ - pending, more=all_ == limit, dry_run=True)
     counts = {"cancelled": 0, "asked": 0}
     chronicle = Chronicle(cancel_many.key, by, queue=which.queue, detail={"filter": described(which)})
 
@@ -52,8 +57,9 @@ def cancel_many(
         counts["cancelled"] += all_runs().filter(pk__in=[run.pk for run in pending]).cancel_pending()
         counts["asked"] += all_runs().filter(pk__in=[run.pk for run in runs]).request_cancel()
         announce_cancelled(pending)
+        call_behind(pending)
         chronicle.write(counts)
         return len(runs)
 
-    more = in_batches(found.only("queue", "job", "state", "attempt"), cancel_batch, limit)
+    more = in_batches(found.only(*READ), cancel_batch, limit)
     return CancelledMany(cancelled=counts["cancelled"], asked=counts["asked"], more=more)

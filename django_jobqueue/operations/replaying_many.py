@@ -54,7 +54,8 @@ def replay_many(
     named = which if which.states else replace(which, states=tuple(sorted(BAD_ENDS)))
     found = named.runs().ended().filter(~Exists(all_runs().filter(replay_of=OuterRef("pk"))))
     if dry_run:
-        return ReplayedMany(replayed=found.count(), dry_run=True)
+        there = found[:limit].count()
+        return ReplayedMany(replayed=there, more=there == limit, dry_run=True)
     counts = {"replayed": 0, "refused": 0}
     refusals: list[str] = []
     chronicle = Chronicle(replay_many.key, by, queue=which.queue, detail={"filter": described(named)})

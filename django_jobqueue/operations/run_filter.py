@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -60,6 +60,8 @@ class RunFilter:
     """It ended, or was added, before that."""
     error: str | None = None
     """Its error contains this text, in capitals or not."""
+    among: RunQuerySet | None = field(default=None, compare=False, repr=False)
+    """It is one of these, for a face that shows its users only some. Alone it names no runs."""
 
     def __post_init__(self) -> None:
         for run_id in self.ids:
@@ -75,13 +77,19 @@ class RunFilter:
             _check_moment(name, getattr(self, name))
 
     def __bool__(self) -> bool:
-        """Whether anything is given."""
-        return any(getattr(self, field.name) for field in fields(self))
+        """Whether anything is given that names runs."""
+        return bool(self.given)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What names runs, by the names of the arguments."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "among"}
+        return {name: value for name, value in values.items() if value}
 
     def runs(self) -> RunQuerySet:
         """These runs, in no order."""
         conditions: dict[str, Any] = {"queue": self.queue, "job": self.job, "reason": self.reason}
-        found = all_runs().filter(**{name: value for name, value in conditions.items() if value is not None})
+        found = all_runs(self.among).filter(**{name: value for name, value in conditions.items() if value is not None})
         if self.ids:
             found = found.filter(pk__in=self.ids)
         if self.error is not None:

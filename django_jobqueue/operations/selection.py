@@ -7,10 +7,11 @@ from django_jobqueue.models import Run, RunQuerySet
 from django_jobqueue.payloads import MAX_INTEGER
 
 
-def all_runs() -> RunQuerySet:
-    """All runs of this namespace, in the database that holds them."""
+def all_runs(among: RunQuerySet | None = None) -> RunQuerySet:
+    """All runs of this namespace, in the database that holds them; or those of *among*, in no order and whole."""
     config = get_config()
-    return Run.objects.using(config.database).filter(namespace=config.namespace)
+    runs = Run.objects.all() if among is None else among.order_by().defer(None)
+    return runs.using(config.database).filter(namespace=config.namespace)
 
 
 def run_by_id(run_id: object) -> RunQuerySet:

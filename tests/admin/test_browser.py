@@ -112,12 +112,32 @@ def test_runs_are_chosen_confirmed_and_replayed_by_clicking(
     ana.follow(".jq-confirm input[type=submit]")
 
     assert "Replay 2 runs?" in question
-    assert "was replayed as run" in ana.text
-    assert f"Run {dead.pk} was replayed before, as run" in ana.text
+    assert "1 run was replayed." in ana.text
+    assert "1 run was replayed before." in ana.text
     assert ana.url == f"{live_server.url}{RUNS}?state=dead_lettered"
     assert ana.complaints() == []
     activity = Activity.objects.latest("pk")
-    assert (activity.operation, activity.actor, activity.reason) == ("jobs.replay", "ana", "mailbox emptied")
+    assert (activity.operation, activity.actor, activity.reason) == ("jobs.replay_many", "ana", "mailbox emptied")
+
+
+def test_all_that_match_are_chosen_confirmed_and_cancelled_by_clicking(
+    ana: Browser, live_server: LiveServer, dead: Run
+) -> None:
+    ana.open(f"{live_server.url}{RUNS}?state=scheduled")
+    ana.click("#action-toggle")
+    ana.click("span.question a")
+    ana.click("option[value=cancel_selected]")
+    chosen = ana.text
+    ana.follow("button[name=index]")
+    question = ana.text
+    ana.follow(".jq-confirm input[type=submit]")
+
+    assert "All that match are selected, on all pages." in chosen
+    assert "Cancel 60 runs?" in question
+    assert "60 runs were cancelled." in ana.text
+    assert ana.url == f"{live_server.url}{RUNS}?state=scheduled"
+    assert ana.complaints() == []
+    assert not Run.objects.scheduled().exists()
 
 
 def test_a_queue_is_paused_and_a_traceback_opened_by_clicking(ana: Browser, live_server: LiveServer, dead: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,10 +10,10 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
+from django_jobqueue import operations
 from django_jobqueue.limiting import sweep
 from django_jobqueue.limiting.sweep import Sweep, sweep_queue
 from django_jobqueue.models import LimitBucket, QueueState, Run
-from django_jobqueue.operations.cancelling import cancel
 from django_jobqueue.states import State
 from tests.limiting.conftest import Configure, Office, parked
 
@@ -173,9 +174,21 @@ def test_lines_of_other_namespaces_and_queues_are_left_alone(configure: Configur
     assert list(parked()) == ids
 
 
+def cancel_one(run_id: int) -> None:
+    operations.cancel(run_id, actor="ana")
+
+
+def cancel_among_many(run_id: int) -> None:
+    operations.cancel_many(operations.RunFilter(ids=[run_id]), actor="ana")
+
+
+@pytest.mark.parametrize("cancel", [cancel_one, cancel_among_many])
 @pytest.mark.parametrize("options", LIMITS, ids=str)
 def test_one_who_is_cancelled_after_being_called_leaves_the_slot_to_the_next(
-    configure: Configure, options: dict[str, Any], django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+    configure: Configure,
+    options: dict[str, Any],
+    cancel: Callable[[int], None],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
     configure(**options)
     office = Office()
@@ -185,7 +198,7 @@ def test_one_who_is_cancelled_after_being_called_leaves_the_slot_to_the_next(
     assert list(parked()) == [third, fourth]
 
     with django_capture_on_commit_callbacks(execute=True):
-        cancel(second, actor="ana")
+        cancel(second)
 
     assert office.claim() == [third]
     assert list(parked()) == [fourth]

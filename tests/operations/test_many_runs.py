@@ -204,6 +204,42 @@ def test_a_dry_run_counts_and_changes_nothing(operation: Any, state: str, make_r
 @pytest.mark.parametrize(
     ("operation", "state"), [(operations.cancel_many, "pending"), (operations.replay_many, "failed")]
 )
+@pytest.mark.parametrize(("limit", "told"), [(4, (4, True)), (5, (5, True)), (6, (5, False))])
+def test_a_dry_run_counts_up_to_its_limit(
+    operation: Any, state: str, limit: int, told: tuple[int, bool], make_run: MakeRun
+) -> None:
+    for _ in range(5):
+        make_run(state)
+
+    done = operation(MAIL, actor="ana", limit=limit, dry_run=True)
+
+    assert (getattr(done, "cancelled", None) or done.replayed, done.more) == told
+
+
+@pytest.mark.parametrize(
+    ("operation", "state"), [(operations.cancel_many, "pending"), (operations.replay_many, "failed")]
+)
+def test_a_face_may_narrow_down_which_runs_can_be_meant(operation: Any, state: str, make_run: MakeRun) -> None:
+    own, foreign = make_run(state, tenant="a"), make_run(state, tenant="b")
+    make_run(state, tenant="a", namespace="elsewhere")
+    narrow = Run.objects.filter(tenant="a").only("id").order_by("-pk")
+    which = RunFilter(queue="mail", among=narrow)
+
+    with CaptureQueriesContext(connection) as queries:
+        done = operation(which, actor="ana")
+
+    assert (getattr(done, "cancelled", None) or done.replayed) == 1
+    assert len([query for query in queries if query["sql"].startswith("SELECT")]) <= 5  # none that reads a column later
+    assert states(own, foreign) == ["cancelled" if state == "pending" else "failed", state]
+    assert not Run.objects.filter(replay_of=foreign.pk).exists()
+    assert Activity.objects.get().detail["filter"]["queue"] == "mail"
+    with pytest.raises(InvalidArgument, match="Say which runs"):
+        operation(RunFilter(among=narrow), actor="ana")
+
+
+@pytest.mark.parametrize(
+    ("operation", "state"), [(operations.cancel_many, "pending"), (operations.replay_many, "failed")]
+)
 def test_a_limit_ends_it_early(operation: Any, state: str, make_run: MakeRun) -> None:
     for _ in range(9):
         make_run(state)
