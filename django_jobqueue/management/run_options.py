@@ -38,6 +38,7 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--since", type=moment_or_age, metavar="WHEN", help=f"Runs that ended since, or were added since: {since}.")
     add("--until", type=moment_or_age, metavar="WHEN", help="Runs that ended, or were added, before that.")
     add("--error", metavar="TEXT", help="Runs whose error contains this text, in capitals or not.")
+    add("--tag", action="append", dest="tags", metavar="TAG", help="Runs with this tag; given twice, with both.")
 
 
 def run_filter(options: dict[str, Any]) -> RunFilter:
@@ -50,6 +51,7 @@ def run_filter(options: dict[str, Any]) -> RunFilter:
         since=options["since"],
         until=options["until"],
         error=options["error"],
+        tags=tuple(options["tags"] or ()),
     )
     _check_names(asked.queue, asked.job)
     return asked

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Self
 
-from django.db import models
-from django.db.models import Case, F, Q, When
+from django.db import connections, models
+from django.db.models import BooleanField, Case, F, Func, Q, Value, When
 from django.db.models.functions import Now
 
 from django_jobqueue.models.fields import NameField, PartialIndex
@@ -39,6 +39,12 @@ class RunQuerySet(models.QuerySet["Run"]):
         """In a final state."""
         return self.filter(state__in=FINAL_STATES)
 
+    def tagged(self, *tags: str) -> Self:
+        """With all of these *tags*."""
+        if connections[self.db].vendor == "sqlite":
+            return self.filter(*map(_has_tag_on_sqlite, tags))
+        return self.filter(tags__contains=list(tags))
+
     def cancel_pending(self, reason: Reason = Reason.CANCELLED) -> int:
         """Cancel those that are pending; answer how many."""
         return self.filter(state=State.PENDING).update(
@@ -62,6 +68,17 @@ class RunQuerySet(models.QuerySet["Run"]):
     def request_cancel(self) -> int:
         """Ask those that are running to end as cancelled; answer how many were not asked before."""
         return self.filter(state=State.RUNNING, cancel_requested_at=None).update(cancel_requested_at=Now())
+
+
+def _has_tag_on_sqlite(tag: str) -> Func:
+    """What ``contains`` is elsewhere."""
+    return Func(
+        F("tags"),
+        Value(tag),
+        template="EXISTS (SELECT 1 FROM json_each(%(expressions)s)",
+        arg_joiner=") WHERE value = ",
+        output_field=BooleanField(),
+    )
 
 
 class Run(models.Model):

@@ -14,7 +14,8 @@ from django.db.models import BooleanField, F, Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
-from django_jobqueue.errors import InvalidArgument, nearest, shown
+from django_jobqueue.conf.options import labels
+from django_jobqueue.errors import ConfigError, InvalidArgument, nearest, shown
 from django_jobqueue.models import RunQuerySet
 from django_jobqueue.operations.selection import all_runs, parsed_id
 from django_jobqueue.states import Reason, State
@@ -60,6 +61,8 @@ class RunFilter:
     """It ended, or was added, before that."""
     error: str | None = None
     """Its error contains this text, in capitals or not."""
+    tags: Collection[str] = ()
+    """It has all of these."""
     among: RunQuerySet | None = field(default=None, compare=False, repr=False)
     """It is one of these, for a face that shows its users only some. Alone it names no runs."""
 
@@ -75,6 +78,7 @@ class RunFilter:
             _check_text(name, getattr(self, name))
         for name in ("since", "until"):
             _check_moment(name, getattr(self, name))
+        _check_tags("tags", self.tags)
 
     def __bool__(self) -> bool:
         """Whether anything is given that names runs."""
@@ -90,6 +94,8 @@ class RunFilter:
         """These runs, in no order."""
         conditions: dict[str, Any] = {"queue": self.queue, "job": self.job, "reason": self.reason}
         found = all_runs(self.among).filter(**{name: value for name, value in conditions.items() if value is not None})
+        if self.tags:
+            found = found.tagged(*self.tags)
         if self.ids:
             found = found.filter(pk__in=self.ids)
         if self.error is not None:
@@ -121,6 +127,13 @@ def _check_word(argument: str, word: object, known: Collection[str]) -> None:
 def _check_text(argument: str, text: object) -> None:
     if text is not None and (not isinstance(text, str) or not 1 <= len(text) <= LONGEST_TEXT or "\0" in text):
         raise InvalidArgument(f"{argument}: must be text of 1 to {LONGEST_TEXT} characters, got {shown(text)}.")
+
+
+def _check_tags(argument: str, tags: object) -> None:
+    try:
+        labels(argument, tags)
+    except ConfigError as error:
+        raise InvalidArgument(f"{error}.") from None
 
 
 def _check_moment(argument: str, moment: object) -> None:

@@ -73,7 +73,7 @@ def test_secrets_of_the_payload_are_shown_in_no_list(make_run: MakeRun, form: st
 
 def test_each_filter_asks_for_runs(make_run: MakeRun) -> None:
     old = make_run("failed", reason="unknown_job", finished_at=NOW - 5 * HOUR)
-    new = make_run("dead_lettered", reason="max_attempts", error="SMTPError: 451")
+    new = make_run("dead_lettered", reason="max_attempts", error="SMTPError: 451", tags=["vip", "eu"])
     live = make_run("running")
     other = make_run(queue="reports", job="render")
 
@@ -84,6 +84,8 @@ def test_each_filter_asks_for_runs(make_run: MakeRun) -> None:
     assert listed("--since=2h", "--queue=mail") == [live.pk, new.pk]
     assert listed("--until", (NOW - HOUR).isoformat()) == [old.pk]
     assert listed("--error=smtperror") == [new.pk]
+    assert listed("--tag=vip") == listed("--tag=vip", "--tag=eu") == [new.pk]
+    assert listed("--tag=vip", "--tag=us") == []
     assert listed("--runs", "--job=send") == [live.pk, new.pk, old.pk]
     assert listed("--runs", "--queue=reports") == [other.pk]
 

@@ -110,6 +110,20 @@ def test_since_and_until_mean_the_end_or_else_the_adding() -> None:
     assert found(since=now - 2 * HOUR, until=now) == [ended_lately, added_lately]
 
 
+def test_tags_must_all_be_there() -> None:
+    both, one, other, none = saved(
+        row(tags=["vip", "é\"'%"]), row("failed", tags=["vip"]), row(tags=["VIP", "vi", "vip2"]), row()
+    )
+
+    assert found(tags=["vip"]) == [both, one]
+    assert found(tags=("é\"'%", "vip")) == [both]
+    assert found(tags={"vip"}, states=["failed", "completed"]) == [one]
+    assert found(tags=["vi", "vip2"]) == [other]
+    assert found(tags=[]) == [both, one, other, none]
+    assert found(tags=["' OR 1=1 --"]) == []
+    assert [run.pk for run in Run.objects.tagged("vip").exclude(pk__in=Run.objects.tagged("vi"))] == [both, one]
+
+
 @pytest.mark.parametrize("text", ["100%", "a_b", "it's", "\\", "é", "' OR 1=1 --"])
 def test_text_of_an_error_is_taken_literally(text: str) -> None:
     wanted, _ = saved(row("failed", error=f"Error: {text}!"), row("failed", error="Error: 100x axb its e 1"))
@@ -136,6 +150,9 @@ def test_bad_ends_are_found_by_their_index(states: list[str]) -> None:
         ({"error": "a\0b"}, "error: must be text of 1 to 1000 characters, got 'a\\x00b'."),
         ({"error": "x" * 1001}, "error: must be text of 1 to 1000 characters, got 'xxx"),
         ({"since": datetime(2033, 1, 1)}, "since: must be an aware datetime, as timezone.now() gives it"),  # noqa: DTZ001
+        ({"tags": "vip"}, "tags: must be a list of texts, got 'vip'."),
+        ({"tags": [7]}, "tags: must be text of 1 to 64 printable characters, got 7."),
+        ({"tags": ["x" * 65]}, "tags: must be text of 1 to 64 printable characters, got 'xxx"),
         ({"until": "yesterday"}, "until: must be an aware datetime, as timezone.now() gives it, got 'yesterday'."),
         ({"until": date(2033, 1, 1)}, "until: must be an aware datetime"),
     ],

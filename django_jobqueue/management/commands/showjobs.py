@@ -33,7 +33,7 @@ class Command(JobQueueCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         asked = run_filter(options)
-        if options["runs"] or asked.states or asked.reason or asked.since or asked.until or asked.error:
+        if options["runs"] or asked.given.keys() - {"queue", "job"}:
             self._show_runs(asked, options)
         else:
             self._show_queues(asked, options["format"])
