@@ -37,7 +37,7 @@ class QueueRow:
 
     @property
     def badge(self) -> SafeString:
-        if self.queue.state is not None:
+        if self.queue.pause is not None:
             return badge("paused")
         return badge("working" if self.queue.workers else "idle")
 
@@ -50,12 +50,11 @@ class QueueRow:
 
     @property
     def since(self) -> str | None:
-        paused_at = self.queue.state.paused_at if self.queue.state is not None else None
-        return times.relative(paused_at, now=timezone.now()) if paused_at else None
+        return times.relative(self.queue.pause.since, now=timezone.now()) if self.queue.pause else None
 
     @property
     def until(self) -> str | None:
-        until = self.queue.state.paused_until if self.queue.state is not None else None
+        until = self.queue.pause.until if self.queue.pause else None
         return times.relative(until, now=timezone.now()) if until else None
 
 

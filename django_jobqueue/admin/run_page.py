@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -17,8 +17,10 @@ from django_jobqueue.admin import times
 from django_jobqueue.admin.activities import word
 from django_jobqueue.admin.badges import badge, run_badge
 from django_jobqueue.models import Activity, Attempt, Run, Schedule
+from django_jobqueue.operations import explain
+from django_jobqueue.operations.obstacles import Obstacle
 from django_jobqueue.operations.visible import Visible
-from django_jobqueue.states import FINAL_STATES
+from django_jobqueue.states import FINAL_STATES, State
 
 MAX_TEXT = 50_000
 """Characters of a payload, a result or an error that the page shows."""
@@ -79,6 +81,13 @@ class RunPage:
             (_("Trace"), run.trace_id),
         ]
         return ((label, value) for label, value in known if value is not None)
+
+    @cached_property
+    def obstacles(self) -> list[Obstacle] | None:
+        """Each rule that keeps it from starting; None, if it is not pending."""
+        if self._run.state != State.PENDING:
+            return None
+        return [replace(each, sentence=self._shown.value(each.sentence)) for each in explain(self._run.pk)]
 
     @property
     def moments(self) -> Iterator[tuple[str, object]]:

@@ -47,7 +47,7 @@ class Allowance:
     def admit(self, run: Candidate) -> Limit | None:
         """Let *run* start, which takes its slots and tokens; or answer with the first limit that holds it."""
         limits = list(self.rules.limits(run))
-        holder = next((limit for limit in limits if self._holds(limit, run)), None)
+        holder = next((limit for limit in limits if self.holds(limit, run)), None)
         if holder is None:
             self._running += 1
             self._take(limits)
@@ -55,6 +55,19 @@ class Allowance:
             # It keeps the slot of its key meanwhile, so that the next one of the key waits for the key and not here.
             self._take(limit for limit in limits if limit.kind == "key" and holder.covers(limit))
         return holder
+
+    def holds(self, limit: Limit, run: Candidate) -> bool:
+        """Whether *limit*, one of those of *run*, holds it."""
+        match limit.kind:
+            case "pause":
+                return True
+            case "rate":
+                bucket = self.buckets[limit]
+                before = 0 if run.waits_for_token else bucket.waiting
+                return bucket.whole_tokens <= before
+            case _:
+                early = self.rules.keeps_order(limit) and self.heads.get(limit, run.id) != run.id
+                return early or (self.free(limit) or 0) <= 0
 
     def is_easy(self, run: Candidate) -> bool:
         """Whether its queue and its job have half of their slots left.
@@ -70,18 +83,6 @@ class Allowance:
         for limit in self.rules.limits(run):
             if limit.kind in {"key", "job"} and not holder.covers(limit) and (self.free(limit) or 0) > 0:
                 yield limit
-
-    def _holds(self, limit: Limit, run: Candidate) -> bool:
-        match limit.kind:
-            case "pause":
-                return True
-            case "rate":
-                bucket = self.buckets[limit]
-                before = 0 if run.waits_for_token else bucket.waiting
-                return bucket.whole_tokens <= before
-            case _:
-                early = self.rules.keeps_order(limit) and self.heads.get(limit, run.id) != run.id
-                return early or (self.free(limit) or 0) <= 0
 
     def _take(self, limits: Iterable[Limit]) -> None:
         for limit in limits:

@@ -53,7 +53,7 @@ def rows(queues: Sequence[QueueOverview], figures: Mapping[str, Figures], *, now
 
 def style(queue: QueueOverview) -> str:
     """The colour of Django's palette for its line."""
-    if queue.state is not None:
+    if queue.pause is not None:
         return "WARNING"
     return "" if queue.workers else "NOTICE"
 
@@ -77,24 +77,20 @@ def _names(queue: QueueOverview, job: str | None) -> list[str]:
 
 
 def _state(queue: QueueOverview, now: datetime) -> str:
-    if queue.state is None:
+    if queue.pause is None:
         return "working" if queue.workers else "no worker"
-    by = f" by {queue.pause.actor}" if queue.pause else ""
-    reason = f": {queue.pause.reason}" if queue.pause and queue.pause.reason else ""
-    until = queue.state.paused_until
-    left = f" ({roughly((until - now).total_seconds())} left)" if until else ""
+    pause = queue.pause
+    by = f" by {pause.actor}" if pause.actor else ""
+    reason = f": {pause.reason}" if pause.reason else ""
+    left = f" ({roughly((pause.until - now).total_seconds())} left)" if pause.until else ""
     return f"paused{by}{reason}{left}"
 
 
 def _pause(queue: QueueOverview) -> dict[str, Any] | None:
-    if queue.state is None:
+    pause = queue.pause
+    if pause is None:
         return None
-    return {
-        "since": queue.state.paused_at,
-        "until": queue.state.paused_until,
-        "actor": queue.pause and queue.pause.actor,
-        "reason": queue.pause and queue.pause.reason,
-    }
+    return {"since": pause.since, "until": pause.until, "actor": pause.actor, "reason": pause.reason}
 
 
 def _job(queue: str, name: str) -> dict[str, Any]:

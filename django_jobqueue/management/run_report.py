@@ -94,7 +94,7 @@ class RunReport:
     def document(self) -> dict[str, Any]:
         """For programs: every column of the run, and its history."""
         columns = {field.name: getattr(self._run, field.attname) for field in Run._meta.concrete_fields}
-        waits_for = [{"code": each.code, **asdict(each), "text": str(each)} for each in self.obstacles]
+        waits_for = [{**asdict(each), "text": str(each)} for each in self.obstacles]
         return columns | {
             "standing": self._run.standing(now=self._now),
             "waits_for": self._shown.value(waits_for),

@@ -151,7 +151,7 @@ def test_a_pause_that_is_over_is_not_shown(ana: Client) -> None:
     now = timezone.now()
     QueueState.objects.create(queue="mail", paused_at=now - timedelta(hours=2), paused_until=now - timedelta(hours=1))
 
-    assert row(ana, "mail").queue.state is None
+    assert row(ana, "mail").queue.pause is None
 
 
 def test_a_resume_is_confirmed_done_told_and_recorded(ana: Client) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from django_jobqueue import operations
-from django_jobqueue.models import Attempt, Run, Schedule
+from django_jobqueue.models import Attempt, Run, Schedule, Worker
 from tests.admin.conftest import RUNS, MakeRun, Staff, page, run_url, told
 
 
@@ -172,6 +172,38 @@ def test_the_page_takes_few_queries_however_much_there_is_to_tell(staff: Staff, 
 
     assert len(queries) <= 8
     assert not any("COUNT(" in query["sql"] for query in queries)
+
+
+def test_a_pending_run_says_why_it_waits_with_links_to_the_runs_that_it_waits_for(
+    ana: Client, make_run: MakeRun
+) -> None:
+    holders = [make_run("running") for _ in range(8)]
+    run = make_run()
+
+    text = page(ana.get(run_url(run)))
+
+    assert "Why is it waiting?" in text
+    assert "Queue &#x27;mail&#x27; allows 8 at once, and as many are running." in text
+    for holder in holders:
+        assert f'<a href="{run_url(holder)}">#{holder.pk}</a>' in text
+    assert "No live worker works queue &#x27;mail&#x27;." in text
+    assert "Why is it waiting?" not in page(ana.get(run_url(holders[0])))
+
+
+def test_a_pending_run_that_nothing_holds_says_so(ana: Client, make_run: MakeRun) -> None:
+    now = timezone.now()
+    Worker.objects.create(name="web-1:1:a", queues=["mail"], concurrency=8, started_at=now, heartbeat_at=now)
+
+    assert "Nothing holds it back: the next claim takes it" in page(ana.get(run_url(make_run())))
+
+
+def test_why_a_run_waits_tells_no_secret(staff: Staff, make_run: MakeRun) -> None:
+    run = make_run(payload={"password": "hunter22"}, blocked_on="key:/hunter22")
+
+    text = page(staff("view_run").get(run_url(run)))
+
+    assert "still parked there" in text
+    assert "hunter22" not in text
 
 
 def test_buttons_are_there_only_where_they_make_sense(ana: Client, make_run: MakeRun) -> None:

@@ -9,11 +9,13 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from django_jobqueue import job, queues
+from django_jobqueue import job
 from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import RunNotFound
+from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.models import QueueState, Run, Worker
-from django_jobqueue.operations import cancel, explain, obstacles, pause_queue, resume_queue
+from django_jobqueue.operations import cancel, explain, pause_job, pause_queue, resume_queue
+from django_jobqueue.operations.obstacles import Rule
 from django_jobqueue.queue import Queue
 from tests.front.conftest import send
 
@@ -23,6 +25,8 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def worker(db: None, mail: Queue) -> Worker:
     """A worker of the queue that has just been heard of."""
+    for name in ("post", "page"):
+        job(queue="mail", name=name)(send)
     now = timezone.now()
     return Worker.objects.create(name="web-1:1:a", queues=["mail"], concurrency=8, started_at=now, heartbeat_at=now)
 
@@ -30,6 +34,14 @@ def worker(db: None, mail: Queue) -> Worker:
 def take(limit: int = 1) -> list[int]:
     claims = engine_for("default").claim("default", "mail", worker="web-1:1:a", limit=limit, lease_seconds=30)
     return [claim.id for claim in claims]
+
+
+def claim_limited() -> None:
+    """Claim under limits, as a worker does, until there is nothing more."""
+    limiter, more = Limiter(), True
+    while more:
+        with limiter.turn(["mail"]) as turn:
+            more = turn.claim("mail", worker="web-1:1:a", limit=10, lease_seconds=30).more
 
 
 def codes(run: Run) -> list[str]:
@@ -56,8 +68,22 @@ def test_a_run_that_is_not_pending_is_told_by_its_state_alone(mail: Queue, state
     run = mail.add("send", delay_seconds=0 if state == "running" else 60)
     take() if state == "running" else cancel(run.pk, actor="ana")
 
-    assert explain(run.pk) == [obstacles.NotPending(state=state)]
-    assert str(obstacles.NotPending(state=state)) == f"It is {state}, and only a pending run can start."
+    [obstacle] = explain(run.pk)
+
+    assert obstacle.code == Rule.NOT_PENDING
+    assert str(obstacle) == f"It is {state}, and only a pending run can start."
+
+
+def test_a_running_run_that_is_asked_to_cancel_is_told_so(mail: Queue) -> None:
+    run = mail.add("send")
+    take()
+    cancel(run.pk, actor="ana")
+
+    _, obstacle = explain(run.pk)
+
+    run.refresh_from_db()
+    assert (obstacle.code, obstacle.since) == (Rule.CANCEL_REQUESTED, run.cancel_requested_at)
+    assert str(obstacle).startswith("It was asked to cancel at ")
 
 
 def test_a_run_that_is_not_due_is_told_with_its_time(mail: Queue) -> None:
@@ -66,7 +92,7 @@ def test_a_run_that_is_not_due_is_told_with_its_time(mail: Queue) -> None:
 
     [obstacle] = explain(run.pk)
 
-    assert obstacle == obstacles.NotDue(until=at)
+    assert (obstacle.code, obstacle.until) == (Rule.NOT_DUE, at)
     assert str(obstacle) == f"It is not due before {at:%Y-%m-%d %H:%M:%S}+00:00."
 
 
@@ -75,7 +101,10 @@ def test_an_expired_run_is_told_with_its_time(mail: Queue) -> None:
     at = timezone.now() - timedelta(minutes=1)
     Run.objects.update(expires_at=at)
 
-    assert explain(run.pk) == [obstacles.Expired(since=at)]
+    [obstacle] = explain(run.pk)
+
+    assert (obstacle.code, obstacle.since) == (Rule.EXPIRED, at)
+    assert str(obstacle) == f"It expired at {at:%Y-%m-%d %H:%M:%S}+00:00, and will be cancelled."
 
 
 def test_a_paused_queue_is_told_with_who_did_it_and_why(mail: Queue) -> None:
@@ -87,8 +116,7 @@ def test_a_paused_queue_is_told_with_who_did_it_and_why(mail: Queue) -> None:
 
     [obstacle] = explain(run.pk)
 
-    assert isinstance(obstacle, obstacles.QueuePaused)
-    assert (obstacle.queue, obstacle.until) == ("mail", until)
+    assert (obstacle.code, obstacle.until) == (Rule.QUEUE_PAUSED, until)
     assert (obstacle.actor, obstacle.reason) == ("ana", "the server moves")
     assert str(obstacle).startswith(f"Queue 'mail' is paused until {until:%Y-%m-%d %H:%M:%S}+00:00, since ")
     assert str(obstacle).endswith(" by ana: the server moves")
@@ -110,15 +138,127 @@ def test_a_full_queue_is_told_with_the_runs_that_fill_it(mail: Queue, settings: 
 
     [obstacle] = explain(third.pk)
 
-    assert obstacle == obstacles.SlotsTaken(limit="Queue 'mail'", most=2, held_by=(first.pk, second.pk))
-    assert str(obstacle) == f"Queue 'mail' allows 2 at once, and these are running: #{first.pk}, #{second.pk}."
+    assert (obstacle.code, obstacle.limit, obstacle.runs) == (Rule.SLOTS_TAKEN, None, (first.pk, second.pk))
+    assert str(obstacle) == f"Queue 'mail' allows 2 at once, and as many are running: #{first.pk}, #{second.pk}."
 
 
-def test_a_parked_run_is_told_with_what_it_waits_for(mail: Queue) -> None:
+LIMITS = [
+    ({"send": {"concurrent_jobs": 1}}, "job:send", "Job 'send' allows 1 at once, and as many are running: #{0}."),
+    (
+        {"send": {"concurrent_jobs_per_key": 1}},
+        "key:send/7",
+        "Key '7' of job 'send' allows 1 at once, and as many are running: #{0}.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("jobs", "limit", "text"), LIMITS, ids=["job", "key"])
+@pytest.mark.parametrize("parked", [False, True])
+def test_a_full_limit_is_told_with_the_runs_that_fill_it_whether_or_not_the_run_is_parked_for_it(
+    mail: Queue, settings: Settings, jobs: dict[str, Any], limit: str, text: str, *, parked: bool
+) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"jobs": jobs}}}
+    other = mail.add("post", concurrency_key="7")
+    first = mail.add("send", concurrency_key="7")
+    claim_limited()
+    second = mail.add("send", concurrency_key="7")
+    if parked:
+        claim_limited()
+
+    [obstacle] = explain(second.pk)
+
+    second.refresh_from_db()
+    assert second.blocked_on == (limit if parked else None)
+    assert (obstacle.code, obstacle.limit, obstacle.runs) == (Rule.SLOTS_TAKEN, limit, (first.pk,))
+    assert str(obstacle) == text.format(first.pk)
+    assert Run.objects.get(pk=other.pk).state == "running"
+
+
+def test_a_key_of_the_queue_is_held_by_the_runs_of_all_jobs_that_do_not_limit_it_themselves(
+    mail: Queue, settings: Settings
+) -> None:
+    own = {"post": {"concurrent_jobs_per_key": 5}}
+    settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs_per_key": 2, "jobs": own}}}
+    mail.add("post", concurrency_key="7")
+    holders = [mail.add("send", concurrency_key="7").pk, mail.add("page", concurrency_key="7").pk]
+    mail.add("send", concurrency_key="8")
+    claim_limited()
+
+    [obstacle] = explain(mail.add("page", concurrency_key="7").pk)
+
+    assert (obstacle.limit, obstacle.runs) == ("key:/7", tuple(holders))
+    assert str(obstacle).startswith("Key '7' of queue 'mail' allows 2 at once")
+
+
+def test_who_waits_for_its_turn_is_told_with_the_run_whose_turn_it_is(mail: Queue, settings: Settings) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs_per_key": 1, "keep_order": True}}}
+    first = mail.add("send", concurrency_key="7", delay_seconds=60)
+    second = mail.add("send", concurrency_key="7")
+
+    [obstacle] = explain(second.pk)
+
+    assert (obstacle.code, obstacle.limit, obstacle.runs) == (Rule.KEPT_ORDER, "key:/7", (first.pk,))
+    assert str(obstacle) == (
+        f"Key '7' of queue 'mail' is worked in the order of adding, and an earlier run has not ended: #{first.pk}."
+    )
+
+    Run.objects.filter(pk=first.pk).update(run_at=timezone.now())
+    claim_limited()
+    assert codes(second) == ["slots_taken"]  # by the first: told once
+
+
+def test_who_waits_for_a_token_is_told_with_its_time(mail: Queue, settings: Settings) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"jobs": {"send": {"rate_limit": "1/h"}}}}}
+    first, second = (mail.add("send", rate_key="7") for _ in range(2))
+    assert codes(first) == codes(second) == []
+    claim_limited()
+    third = mail.add("send", rate_key="7")
+
+    [waits], [comes] = explain(second.pk), explain(third.pk)
+
+    second.refresh_from_db()
+    assert (waits.code, waits.limit, waits.until) == (Rule.RATE, "rate:send/7", second.run_at)
+    assert str(waits).startswith("The rate of job 'send' for key '7' is 1/h: its own start is at ")
+    assert comes.until is not None
+    assert abs(comes.until - second.run_at) < timedelta(seconds=1)
+    assert str(comes).startswith("The rate of job 'send' for key '7' is 1/h: the next start is at ")
+    assert "not_due" not in codes(second)
+
+
+def test_a_paused_job_is_told_with_who_did_it_and_why_and_not_the_pause_of_another(mail: Queue) -> None:
     run = mail.add("send")
-    Run.objects.update(blocked_on="key:customer-7")
+    pause_job("mail", "send", actor="ana", reason="wrong template")
+    pause_job("mail", "post", actor="bob", reason="too slow")
 
-    assert explain(run.pk) == [obstacles.Parked(on="key:customer-7")]
+    [obstacle] = explain(run.pk)
+
+    assert (obstacle.code, obstacle.limit, obstacle.until) == (Rule.JOB_PAUSED, "pause:send", None)
+    assert (obstacle.actor, obstacle.reason) == ("ana", "wrong template")
+    assert str(obstacle).startswith("Job 'send' is paused, since ")
+
+
+def test_who_is_parked_for_a_limit_that_holds_it_no_more_is_told(mail: Queue) -> None:
+    run = mail.add("send")
+    Run.objects.update(blocked_on="key:/customer-7")
+
+    [obstacle] = explain(run.pk)
+
+    assert (obstacle.code, obstacle.limit) == (Rule.PARKED, "key:/customer-7")
+    assert str(obstacle).startswith("Key 'customer-7' of queue 'mail' holds it no more, but it is still parked there.")
+
+
+def test_a_run_of_an_external_queue_is_told_so_and_whether_a_worker_of_it_lives(
+    mail: Queue, settings: Settings
+) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"external": True}}}
+    run = mail.add("send")
+    assert codes(run) == ["external"]
+
+    Worker.objects.all().delete()
+
+    told, _ = explain(run.pk)
+    assert str(told) == "Another deployment works queue 'mail', by rules that are not known here."
+    assert codes(run) == ["external", "no_worker"]
 
 
 def test_a_job_that_this_release_does_not_know_is_told(mail: Queue) -> None:
@@ -144,12 +284,12 @@ def test_a_queue_without_a_live_worker_is_told(mail: Queue, change: dict[str, An
 
     [obstacle] = explain(run.pk)
 
-    assert str(obstacle) == "No live worker works queue 'mail'. Start one: manage.py runjobs mail"
+    others = ", only 'default'" if "queues" in change else ""
+    assert str(obstacle) == f"No live worker works queue 'mail'{others}. Start one: manage.py runjobs mail"
 
 
 def test_every_rule_is_told_not_only_the_first(mail: Queue) -> None:
-    job(queue="mail", name="post")(send)
-    run = queues.mail.add("post", delay_seconds=60)
+    run = mail.add("post", delay_seconds=60)
     pause_queue("mail", actor="ana")
     Worker.objects.all().delete()
 

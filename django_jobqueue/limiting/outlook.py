@@ -1,0 +1,87 @@
+"""The outlook of a run: what a claim that met it now would say of it, for whoever only asks."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.limiting import buckets
+from django_jobqueue.limiting.limiter import Limiter
+from django_jobqueue.limiting.lines import QueueLines
+from django_jobqueue.limits import Allowance, Bucket, Candidate, Limit
+from django_jobqueue.models import Run
+from django_jobqueue.states import State
+
+
+class Outlook:
+    """Reads what a claim reads, without the lock: by the time that it is read, it may be over."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = Candidate(
+            run.pk, run.priority, run.run_at, run.job, run.concurrency_key, run.rate_key, run.blocked_on
+        )
+        self._namespace, self._queue = run.namespace, run.queue
+        self._config = get_config()
+        self._engine = engine_for(self._config.database)
+        self.now = self._engine.now()
+        self.rules = Limiter().rules(run.queue)
+        self.allowance = Allowance(self.rules, self._engine.running(run.namespace, run.queue))
+        self._due = set(buckets.due(run.namespace, run.queue, self.now)) if self.rules.rated else set()
+        self._prepare()
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the next claim looks at it: it is parked nowhere, or in a line for tokens to which one has come."""
+        line = self._run.line
+        return line is None or (line in self._due and self.rules.rate(line) is not None)
+
+    @property
+    def holders(self) -> list[Limit]:
+        """All limits that hold it."""
+        return [limit for limit in self.rules.limits(self._run) if self.allowance.holds(limit, self._run)]
+
+    def bucket(self, limit: Limit) -> Bucket:
+        """The bucket of a rate limit of the run."""
+        return self.allowance.buckets[limit]
+
+    def most(self, limit: Limit | None) -> int | None:
+        """How many runs a job or a key, or the queue as a whole, lets run at once."""
+        return self.rules.queue.concurrent_jobs if limit is None else self.rules.most(limit)
+
+    def head(self, limit: Limit) -> int | None:
+        """The run whose turn it is, of a key that keeps its order."""
+        return self.allowance.heads.get(limit)
+
+    def running(self, limit: Limit | None) -> QuerySet[Run]:
+        """The runs that take the slots of a job or of a key, or of the queue as a whole; the longest running first."""
+        runs = Run.objects.using(self._config.database).filter(
+            namespace=self._namespace, queue=self._queue, state=State.RUNNING
+        )
+        if limit is not None:
+            runs = runs.filter(job=limit.job) if limit.job else runs.exclude(job__in=self.rules.own_keys)
+        if limit is not None and limit.key is not None:
+            runs = runs.filter(concurrency_key=limit.key)
+        return runs.order_by("started_at", "pk")
+
+    def _prepare(self) -> None:
+        """Let the allowance know the buckets and the order of the key of the run, as a claim does."""
+        limits = list(self.rules.limits(self._run))
+        rates = [limit for limit in limits if limit.kind == "rate"]
+        self.allowance.buckets = buckets.load(self._namespace, self._queue, self.rules, rates, self.now)
+        for limit in self._due.intersection(rates):
+            bucket = self.allowance.buckets[limit]
+            bucket.count(self._waiting(limit, 1 + bucket.whole_tokens))
+        lines = QueueLines(self._engine, self._namespace, self._queue, self.rules)
+        self.allowance.heads = lines.heads([limit for limit in limits if self.rules.keeps_order(limit)])
+
+    def _waiting(self, line: Limit, most: int) -> int:
+        """How many wait in *line*; no more than *most* are counted."""
+        waiting = Run.objects.using(self._config.database).filter(
+            Q(expires_at=None) | Q(expires_at__gt=self.now),
+            namespace=self._namespace,
+            queue=self._queue,
+            state=State.PENDING,
+            blocked_on=str(line),
+        )
+        return waiting[:most].count()
