@@ -10,7 +10,7 @@ from typing import Any, TypedDict, Unpack
 
 from django.db import IntegrityError, transaction
 
-from django_jobqueue.conf import ScheduleOptions, check_name, get_config
+from django_jobqueue.conf import ScheduleOptions, check_name, external_queues, get_config
 from django_jobqueue.conf.schedules import parse_options
 from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import ConfigError, InvalidSchedule, ScheduleNotFound
@@ -233,6 +233,8 @@ def _checked(name: str, queue: str, job: str, given: Mapping[str, Any]) -> dict[
         check_name("name", name)
     except ConfigError as error:
         raise InvalidSchedule(str(error)) from None
+    if queue in external_queues():
+        raise InvalidSchedule(f"queue: {queue!r} is external. Make the schedule where it is worked.")
     options = _parsed(name, given)
     _check_run(queue, job, options)
     return columns_of(options, queue=queue, job=job)

@@ -62,6 +62,35 @@ def test_a_name_that_means_two_jobs_is_refused(settings: Settings) -> None:
     assert Run.objects.get().job == "b.c"
 
 
+@pytest.mark.parametrize("words", [["reports.monthly:v2"], ["reports", "monthly:v2"], ["reports.eu.yearly"]])
+def test_any_job_of_an_external_queue_can_be_named(settings: Settings, words: list[str]) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {}, "reports": {"external": True}}}
+
+    command("addjob", *words, "month=5", "region=eu", "code=007")
+
+    run = Run.objects.get()
+    assert [run.queue, run.job] == (words[0].split(".", 1) if len(words) == 1 else words)
+    assert run.payload == {"month": 5, "region": "eu", "code": "007"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["reports."], "'reports.' is not a job. "),
+        (["reports.1st"], "job: '1st' is not a valid name."),
+        (["report.monthly"], "'report.monthly' is not a job. "),
+    ],
+)
+def test_what_can_be_no_job_of_an_external_queue_is_refused(settings: Settings, words: list[str], told: str) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {}, "reports": {"external": True}}}
+
+    with pytest.raises(CommandError) as caught:
+        command("addjob", *words)
+
+    assert told in str(caught.value)
+    assert not Run.objects.exists()
+
+
 def test_a_value_is_json_where_it_can_be_and_else_text() -> None:
     @job(queue="mail")
     def take(**values: object) -> None:
@@ -152,10 +181,53 @@ def test_options_say_what_makes_it_unique() -> None:
     assert second.out != first.out
 
 
+OPTIONS = {
+    "next_run_at": ("--at=2033-01-01T00:00Z", "run_at", datetime(2033, 1, 1, tzinfo=UTC)),
+    "delay_seconds": ("--delay=1w", None, None),
+    "priority": ("--priority=7", "priority", 7),
+    "idempotency_key": ("--idempotency-key=order-7", None, None),
+    "unique_key": ("--unique-key=a", "unique_key", "a"),
+    "on_duplicate": ("--on-duplicate=raise", None, None),
+    "max_attempts": ("--max-attempts=9", "max_attempts", 9),
+    "expires_at": ("--expires-at=2033-01-01T00:00Z", "expires_at", datetime(2033, 1, 1, tzinfo=UTC)),
+    "concurrency_key": ("--concurrency-key=7", "concurrency_key", "7"),
+    "rate_key": ("--rate-key=8", "rate_key", "8"),
+    "tags": ("--tag=vip", "tags", ["vip"]),
+    "tenant": ("--tenant=acme", "tenant", "acme"),
+    "user": ("--user=9", "user", "9"),
+    "trace_id": ("--trace-id=4bf9", "trace_id", "4bf9"),
+    "metadata": ('--metadata={"source": "cli"}', "metadata", {"source": "cli"}),
+}
+"""Each option of ``add()``: how it is written, and the column that shows it, if one does."""
+
+
 def test_every_option_of_add_can_be_given() -> None:
     parser = load_command_class("django_jobqueue", "addjob").create_parser("manage.py", "addjob")
 
     assert set(AddOptions.__annotations__) <= {action.dest for action in parser._actions}
+    assert set(AddOptions.__annotations__) == set(OPTIONS)
+
+
+@pytest.mark.parametrize("option", [name for name, (_, column, _) in OPTIONS.items() if column])
+def test_an_option_of_add_reaches_the_run(option: str) -> None:
+    @job(queue="mail", unique="live", rate_limit="5/m", concurrent_jobs_per_key=1)
+    def take() -> None:
+        pass
+
+    written, column, value = OPTIONS[option]
+
+    command("addjob", "mail.take", written)
+
+    assert getattr(Run.objects.get(), str(column)) == value
+
+
+def test_an_idempotency_key_prints_the_run_that_it_made_before() -> None:
+    first, second = (command("addjob", "mail.send", "to=ann", "--idempotency-key=order-7") for _ in range(2))
+
+    assert first.out == second.out
+    with pytest.raises(CommandError, match="from other arguments"):
+        command("addjob", "mail.send", "to=bob", "--idempotency-key=order-7")
+    assert Run.objects.count() == 1
 
 
 def test_what_the_job_does_not_let_in_is_an_error() -> None:

@@ -248,6 +248,8 @@ USES = """
         queues.mail.add("whole_dict", {"x": 7})
         queues.mail.add("whole_mapping", {"whatever": now})
         queues.mail.add("anything", {"to": "ann", "whatever": now})
+        reveal_type(queues.reports.add(dynamic, {"whatever": now}, tags=["a"]))  # Run
+        reveal_type(queues.reports.bulk_add([{"job": dynamic, "payload": {"month": 5}}]))  # list[int]
         reveal_type(queues["mail"])  # MailQueue
         reveal_type(queues["high-priority"].name)  # str
         reveal_type(queues.mail.runs("failed").retrying())  # RunQuerySet
@@ -303,6 +305,8 @@ USES = """
         queues.mail.add("declared", 7)  # [call-overload]
         queues.mail.bulk_add([{"job": "sned"}])  # [list-item]
         queues.types.add("take", {"datetime": "now"})  # [typeddict-item]
+        queues.reports.add(7)  # [arg-type]
+        queues.reports.add("monthly", priority="high")  # [arg-type]
 
 
     async def wrong_as_well() -> None:
@@ -313,7 +317,16 @@ USES = """
 @pytest.fixture
 def sample(write_module: WriteModule, settings: Settings, tmp_path: Path) -> Path:
     """A folder with jobs, the module that is written of them, and its uses."""
-    settings.JOBQUEUE = {"queues": {"mail": {}, "rules": {}, "types": {}, "high-priority": {}, "class": {}}}
+    settings.JOBQUEUE = {
+        "queues": {
+            "mail": {},
+            "rules": {},
+            "types": {},
+            "high-priority": {},
+            "class": {},
+            "reports": {"external": True},
+        }
+    }
     write_module("jobstubs_jobs", JOBS)
     __import__("jobstubs_jobs")
     command("jobstubs", "--output", str(tmp_path / "jobstubs_queues.py"))

@@ -11,10 +11,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from django_jobqueue import job, queues
+from django_jobqueue import job, operations, queues
 from django_jobqueue.engines import engine_for
-from django_jobqueue.errors import InvalidRun, PayloadError
-from django_jobqueue.models import Run
+from django_jobqueue.errors import InvalidRun, InvalidSchedule, PayloadError
+from django_jobqueue.models import Run, Schedule
 from django_jobqueue.operations.expiring import expire_some
 from django_jobqueue.operations.purging import cleanups_of
 from django_jobqueue.testing import drain, inline
@@ -90,6 +90,15 @@ def test_it_cannot_be_scheduled_here(settings: Settings) -> None:
     found = [f"{message.msg}" for message in checks.run_checks(tags=["jobqueue"])]
 
     assert found == ["Schedule 'nightly': queue 'reports' is external. Declare it where it is worked."]
+
+
+def test_no_schedule_of_it_can_be_made_here() -> None:
+    with pytest.raises(
+        InvalidSchedule, match=r"^queue: 'reports' is external\. Make the schedule where it is worked\.$"
+    ):
+        operations.schedule_create("nightly", queue="reports", job="nightly", cron="0 3 * * *", actor="ana")
+
+    assert not Schedule.objects.exists()
 
 
 # --- It is not worked here -------------------------------------------------------------------------------------------

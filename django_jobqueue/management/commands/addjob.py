@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from django_jobqueue.conf import get_config
+from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.errors import PayloadError, RunVetoed, nearest, shown
 from django_jobqueue.jobs import registry
 from django_jobqueue.management.arguments import add_format, duration, json_object, moment
@@ -110,7 +110,7 @@ def _named(words: list[str]) -> tuple[str, str, list[str]]:
     if len(names) != 1:
         raise CommandError("Name one job first, as queue.job or as queue job; then its arguments, as key=value.")
     jobs = [(queue, job) for queue in get_config().queues for job in registry.names(queue)]
-    found = [(queue, job) for queue, job in jobs if f"{queue}.{job}" == names[0]]
+    found = [(queue, job) for queue, job in jobs if f"{queue}.{job}" == names[0]] + _elsewhere(names[0])
     if not found:
         known = nearest(names[0], [f"{queue}.{job}" for queue, job in jobs])
         raise CommandError(f"{names[0]!r} is not a job. {known}")
@@ -118,6 +118,15 @@ def _named(words: list[str]) -> tuple[str, str, list[str]]:
         raise CommandError(f"{names[0]!r} means more than one job: give queue and job as two words.")
     [(queue, job)] = found
     return queue, job, rest
+
+
+def _elsewhere(name: str) -> list[tuple[str, str]]:
+    """The jobs of external queues that *name* may mean: nobody here knows which there are."""
+    return [
+        (queue, name.removeprefix(f"{queue}."))
+        for queue in external_queues()
+        if name.startswith(f"{queue}.") and len(name) > len(queue) + 1
+    ]
 
 
 def _arguments(words: list[str], kinds: Mapping[str, Kind]) -> dict[str, Any]:

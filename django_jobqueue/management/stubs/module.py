@@ -55,9 +55,10 @@ __all__ = ["queues"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStub:
-    """What is written of one job."""
+    """What is written of one job; or of all jobs of an external queue, which only who works it knows."""
 
     name: str
+    """The type of its name."""
     payload: str
     """The type of its payload."""
     payload_lines: list[str]
@@ -101,11 +102,14 @@ class Names:
 
 def _queue(queue: str, name: str, writer: TypeWriter, names: Names) -> Iterator[str]:
     """The types of the payloads and items of its jobs, and then its class."""
-    jobs = [_job(registry.get(queue, job), writer, names) for job in registry.names(queue)]
+    if get_config().queues[queue].external:
+        jobs = [_any_job(queue, names)]
+    else:
+        jobs = [_job(registry.get(queue, job), writer, names) for job in registry.names(queue)]
     for job in jobs:
         yield from job.payload_lines
         yield f"class {job.item}(AddOptions):"
-        yield f"    job: {_literal(job.name)}"
+        yield f"    job: {job.name}"
         yield f"    payload: {f'NotRequired[{job.payload} | None]' if job.optional else job.payload}"
         yield ""
     yield f"class {name}(Queue):"
@@ -127,12 +131,23 @@ def _job(definition: JobDefinition, writer: TypeWriter, names: Names) -> JobStub
         payload = names.of(definition.queue, definition.name, "Payload")
         lines = list(_typed_dict(payload, definition, writer))
     return JobStub(
-        name=definition.name,
+        name=_literal(definition.name),
         payload=payload,
         payload_lines=lines,
         optional=not parameters.required and whole is None,
         vetoes=definition.on_before_add is not None,
         item=names.of(definition.queue, definition.name, "Item"),
+    )
+
+
+def _any_job(queue: str, names: Names) -> JobStub:
+    return JobStub(
+        name="str",
+        payload="Mapping[str, Any]",
+        payload_lines=[],
+        optional=True,
+        vetoes=False,
+        item=names.of(queue, "Item"),
     )
 
 
@@ -172,7 +187,7 @@ def _adders(define: str, jobs: list[JobStub]) -> Iterator[str]:
         if len(jobs) > 1:
             yield "    @overload"
         payload = f"{job.payload} | None = None" if job.optional else job.payload
-        arguments = f"self, job: {_literal(job.name)}, payload: {payload}, **options: Unpack[AddOptions]"
+        arguments = f"self, job: {job.name}, payload: {payload}, **options: Unpack[AddOptions]"
         yield f"    {define}({arguments}) -> {'Run | None' if job.vetoes else 'Run'}: ..."
 
 
