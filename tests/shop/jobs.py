@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from django_jobqueue import RunContext, job
+from django_jobqueue import Retry, RunContext, job
 
 FOLDER = "JOBQUEUE_TEST_EFFECTS"
 """The variable that names the folder of the effects, and of the gate."""
@@ -30,6 +30,15 @@ def record_slowly(*, run: RunContext) -> None:
     """Leave a trace, and take some milliseconds."""
     _effect(run, "start")
     time.sleep(0.01)
+
+
+def take_turn(*, run: RunContext) -> None:
+    """Take some milliseconds, between two traces. Now and then, the first attempt comes to nothing."""
+    _effect(run, "start")
+    time.sleep(0.01)
+    _effect(run, "end")
+    if run.attempt == 1 and run.id % 7 == 0:
+        raise Retry("once more", delay_seconds=0)
 
 
 @job
