@@ -43,7 +43,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         """With all of these *tags*."""
         if connections[self.db].vendor == "sqlite":
             return self.filter(*map(_has_tag_on_sqlite, tags))
-        return self.filter(tags__contains=list(tags))
+        return self.filter(tags__contains=list(tags)) if tags else self.all()
 
     def cancel_pending(self, reason: Reason = Reason.CANCELLED) -> int:
         """Cancel those that are pending; answer how many."""

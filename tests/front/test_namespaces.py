@@ -13,10 +13,34 @@ from pytest_django import Settings
 from django_jobqueue import job, queues
 from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import RunNotFound
-from django_jobqueue.models import Run
-from django_jobqueue.operations import cancel, explain, get, replay, reschedule
+from django_jobqueue.limiting.limiter import Limiter
+from django_jobqueue.models import IdempotencyKey, LimitBucket, QueueState, Run, Schedule
+from django_jobqueue.operations import (
+    RunFilter,
+    cancel,
+    cancel_many,
+    check_pending,
+    clear_limit,
+    explain,
+    get,
+    pause_job,
+    pause_queue,
+    replay,
+    replay_many,
+    reschedule,
+    resume_job,
+    resume_queue,
+    schedule_create,
+    schedule_delete,
+    schedule_list,
+    schedule_toggle,
+    set_limit,
+    stats,
+)
 from django_jobqueue.operations.expiring import expire_some
+from django_jobqueue.operations.forgetting import forget_some
 from django_jobqueue.operations.purging import Walk, cleanups_of
+from django_jobqueue.scheduler import Scheduler
 from django_jobqueue.testing import drain
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
@@ -101,6 +125,88 @@ def test_neither_uniqueness_nor_an_idempotency_key_reaches_into_another_namespac
     assert queues.mail.add("once", on_duplicate="replace").added
     theirs.refresh_from_db()
     assert theirs.state == "pending"
+
+
+def test_nobody_pauses_or_limits_the_runs_of_others(enter: In) -> None:
+    engine = engine_for("default")
+    for namespace in ("green", "blue"):
+        enter(namespace)
+        queues.mail.add("send")
+    enter("green")
+    pause_queue("mail", actor="ada")
+    pause_job("mail", "once", actor="ada")
+    set_limit("mail", "concurrent_jobs", 1, actor="ada")
+
+    enter("blue")
+    assert QueueState.objects.count() == 2
+    assert not resume_queue("mail", actor="bob")
+    assert not resume_job("mail", "once", actor="bob")
+    assert not clear_limit("mail", "concurrent_jobs", actor="bob")
+    assert len(engine.claim("blue", "mail", worker="worker-b", limit=10, lease_seconds=30)) == 1
+    enter("green")
+    assert engine.claim("green", "mail", worker="worker-g", limit=10, lease_seconds=30) == []
+    assert resume_queue("mail", actor="ada")
+
+
+def test_keys_and_rates_of_others_are_not_counted(settings: Settings) -> None:
+    @job(queue="mail", concurrency_key="to", concurrent_jobs_per_key=1, rate_limit="1/h", rate_key="to")
+    def deliver(to: str) -> None:
+        """Deliver."""
+
+    claimed = []
+    for namespace in ("green", "blue"):
+        settings.JOBQUEUE = {"namespace": namespace, "queues": {"mail": {}}}
+        queues.mail.bulk_add({"job": "deliver", "payload": {"to": "n1"}} for _ in range(3))
+        with Limiter().turn(["mail"]) as turn:
+            claimed.append(len(turn.claim("mail", worker=namespace, limit=10, ahead=0, lease_seconds=30).claims))
+
+    assert claimed == [1, 1]
+    assert {*LimitBucket.objects.values_list("namespace", flat=True)} == {"green", "blue"}
+
+
+def test_figures_and_operations_on_many_are_about_our_own_only(theirs: Run, enter: In) -> None:
+    queues.mail.add("send")
+
+    assert stats("mail").queues["mail"].pending == 1
+    assert check_pending().runs == 1
+    assert cancel_many(RunFilter(queue="mail"), actor="ada").cancelled == 1
+    assert replay_many(RunFilter(states=["cancelled"]), actor="ada").replayed == 1
+    assert stats("mail").queues["mail"].cancelled == 1
+
+    enter("green")
+    figures = stats("mail").queues["mail"]
+    assert (figures.pending, figures.cancelled) == (1, 0)
+    assert [run.pk for run in queues.mail.runs()] == [theirs.pk]
+
+
+def test_a_schedule_fires_in_its_own_namespace_only(enter: In) -> None:
+    for namespace in ("green", "blue"):
+        enter(namespace)
+        schedule_create("nightly", queue="mail", job="send", every_seconds=60, actor="ada")
+    past = timezone.now() - timedelta(seconds=1)
+    Schedule.objects.update(next_run_at=past)
+
+    Scheduler().tick()
+
+    assert [run.namespace for run in Run.objects.all()] == ["blue"]
+    assert [each.namespace for each in schedule_list()] == ["blue"]
+    schedule_toggle("nightly", enabled=False, actor="ada")
+    schedule_delete("nightly", actor="ada")
+    assert Schedule.objects.get().namespace == "green"
+    assert Schedule.objects.get().enabled
+    assert Schedule.objects.get().next_run_at == past
+
+
+def test_nobody_forgets_what_others_remember(theirs: Run, enter: In) -> None:
+    past = timezone.now() - timedelta(days=400)
+    IdempotencyKey.objects.update(expires_at=past)
+
+    forget_some()
+    assert IdempotencyKey.objects.exists()
+
+    enter("green")
+    forget_some()
+    assert not IdempotencyKey.objects.exists()
 
 
 def test_a_window_outlives_the_purge(enter: In) -> None:

@@ -121,6 +121,7 @@ def test_tags_must_all_be_there() -> None:
     assert found(tags=["vi", "vip2"]) == [other]
     assert found(tags=[]) == [both, one, other, none]
     assert found(tags=["' OR 1=1 --"]) == []
+    assert Run.objects.tagged().count() == 4
     assert [run.pk for run in Run.objects.tagged("vip").exclude(pk__in=Run.objects.tagged("vi"))] == [both, one]
 
 
