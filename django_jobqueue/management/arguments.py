@@ -37,6 +37,10 @@ def add_reason(parser: ArgumentParser) -> None:
     parser.add_argument("--reason", default="", metavar="TEXT", help="Why; it is recorded with your name.")
 
 
+def add_no_input(parser: ArgumentParser) -> None:
+    parser.add_argument("--no-input", "--noinput", action="store_false", dest="interactive", help="Ask nothing.")
+
+
 def number(kind: type[N], least: N, most: N) -> Callable[[str], N]:
     """Parse a number from *least* to *most*."""
 

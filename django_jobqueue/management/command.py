@@ -5,6 +5,8 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from django.core.management.base import BaseCommand, CommandError
@@ -12,6 +14,7 @@ from django.db import Error
 
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.management.printable import encodable, printable, printable_lines
+from django_jobqueue.management.progress import Progress
 from django_jobqueue.management.startup import refusal
 
 
@@ -42,6 +45,22 @@ class JobQueueCommand(BaseCommand):
     def note(self, text: str) -> None:
         """Write *text*, which is no data, to standard error."""
         self.stderr.write(encodable(text, self.stderr), lambda text: text)
+
+    def confirm(self, question: str) -> None:
+        """Ask whether that is meant. Raises CommandError, unless it is."""
+        self.stderr.write(f"{question} [y/N] ", lambda text: text, ending="")
+        self.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise CommandError("Nothing was changed.")
+
+    @contextmanager
+    def progress(self, verbosity: int) -> Iterator[Progress]:
+        """Tells a person at the terminal how far it has come."""
+        progress = Progress(self.stderr, verbosity)
+        try:
+            yield progress
+        finally:
+            progress.end()
 
     def run_from_argv(self, argv: list[str]) -> None:
         try:

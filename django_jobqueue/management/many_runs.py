@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from django.core.management.base import CommandError
 
-from django_jobqueue.management.arguments import add_format, add_reason, number
+from django_jobqueue.management.arguments import add_format, add_no_input, add_reason, number
 from django_jobqueue.management.command import JobQueueCommand, operator
-from django_jobqueue.management.output import as_json
+from django_jobqueue.management.output import as_csv, as_json
 from django_jobqueue.management.printable import printable
 from django_jobqueue.management.run_options import add_run_options, run_filter
 from django_jobqueue.operations import CancelledMany, Operation, ReplayedMany, RunFilter
@@ -42,15 +42,22 @@ class ManyRunsCommand(JobQueueCommand):
         add_run_options(parser)
         add("--limit", type=number(int, 1, sys.maxsize), metavar="N", help="At most so many, the oldest first.")
         add("--dry-run", action="store_true", help="Only say how many there are.")
-        add("--no-input", "--noinput", action="store_false", dest="interactive", help="Ask nothing.")
+        add_no_input(parser)
         add_reason(parser)
-        add_format(parser, "text", "json")
+        add_format(parser, "text", "json", "csv")
 
     def handle(self, *args: Any, **options: Any) -> None:
         which = self._named(options)
         if not which.ids and not options["dry_run"] and options["interactive"] and sys.stdin.isatty():
             self._ask(which, options["limit"])
-        done = self._call(which, limit=options["limit"], dry_run=options["dry_run"], reason=options["reason"])
+        with self.progress(options["verbosity"]) as progress:
+            done = self._call(
+                which,
+                limit=options["limit"],
+                dry_run=options["dry_run"],
+                reason=options["reason"],
+                on_batch=lambda so_far: progress.tell(f"So far: {self._in_words(asdict(so_far))}."),
+            )
         self._tell(done, options)
         if isinstance(done, ReplayedMany) and done.refused:
             raise CommandError(f"{done.refused:,} were refused. {printable(' '.join(done.refusals))}")
@@ -70,15 +77,9 @@ class ManyRunsCommand(JobQueueCommand):
         return RunFilter(ids=tuple(there), states=self.states_of_ids)
 
     def _ask(self, which: RunFilter, limit: int | None) -> None:
-        there = asdict(self._call(which, dry_run=True))
-        total = sum(there[word] for word in self.counted)
-        if not total:
-            return
-        question = f"{self.verb} {min(total, limit or total):,} runs? [y/N] "
-        self.stderr.write(question, lambda text: text, ending="")
-        self.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-            raise CommandError("Nothing was changed.")
+        there = asdict(self._call(which, limit=limit, dry_run=True))
+        if total := sum(there[word] for word in self.counted):
+            self.confirm(f"{self.verb} {total:,} {'run' if total == 1 else 'runs'}?")
 
     def _call(self, which: RunFilter, **given: Any) -> CancelledMany | ReplayedMany:
         done: CancelledMany | ReplayedMany = self.operation(which, actor=operator(), **given)
@@ -88,8 +89,12 @@ class ManyRunsCommand(JobQueueCommand):
         counts = asdict(done)
         if options["format"] == "json":
             self.answer(as_json(counts))
+        elif options["format"] == "csv":
+            self.answer(as_csv([counts], list(counts)))
         elif options["verbosity"]:
-            told = ", ".join(f"{counts[word]:,} {shown}" for word, shown in self.counted.items())
-            self.answer(f"{'Would be: ' if done.dry_run else ''}{told}.")
+            self.answer(f"{'Would be: ' if done.dry_run else ''}{self._in_words(counts)}.")
             if done.more:
                 self.note("There may be more: it stopped at the limit.")
+
+    def _in_words(self, counts: dict[str, int]) -> str:
+        return ", ".join(f"{counts[word]:,} {shown}" for word, shown in self.counted.items())

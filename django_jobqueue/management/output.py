@@ -78,7 +78,7 @@ def _plain(value: object) -> Any:
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, Mapping | list):
+    if isinstance(value, Mapping | list | tuple):
         value = json.dumps(value, default=_plain)
     elif isinstance(value, datetime):
         value = utc(value)

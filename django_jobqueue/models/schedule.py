@@ -167,6 +167,7 @@ class Skip(models.Model):
     class Meta:
         db_table = "jobqueue_skip"
         constraints = [models.UniqueConstraint(fields=["schedule", "first_at"], name="jobqueue_skip_first")]
+        indexes = [models.Index(fields=["last_at"], name="jobqueue_skip_last")]
 
     def __str__(self) -> str:
         return f"{self.number} of {self.schedule_id}: {self.reason}"

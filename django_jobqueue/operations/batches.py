@@ -20,10 +20,13 @@ REST = 0.1
 """After each batch, so much of its time is left to others: SQLite would let one who begins again at once starve them."""
 
 
-def in_batches(runs: RunQuerySet, work: Callable[[list[Run]], int], limit: int | None) -> bool:
+def in_batches(
+    runs: RunQuerySet, work: Callable[[list[Run]], int], limit: int | None, done: Callable[[], object]
+) -> bool:
     """Give *work* all *runs*, locked, in the order of their ids, without those that are added meanwhile.
 
-    It answers how many of a batch it has changed. Stops when these are *limit* or more; answers whether it did.
+    It answers how many of a batch it has changed. Stops when these are *limit* or more; answers whether it did. Calls *done*
+    when a batch is committed.
     """
     newest = all_runs().order_by("-pk").values_list("pk", flat=True).first() or 0
     position, changed = 0, 0
@@ -36,9 +39,14 @@ def in_batches(runs: RunQuerySet, work: Callable[[list[Run]], int], limit: int |
             if not batch:
                 return False
             changed += work(batch)
+        done()
         position = batch[-1].pk
         sleep((monotonic() - began) * REST)
     return True
+
+
+def untold(so_far: object) -> None:
+    """Takes what came of the batches so far, where nobody wants to know."""
 
 
 def check_many(which: RunFilter, limit: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db.models import Count, Q
@@ -10,7 +11,7 @@ from django_jobqueue.limiting.sweep import call_behind
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, Chronicle, author
 from django_jobqueue.operations.announcements import announce_cancelled
-from django_jobqueue.operations.batches import check_many, described, in_batches
+from django_jobqueue.operations.batches import check_many, described, in_batches, untold
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.run_filter import RunFilter
 from django_jobqueue.operations.selection import all_runs
@@ -36,11 +37,18 @@ class CancelledMany:
 
 @operation("jobs.cancel_many", auth=Auth.ADMIN, emits=[RunCancelled])
 def cancel_many(
-    which: RunFilter, *, actor: Actor, reason: str = "", limit: int | None = None, dry_run: bool = False
+    which: RunFilter,
+    *,
+    actor: Actor,
+    reason: str = "",
+    limit: int | None = None,
+    dry_run: bool = False,
+    on_batch: Callable[[CancelledMany], object] = untold,
 ) -> CancelledMany:
     """Cancel those of the runs that have not ended, up to *limit*, as ``cancel`` does.
 
-    In batches, each in a transaction of its own: when it is interrupted, the same call goes on. Raises InvalidArgument.
+    In batches, each in a transaction of its own: when it is interrupted, the same call goes on. *on_batch* is told after each
+    what came of it so far. Raises InvalidArgument.
     """
     by = author(actor, reason)
     check_many(which, limit)
@@ -61,5 +69,7 @@ def cancel_many(
         chronicle.write(counts)
         return len(runs)
 
-    more = in_batches(found.only(*READ), cancel_batch, limit)
-    return CancelledMany(cancelled=counts["cancelled"], asked=counts["asked"], more=more)
+    def so_far(more: bool = False) -> CancelledMany:
+        return CancelledMany(cancelled=counts["cancelled"], asked=counts["asked"], more=more)
+
+    return so_far(in_batches(found.only(*READ), cancel_batch, limit, lambda: on_batch(so_far())))

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.models import Activity, IdempotencyKey, Worker
+from django_jobqueue.models import Activity, IdempotencyKey, Skip, Worker
 
 BATCH = 1000
 VANISHED_SECONDS = 3600.0
@@ -23,20 +23,23 @@ def forget_some() -> bool:
     now = engine_for(config.database).now()
     vanished = now - timedelta(seconds=VANISHED_SECONDS)
     over: list[QuerySet[Any]] = [
-        Worker.objects.filter(heartbeat_at__lt=vanished).order_by("heartbeat_at"),
-        IdempotencyKey.objects.expired().order_by("expires_at"),
+        Worker.objects.filter(heartbeat_at__lt=vanished, namespace=config.namespace).order_by("heartbeat_at"),
+        IdempotencyKey.objects.expired().filter(namespace=config.namespace).order_by("expires_at"),
     ]
     kept = config.cleanup.activities_after_seconds
     if kept is not None:
-        over.append(Activity.objects.filter(created_at__lt=now - timedelta(seconds=kept)).order_by("created_at"))
-    counts = [_delete_some(found.using(config.database).filter(namespace=config.namespace)) for found in over]
-    return max(counts) == BATCH
+        since = now - timedelta(seconds=kept)
+        over += [
+            Activity.objects.filter(created_at__lt=since, namespace=config.namespace).order_by("created_at"),
+            Skip.objects.filter(last_at__lt=since, schedule__namespace=config.namespace).order_by("last_at"),
+        ]
+    return max(_delete_some(found.using(config.database)) for found in over) == BATCH
 
 
 def _delete_some(found: QuerySet[Any]) -> int:
     """Delete the first of the rows, those that nobody else is about to delete; answer how many."""
     with transaction.atomic(using=found.db):
-        keys = list(found.select_for_update(skip_locked=True).values_list("pk", flat=True)[:BATCH])
+        keys = list(found.select_for_update(skip_locked=True, of=["self"]).values_list("pk", flat=True)[:BATCH])
         if keys:
             found.filter(pk__in=keys).delete()
     return len(keys)

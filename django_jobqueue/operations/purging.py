@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import InvalidArgument, UnknownQueue, shown
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, Chronicle, author
+from django_jobqueue.operations.batches import untold
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.states import State
 
@@ -77,11 +78,12 @@ def purge(
     completed_after_seconds: float | None = None,
     failed_after_seconds: float | None = None,
     dry_run: bool = False,
+    on_batch: Callable[[Purged], object] = untold,
 ) -> Purged:
     """Purge the runs of *queue*, or of all queues, that ended longer ago than their ``cleanup`` says, or than is said here.
 
-    In batches, each in a transaction of its own. Workers do the same all the time; this does it at once. Raises
-    UnknownQueue or InvalidArgument.
+    In batches, each in a transaction of its own; *on_batch* is told after each what came of it so far. Workers do the same all
+    the time; this does it at once. Raises UnknownQueue or InvalidArgument.
     """
     by = author(actor, reason)
     given = {"completed_after_seconds": completed_after_seconds, "failed_after_seconds": failed_after_seconds}
@@ -95,8 +97,14 @@ def purge(
         if expired and not dry_run:
             with transaction.atomic(using=get_config().database):
                 expired = {run_id: expired[run_id] for run_id in engine.purge(list(expired))}
-                chronicle.write(counted + Counter(expired.values()))
+                if expired:  # and nobody else was faster
+                    chronicle.write(counted + Counter(expired.values()))
         counted.update(expired.values())
+        on_batch(_purged(counted, dry_run))
+    return _purged(counted, dry_run)
+
+
+def _purged(counted: Mapping[State, int], dry_run: bool) -> Purged:
     return Purged(**{state.value: number for state, number in counted.items()}, dry_run=dry_run)
 
 

@@ -12,7 +12,7 @@ from django_jobqueue.errors import DuplicateRun, JobQueueError
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, Chronicle, author
 from django_jobqueue.operations.at_once import work_at_once
-from django_jobqueue.operations.batches import check_many, described, in_batches
+from django_jobqueue.operations.batches import check_many, described, in_batches, untold
 from django_jobqueue.operations.inserting import insert_many
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.replaying import again
@@ -42,16 +42,23 @@ class ReplayedMany:
 
 @operation("jobs.replay_many", auth=Auth.ADMIN, emits=[RunEnqueued])
 def replay_many(
-    which: RunFilter, *, actor: Actor, reason: str = "", limit: int | None = None, dry_run: bool = False
+    which: RunFilter,
+    *,
+    actor: Actor,
+    reason: str = "",
+    limit: int | None = None,
+    dry_run: bool = False,
+    on_batch: Callable[[ReplayedMany], object] = untold,
 ) -> ReplayedMany:
     """Replay those of the runs that have ended and were not replayed before, up to *limit*, as ``replay`` does.
 
     A filter that names no state means those that failed or were dead-lettered. In batches, each in a transaction of its
-    own: when it is interrupted, or called twice, each run is replayed once. Raises InvalidArgument.
+    own: when it is interrupted, or called twice, each run is replayed once. *on_batch* is told after each what came of it so
+    far. Raises InvalidArgument.
     """
     by = author(actor, reason)
     check_many(which, limit)
-    named = which if which.states else replace(which, states=tuple(sorted(BAD_ENDS)))
+    named = _with_states(which)
     found = named.runs().ended().filter(~Exists(all_runs().filter(replay_of=OuterRef("pk"))))
     if dry_run:
         there = found[:limit].count()
@@ -82,8 +89,16 @@ def replay_many(
             work_at_once(inserted)
         return len(news)
 
-    more = in_batches(found.defer("result", "error", "progress"), replay_batch, limit)
-    return ReplayedMany(replayed=counts["replayed"], refused=counts["refused"], refusals=tuple(refusals), more=more)
+    def so_far(more: bool = False) -> ReplayedMany:
+        return ReplayedMany(replayed=counts["replayed"], refused=counts["refused"], refusals=tuple(refusals), more=more)
+
+    return so_far(
+        in_batches(found.defer("result", "error", "progress"), replay_batch, limit, lambda: on_batch(so_far()))
+    )
+
+
+def _with_states(which: RunFilter) -> RunFilter:
+    return which if which.states else replace(which, states=tuple(sorted(BAD_ENDS)))
 
 
 def _inserted(news: list[NewRun], refuse: Callable[[int | None, JobQueueError], None]) -> list[int]:

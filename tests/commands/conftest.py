@@ -33,6 +33,13 @@ def command(name: str, *arguments: str, **options: Any) -> Told:
     return Told(out.getvalue(), err.getvalue())
 
 
+class Terminal(StringIO):
+    """Where somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def send(to: str, subject: str = "", copies: int = 0) -> str:
     """Send one letter."""
     return f"sent to {to}"

@@ -8,14 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from django_jobqueue.management import progress
 from django_jobqueue.management.command import operator
 from django_jobqueue.models import Activity, Run
+from django_jobqueue.operations import batches
 from django_jobqueue.queue import Queue
 from tests.admin.conftest import MakeRun
-from tests.commands.conftest import command
+from tests.commands.conftest import Terminal, command
 
 pytestmark = pytest.mark.django_db
 
@@ -36,13 +38,6 @@ def counted(*arguments: str) -> dict[str, Any]:
 
 def dead(make_run: MakeRun, **columns: Any) -> Run:
     return make_run("dead_lettered", **{"reason": "max_attempts", "payload": {"to": "ann"}, **columns})
-
-
-class Terminal(io.StringIO):
-    """Where somebody types."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def test_runs_are_cancelled_by_their_ids(make_run: MakeRun) -> None:
@@ -183,7 +178,7 @@ def test_a_person_is_asked_before_a_filter_does_anything(
 
     told = command("canceljobs", "--queue=mail")
 
-    assert told.err == "Cancel 1 runs? [y/N] "
+    assert told.err == "Cancel 1 run? [y/N] "
     assert states() == {run.pk: "cancelled"}
 
 
@@ -205,3 +200,71 @@ def test_nobody_is_asked_who_does_not_want_to_be(make_run: MakeRun, monkeypatch:
     command("canceljobs", "--queue=mail", "--no-input")
 
     assert states() == {run.pk: "cancelled"}
+
+
+@pytest.mark.parametrize("verb", ["canceljobs", "replayjobs"])
+def test_a_program_gets_csv(verb: str, make_run: MakeRun) -> None:
+    make_run() if verb == "canceljobs" else dead(make_run)
+
+    told = command(verb, "--queue=mail", "--format=csv")
+
+    assert (
+        told.lines
+        == {
+            "canceljobs": ["cancelled,asked,more,dry_run", "1,0,False,False"],
+            "replayjobs": ["replayed,refused,refusals,more,dry_run", "1,0,[],False,False"],
+        }[verb]
+    )
+
+
+# --- Progress ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch is one run, and takes long."""
+    monkeypatch.setattr(batches, "BATCH", 1)
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_person_at_a_terminal_sees_how_far_it_has_come_on_one_line(make_run: MakeRun) -> None:
+    for _ in range(2):
+        make_run()
+    out, err = io.StringIO(), Terminal()
+
+    call_command("canceljobs", "--queue=mail", stdout=out, stderr=err)
+
+    lines = [f"So far: {number} cancelled, 0 running and asked to cancel." for number in (1, 2)]
+    assert err.getvalue() == "".join(f"\r{line}" for line in lines) + f"\r{' ' * len(lines[1])}\r"
+    assert out.getvalue() == "2 cancelled, 0 running and asked to cancel.\n"
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize(
+    ("verbosity", "told"), [("0", ""), ("1", ""), ("2", "So far: 1 replayed.\nSo far: 2 replayed.\n")]
+)
+def test_elsewhere_progress_is_told_to_who_asks_for_it(verbosity: str, told: str, make_run: MakeRun) -> None:
+    for _ in range(2):
+        dead(make_run)
+
+    assert command("replayjobs", "--queue=mail", "-v", verbosity).err == told
+
+
+@pytest.mark.usefixtures("slow")
+def test_who_wants_silence_gets_it_on_a_terminal_too(make_run: MakeRun) -> None:
+    make_run()
+    err = Terminal()
+
+    call_command("canceljobs", "--queue=mail", "-v", "0", stderr=err, stdout=io.StringIO())
+
+    assert err.getvalue() == ""
+
+
+def test_what_is_done_in_a_moment_shows_no_progress(make_run: MakeRun) -> None:
+    make_run()
+    err = Terminal()
+
+    call_command("canceljobs", "--queue=mail", stderr=err, stdout=io.StringIO())
+
+    assert err.getvalue() == ""

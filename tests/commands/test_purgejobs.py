@@ -10,10 +10,11 @@ import pytest
 from django.core.management import CommandError
 from django.utils import timezone
 
+from django_jobqueue.management import progress
 from django_jobqueue.management.command import operator
 from django_jobqueue.models import Activity, Run
 from django_jobqueue.queue import Queue
-from tests.commands.conftest import command
+from tests.commands.conftest import Terminal, command
 
 pytestmark = pytest.mark.django_db
 
@@ -86,3 +87,48 @@ def test_what_cannot_be_is_refused_and_purges_nothing(arguments: list[str], told
 
     assert told in str(caught.value)
     assert Run.objects.count() == 4
+
+
+def test_a_program_gets_csv() -> None:
+    assert command("purgejobs", "--format=csv").lines == [
+        "completed,failed,dead_lettered,cancelled,dry_run",
+        "2,1,0,0,False",
+    ]
+
+
+def test_who_wants_silence_gets_it() -> None:
+    assert command("purgejobs", "-v", "0") == ("", "")
+    assert Run.objects.count() == 1
+
+
+def test_progress_is_told_to_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 0)
+
+    assert "So far: 3 would be purged.\n" in command("purgejobs", "--dry-run", "-v", "2").err
+    assert "So far: 3 purged.\n" in command("purgejobs", "-v", "2").err
+
+
+@pytest.mark.parametrize("arguments", [["--completed-after=0"], ["mail", "--failed-after=1d"]])
+def test_a_person_is_asked_before_it_purges_earlier_than_the_queue_says(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    with pytest.raises(CommandError, match=r"^Nothing was changed\.$"):
+        command("purgejobs", *arguments)
+    left = Run.objects.count()
+
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    told = command("purgejobs", *arguments)
+
+    assert left == 4
+    assert "at another time than their queue says? [y/N] " in told.err
+    assert Run.objects.count() < 4
+
+
+@pytest.mark.parametrize("arguments", [[], ["--completed-after=0", "--no-input"], ["--completed-after=0", "--dry-run"]])
+def test_nobody_is_asked_who_does_what_workers_do_or_does_not_want_to_be(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+
+    assert command("purgejobs", *arguments).err == ""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
 from django_jobqueue import operations
+from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import InvalidArgument, UnknownQueue
 from django_jobqueue.models import Activity, Attempt, Run
 from django_jobqueue.operations import purging
 from django_jobqueue.operations.purging import Purged
 from django_jobqueue.states import FINAL_STATES, State
-from tests.operations.conftest import MakeRun, row
+from tests.engines import test_plans as plans
+from tests.operations.conftest import AtOnce, MakeRun, row
 
 pytestmark = pytest.mark.django_db
 
@@ -197,3 +201,52 @@ def test_what_cannot_be_is_refused_and_purges_nothing(
 
     assert told in str(caught.value)
     assert kept() == {run.pk}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_purgers_at_the_same_moment_purge_and_count_each_run_once(
+    at_once: AtOnce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purging, "WINDOW", 20)
+    old = [row("completed" if number % 3 else "failed", **ended(99)) for number in range(300)]
+    live = [row(state, created_at=timezone.now() - timedelta(days=99)) for state in ("pending", "running") * 10]
+    Run.objects.bulk_create(random.Random(1).sample(old + live, k=320))
+    alive = set(Run.objects.live().values_list("pk", flat=True))
+
+    done = at_once(partial(operations.purge, actor="ana"))
+
+    assert (sum(each.completed for each in done), sum(each.failed for each in done)) == (200, 100)
+    assert kept() == alive
+    details = [activity.detail for activity in Activity.objects.all()]
+    assert sum(detail.get("completed", 0) + detail.get("failed", 0) for detail in details) == 300
+    assert all(sum(detail.values()) for detail in details)
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_large_table_is_purged_in_small_batches_by_primary_key() -> None:
+    engine = engine_for("default")
+    plans.fill(engine, State.PENDING, 500, hours=-2400)
+    plans.fill(engine, State.COMPLETED, 150_000, hours=-2400)
+    plans.fill(engine, State.RUNNING, 500, hours=-2000)
+    plans.fill(engine, State.COMPLETED, 150_000, hours=-2000)
+    plans.fill(engine, State.COMPLETED, 10_000, hours=-1)
+    walk, sizes = purging.Walk(purging.cleanups_of()), []
+    for _ in range(300):
+        walk.step()
+    for statement in plans.statements(walk.step):
+        assert plans.slow_parts(statement) == []
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        answer = execute(sql, params, many, context)
+        if "DELETE FROM jobqueue_run" in sql:
+            sizes.append(context["cursor"].rowcount)
+        return answer
+
+    with connection.execute_wrapper(watch):
+        purged = operations.purge(actor="ana")
+
+    assert purged == Purged(completed=300_000)
+    assert (Run.objects.live().count(), Run.objects.in_state("completed").count()) == (1000, 10_000)
+    assert len(sizes) >= 300_000 / purging.WINDOW
+    assert max(sizes) <= purging.WINDOW

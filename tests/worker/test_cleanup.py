@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from django_jobqueue import Fail, job, queues
-from django_jobqueue.models import Activity, Attempt, IdempotencyKey, Run, Worker
+from django_jobqueue.models import Activity, Attempt, IdempotencyKey, Run, Schedule, Skip, Worker
 from django_jobqueue.operations import forgetting, purging
 from django_jobqueue.worker.housekeeper import Housekeeper
 from django_jobqueue.worker.leases import Leases
@@ -230,6 +230,30 @@ def test_activities_are_forgotten_after_a_year_or_as_the_project_says(
     work()
 
     assert Activity.objects.count() == left
+
+
+@pytest.mark.parametrize(
+    ("kept", "left"),
+    [({}, {364}), ({"activities_after_seconds": None}, {366, 364}), ({"activities_after_seconds": 0}, set())],
+)
+def test_due_times_that_made_no_run_are_forgotten_as_activities_are(
+    work: Work, settings: Any, kept: dict[str, Any], left: set[int]
+) -> None:
+    settings.JOBQUEUE = {"cleanup": kept}
+    now = timezone.now()
+    for namespace in ("default", "elsewhere"):
+        schedule = Schedule.objects.create(
+            namespace=namespace, name="hourly", queue="default", job="note", enabled=False
+        )
+        for days in (366, 364):
+            last_at = now - timedelta(days=days)
+            first_at = last_at - timedelta(days=9)
+            schedule.skips.create(first_at=first_at, last_at=last_at, number=days, reason="overlap")
+
+    work()
+
+    assert set(Skip.objects.filter(schedule__namespace="default").values_list("number", flat=True)) == left
+    assert Skip.objects.filter(schedule__namespace="elsewhere").count() == 2
 
 
 def test_what_is_too_much_for_one_turn_is_forgotten_in_several(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from django_jobqueue.management.arguments import add_format, add_reason, duration
+from django_jobqueue.management.arguments import add_format, add_no_input, add_reason, duration
 from django_jobqueue.management.command import JobQueueCommand, operator
-from django_jobqueue.management.output import as_json, as_table
-from django_jobqueue.operations import purge
+from django_jobqueue.management.output import as_csv, as_json, as_table
+from django_jobqueue.operations import Purged, purge
+
+ENDS = ("completed", "failed", "dead_lettered", "cancelled")
+"""What the answer counts."""
 
 
 class Command(JobQueueCommand):
@@ -33,25 +37,38 @@ class Command(JobQueueCommand):
             help="The same for failed, dead-lettered and cancelled runs.",
         )
         parser.add_argument("--dry-run", action="store_true", help="Count them, and delete nothing.")
+        add_no_input(parser)
         add_reason(parser)
-        add_format(parser, "text", "json")
+        add_format(parser, "text", "json", "csv")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        purged = asdict(
-            purge(
+        earlier = options["completed_after"] is not None or options["failed_after"] is not None
+        if earlier and not options["dry_run"] and options["interactive"] and sys.stdin.isatty():
+            self.confirm("Purged runs are gone for good. Purge them at another time than their queue says?")
+        with self.progress(options["verbosity"]) as progress:
+            purged = purge(
                 options["queue"],
                 actor=operator(),
                 reason=options["reason"],
                 completed_after_seconds=options["completed_after"],
                 failed_after_seconds=options["failed_after"],
                 dry_run=options["dry_run"],
+                on_batch=lambda so_far: progress.tell(f"So far: {_total(so_far):,} {_done(so_far)}."),
             )
-        )
+        counts = asdict(purged)
         if options["format"] == "json":
-            self.answer(as_json(purged))
-            return
-        dry_run = purged.pop("dry_run")
-        title = "would be purged" if dry_run else "purged"
-        rows = [(state.replace("_", "-"), number) for state, number in purged.items()]
-        for line in as_table(["runs", title], [*rows, ("all", sum(purged.values()))]):
-            self.answer(line)
+            self.answer(as_json(counts))
+        elif options["format"] == "csv":
+            self.answer(as_csv([counts], list(counts)))
+        elif options["verbosity"]:
+            rows = [(state.replace("_", "-"), counts[state]) for state in ENDS]
+            for line in as_table(["runs", _done(purged)], [*rows, ("all", _total(purged))]):
+                self.answer(line)
+
+
+def _total(purged: Purged) -> int:
+    return sum(getattr(purged, state) for state in ENDS)
+
+
+def _done(purged: Purged) -> str:
+    return "would be purged" if purged.dry_run else "purged"
