@@ -76,6 +76,12 @@ class JobDefinition:
         """Whether somebody gets the context of the run."""
         return self.parameters.takes_run or self.okay_to_run is not None
 
+    @property
+    def asks_project(self) -> bool:
+        """Whether functions of the project take part in adding a run."""
+        asked = (self.on_before_add, self.concurrency_key, self.rate_key, self.unique_key)
+        return any(function is not None for function in asked)
+
     def payload_text(self, payload: Payload | None) -> str:
         """*payload* as JSON text, to be stored. Raises PayloadError for what the job could not work."""
         try:

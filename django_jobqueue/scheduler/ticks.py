@@ -19,9 +19,11 @@ from django_jobqueue.jobs import declared_schedules, registry
 from django_jobqueue.models import Schedule, ScheduleQuerySet
 from django_jobqueue.models.fields import as_aware, as_stored
 from django_jobqueue.operations.inserting import insert_many
+from django_jobqueue.operations.schedule_runs import asks_project
 from django_jobqueue.operations.skips import record_skips
 from django_jobqueue.operations.uniqueness import in_windows
 from django_jobqueue.rhythm import ON_TIME
+from django_jobqueue.scheduler.asking import AtOnce, Caller, Questions
 from django_jobqueue.scheduler.turns import Turn, due_at
 from django_jobqueue.signals import SchedulerTicked, ScheduleTriggered, heard, send, send_on_commit
 
@@ -41,10 +43,11 @@ class Tick(NamedTuple):
 
 
 class Scheduler:
-    """Fires schedules; the payload functions that it calls are those that this process declares."""
+    """Fires schedules; the payload functions that it lets *caller* call are those that this process declares."""
 
-    def __init__(self) -> None:
+    def __init__(self, caller: Caller | None = None) -> None:
         self._declared, _ = declared_schedules()
+        self._questions = Questions(caller or AtOnce())
 
     def tick(self, now: datetime | None = None) -> Tick:
         """Fire what is due *now*; by the database's clock, where nothing else is said. Idle, it is a single query."""
@@ -59,7 +62,10 @@ class Scheduler:
             return Tick(0, None)
         next_run_at, clock = map(as_aware, first)
         now = now or clock
-        return self._tick(now) if next_run_at <= now else Tick(0, (next_run_at - now).total_seconds())
+        if next_run_at <= now:
+            return self._tick(now)
+        self._questions.forget_answered()
+        return Tick(0, (next_run_at - now).total_seconds())
 
     def _tick(self, now: datetime) -> Tick:
         fired, left = 0, set[int]()
@@ -81,13 +87,25 @@ class Scheduler:
                 config.namespace, now=as_stored(now), limit=BATCH, but=sorted(left)
             )
             rows = _rows().in_bulk([schedule.id for schedule in due])
-            turns = [Turn(rows[schedule.id], schedule.live, self._declared) for schedule in due]
-            left.update(turn.schedule.pk for turn in turns if self._leaves(turn.schedule, now))
-            ours = [turn for turn in turns if turn.schedule.pk not in left]
-            for turn in ours:
-                turn.take(now)
+            looked_at = (self._turn(rows[schedule.id], schedule.live, now, left) for schedule in due)
+            turns = [turn for turn in looked_at if turn is not None]
+            ours = [turn for turn in turns if not turn.unanswered]
             _write(ours)
-        return len(due) == BATCH, sum(len(turn.fired) for turn in ours)
+        self._questions.forget(ours)
+        left |= self._questions.ask([turn for turn in turns if turn.unanswered], now)
+        asked = any(turn.answers is not None for turn in turns)  # then it is at an earlier moment, or not at any yet
+        return asked or len(due) == BATCH, sum(len(turn.fired) for turn in ours)
+
+    def _turn(self, schedule: Schedule, live: bool, now: datetime, left: set[int]) -> Turn | None:
+        """The turn of a schedule, taken; None, if it is left for now."""
+        asked = self._questions.about(schedule)
+        if self._leaves(schedule, now) or (asked is not None and not asked.is_answered):
+            left.add(schedule.pk)
+            return None
+        answers = (asked.answers if asked else {}) if asks_project(schedule) else None
+        turn = Turn(schedule, live, self._declared, answers)
+        turn.take(asked.now if asked else now)
+        return turn
 
     def _leaves(self, schedule: Schedule, now: datetime) -> bool:
         """Whether workers of another release are left to make its run, as this one cannot: they do so in time, or nobody."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import cast
 
 from django_jobqueue.engines.base import Advance, Inserted, NewRun
@@ -36,6 +38,11 @@ class Turn:
     live: bool
     """Whether an earlier run is pending or running, where the overlap rule wants to know."""
     declared: Mapping[str, DeclaredSchedule]
+    answers: Mapping[Span, Future[NewRun]] | None = None
+    """The runs that the project's functions have made, for the due times that they were asked about; None, where none of
+    them takes part."""
+    unanswered: list[Span] = field(default_factory=list)
+    """What they are to be asked about first; nothing is noted then."""
     runs: list[NewRun] = field(default_factory=list)
     skips: list[Skip] = field(default_factory=list)
     fired: list[tuple[NewRun, int]] = field(default_factory=list)
@@ -76,6 +83,13 @@ class Turn:
             skipped=schedule.skipped,
         )
 
+    def maker(self, span: Span) -> Callable[[], NewRun]:
+        """What makes the run of *span*."""
+        missed = span.number - 1 or None
+        return partial(
+            run_of, self.schedule, span.last_at, self.declared, fires_at=as_stored(span.last_at), missed=missed
+        )
+
     def _take(self, due: datetime, now: datetime) -> None:
         schedule = self.schedule
         if schedule.accounted_until is not None and due <= as_aware(schedule.accounted_until):
@@ -84,9 +98,12 @@ class Turn:
         decision = decide(
             schedule.rhythm, due, now, misfire=Misfire(schedule.misfire), max_catch_up=schedule.max_catch_up
         )
+        firings, overlapped, next_run_at = self._without_overlap(decision)
+        if self.answers is not None and not self.answers.keys() >= set(firings):
+            self.unanswered = firings
+            return
         if decision.skipped is not None:
             self._skip(decision.skipped, SkipReason.MISFIRE)
-        firings, overlapped, next_run_at = self._without_overlap(decision)
         for firing in firings:
             self._fire(firing)
         if overlapped:
@@ -105,10 +122,8 @@ class Turn:
         return firings, [], next_run_at
 
     def _fire(self, span: Span) -> None:
-        fires_at = as_stored(span.last_at)
-        missed = span.number - 1 or None
         try:
-            new = run_of(self.schedule, span.last_at, self.declared, fires_at=fires_at, missed=missed)
+            new = self.maker(span)() if self.answers is None else self.answers[span].result(timeout=0)
         except RunVetoed:
             self._skip(span, SkipReason.VETOED)
         except JobQueueError as error:
@@ -117,7 +132,7 @@ class Turn:
             self._skip(span, SkipReason.REFUSED, f"{type(error).__name__}: {error}")
         else:
             self.runs.append(new)
-            self.schedule.accounted_until = fires_at
+            self.schedule.accounted_until = new.fires_at
             self.schedule.skipped_since, self.schedule.skip_reason, self.schedule.skipped = None, None, 0
 
     def _skip(self, span: Span, reason: SkipReason, error: str | None = None) -> None:

@@ -7,6 +7,7 @@ from time import monotonic
 
 from django_jobqueue.operations.schedule_sync import schedule_problems, sync_schedules, tend_schedules
 from django_jobqueue.scheduler import Scheduler
+from django_jobqueue.worker.asker import Asker
 from django_jobqueue.worker.chore import later
 from django_jobqueue.worker.leases import Leases
 
@@ -22,6 +23,7 @@ class Ticker:
 
     def __init__(self) -> None:
         self.due_at = 0.0
+        self._asker = Asker()
         self._scheduler: Scheduler | None = None
         self._tend_at = 0.0
 
@@ -32,6 +34,7 @@ class Ticker:
             tend_schedules()
             self._tend_at = later(TEND_SECONDS)
         fired, wait_seconds = self._scheduler.tick()
+        self._asker.tell_of_hanging()
         self.due_at = later(INTERVAL_SECONDS)
         if wait_seconds is not None:
             self.due_at = min(self.due_at, monotonic() + wait_seconds)
@@ -41,4 +44,4 @@ class Ticker:
         for problem in schedule_problems():
             logger.error("%s", problem)
         sync_schedules()
-        return Scheduler()
+        return Scheduler(self._asker)
