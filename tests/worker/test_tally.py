@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -179,3 +180,14 @@ def test_an_operator_s_cancel_and_the_attempt_that_obeys_it_are_counted_once_eac
         worker.stop()
 
     assert counted() == {"cancelled": 2}
+
+
+def test_a_worker_that_is_killed_takes_with_it_what_it_counted_in_six_seconds_at_most() -> None:
+    tally = Tally()
+
+    waits = []
+    for _ in range(50):
+        waits.append(tally.due_at - monotonic())
+        tally.turn(Leases())
+
+    assert max(waits) <= 6.0
