@@ -67,7 +67,7 @@ def test_a_run_that_comes_to_anything_else_is_not(work: Work, options: dict[str,
     ("options", "columns"), [({"max_crashes": 3}, {"crashes": 2}), ({"delivery": "at_most_once"}, {})], ids=repr
 )
 def test_a_run_that_lost_its_workers_is_looked_after(
-    work: Work, lose: Lose, options: dict[str, Any], columns: dict[str, int]
+    work: Work, lose: Lose, listener: Listener, options: dict[str, Any], columns: dict[str, int]
 ) -> None:
     told = declare(**options)
     run = queues.default.add("fall")
@@ -78,9 +78,13 @@ def test_a_run_that_lost_its_workers_is_looked_after(
 
     run.refresh_from_db()
     assert (run.state, told) == ("dead_lettered", [run.pk])
+    assert listener.keys(run) == ["enqueued", "failed", "dead_lettered"]
+    assert listener.keys(queues.default.runs().get(job="look_after").pk) == ["enqueued", "started", "completed"]
 
 
-def test_a_run_that_may_start_once_and_is_cut_off_is_looked_after(start_worker: StartWorker, gate: Gate) -> None:
+def test_a_run_that_may_start_once_and_is_cut_off_is_looked_after(
+    start_worker: StartWorker, gate: Gate, listener: Listener
+) -> None:
     declare()
 
     @job(delivery="at_most_once", on_dead_letter="look_after")
@@ -92,7 +96,10 @@ def test_a_run_that_may_start_once_and_is_cut_off_is_looked_after(start_worker: 
         gate.wait_for_job()
         worker.stop()
 
-    assert queues.default.runs("pending").get().payload == {"run_id": run.pk}
+    follower = queues.default.runs("pending").get()
+    assert follower.payload == {"run_id": run.pk}
+    assert listener.keys(follower) == ["enqueued"]
+    assert listener.keys(run) == ["enqueued", "started", "failed", "dead_lettered"]
 
 
 def test_a_job_of_another_queue_may_look_after_it(work: Work, settings: Any) -> None:
@@ -136,7 +143,7 @@ def ended(run: Run, exchange: Exchange) -> Ended:
     return attempt
 
 
-def test_neither_is_there_without_the_other(engine: Engine) -> None:
+def test_neither_is_there_without_the_other(engine: Engine, listener: Listener) -> None:
     declare()
     run = queues.default.add("fall")
     exchange = Exchange("me:1:a", ["default"], Leases())
@@ -148,6 +155,7 @@ def test_neither_is_there_without_the_other(engine: Engine) -> None:
         transaction.set_rollback(True)
 
     assert list(Run.objects.values_list("state", flat=True)) == ["running"]
+    assert [event.key for event in listener.events] == ["job.enqueued"]
 
 
 def test_a_worker_that_lost_its_lease_adds_nothing(engine: Engine) -> None:
