@@ -17,7 +17,7 @@ from django_jobqueue.jobs.places import place_of
 from django_jobqueue.operations import arguments
 from django_jobqueue.operations.idempotency import key_fields
 from django_jobqueue.operations.uniqueness import unique_fields
-from django_jobqueue.payloads import Payload
+from django_jobqueue.payloads import MAPPINGS, Payload
 
 
 class Keyed(Protocol):
@@ -77,10 +77,11 @@ def new_runs(queue: str, items: Iterable[Mapping[Any, Any]]) -> Iterator[NewRun 
     """``new_run`` of each item, a mapping of its arguments; an error names the index of the item."""
     for index, item in enumerate(items):
         try:
-            if not isinstance(item, Mapping):
+            if not isinstance(item, MAPPINGS):
                 raise InvalidRun(f"must be a mapping of the arguments of add(), got {shown(item)}.")
-            if unknown := [key for key in item if key not in ITEM_KEYS]:
-                raise InvalidRun(f"{shown(unknown[0])} is not an argument. {nearest(unknown[0], ITEM_KEYS)}")
+            if not ITEM_KEYS.issuperset(item):
+                unknown = next(key for key in item if key not in ITEM_KEYS)
+                raise InvalidRun(f"{shown(unknown)} is not an argument. {nearest(unknown, ITEM_KEYS)}")
             if "job" not in item:
                 raise InvalidRun("'job' is missing.")
             yield new_run(queue, **item)
@@ -117,7 +118,8 @@ def new_run(queue: str, job: str, payload: Payload | None = None, **options: Unp
         delivery=of_job.delivery,
         **(defaults | given),
     )
-    new = _with_keys(new, definition)
+    if definition.concurrency_key is not None or definition.rate_key is not None:
+        new = _with_keys(new, definition)
     return new if definition.on_before_add is None or _may_add(definition.on_before_add, new) else None
 
 

@@ -7,9 +7,10 @@ refused before it is stored.
 from django_jobqueue.payloads.json_text import MAX_INTEGER, MIN_INTEGER, decode_json, encode_json, storable
 from django_jobqueue.payloads.kinds import UnknownName
 from django_jobqueue.payloads.parameters import Parameters
-from django_jobqueue.payloads.schema import Payload, PayloadSchema
+from django_jobqueue.payloads.schema import MAPPINGS, Payload, PayloadSchema
 
 __all__ = [
+    "MAPPINGS",
     "MAX_INTEGER",
     "MIN_INTEGER",
     "Parameters",
