@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -63,3 +64,15 @@ def test_a_twin_does_and_raises_the_same(make_run: MakeRun) -> None:
 def test_two_operations_cannot_have_one_key() -> None:
     with pytest.raises(ValueError, match=r"There are two operations 'jobs\.cancel'\."):
         operation("jobs.cancel", auth=Auth.USER)(lambda: None)
+
+
+def test_the_page_of_operations_lists_each_with_its_key_and_who_may_call_it() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    lines = [line.split("|")[1:] for line in page.splitlines() if re.match(r"\| `.*\| (user|admin) \|", line)]
+    listed = {
+        (name, key, auth.strip())
+        for names, keys, auth, *_ in lines
+        for name, key in zip(re.findall(r"`(.+?)`", names), re.findall(r"`(.+?)`", keys), strict=True)
+    }
+
+    assert listed == {(each.function.__name__, key, each.auth) for key, each in OPERATIONS.items()}
