@@ -192,6 +192,15 @@ class AttemptEnded(JobQueueError):
         )
 
 
+class AttemptTimedOut(JobQueueError, TimeoutError):
+    """The attempt takes longer than its ``timeout_seconds``; raised in the job, where that is possible."""
+
+    code = "attempt_timed_out"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"The attempt took longer than its timeout of {seconds:g} s.")
+
+
 class RunNotFound(JobQueueError, LookupError):
     """No run has this id."""
 

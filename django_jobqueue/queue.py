@@ -64,6 +64,7 @@ class Queue:
         unique_key: str | None = None,
         on_duplicate: Literal["skip", "raise", "replace"] = "skip",
         max_attempts: int | None = None,
+        timeout_seconds: float | None = None,
         expires_at: datetime | str | None = None,
         concurrency_key: Key = None,
         rate_key: Key = None,
@@ -77,7 +78,7 @@ class Queue:
 
         *payload* holds the arguments of the job by name, or is a value of the type that the job declares. The run
         starts at *next_run_at* (a datetime, ISO-8601 text or "now"), or *delay_seconds* from now; by default at once.
-        If it has not been started by *expires_at*, it is cancelled. *concurrency_key* and *rate_key* are what limits
+        If it has not been started by *expires_at*, it is cancelled. Each attempt may take *timeout_seconds*. *concurrency_key* and *rate_key* are what limits
         count it by, where the job does not find them itself. *tags*, *tenant* and *user* (an instance of a model, or
         its key), *trace_id* and *metadata* (JSON) say more about it.
 
@@ -99,6 +100,7 @@ class Queue:
             unique_key=unique_key,
             on_duplicate=on_duplicate,
             max_attempts=max_attempts,
+            timeout_seconds=timeout_seconds,
             expires_at=expires_at,
             concurrency_key=concurrency_key,
             rate_key=rate_key,

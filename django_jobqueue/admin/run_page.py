@@ -68,6 +68,7 @@ class RunPage:
             (_("Attempt"), run.attempt),
             (_("Counted"), self._counts()),
             (_("Most attempts"), run.max_attempts),
+            (_("Timeout"), None if run.timeout_seconds is None else f"{run.timeout_seconds:g} s"),
             (_("Priority"), run.priority),
             (_("Delivery"), run.delivery.replace("_", " ")),
             (_("Worker"), run.worker),

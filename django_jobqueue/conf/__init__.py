@@ -17,7 +17,7 @@ from django_jobqueue.conf.config import (
     get_config,
     parse_job_options,
 )
-from django_jobqueue.conf.contradictions import contradictions
+from django_jobqueue.conf.contradictions import contradictions, timeout_contradictions
 from django_jobqueue.conf.options import ErrorClass, Function, PayloadKey, Reach
 from django_jobqueue.conf.preflight import Preflight
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
@@ -42,4 +42,5 @@ __all__ = [
     "external_queues",
     "get_config",
     "parse_job_options",
+    "timeout_contradictions",
 ]

@@ -83,6 +83,14 @@ class JobOptions:
     """Exception classes, or their dotted paths: an error of such a class ends the run as failed at once. Where
     ``retry_on`` names it too, this counts."""
 
+    timeout_seconds: float | None = field(default=None, metadata=parsed_by(options.optional(options.timeout)))
+    """Seconds that an attempt may take, from 0.1 to 604800 (7 days); then the job is told, by an exception where that is
+    possible, and the attempt ends as timed out, a failure. None: as long as it likes."""
+
+    hard_timeout_seconds: float | None = field(default=None, metadata=parsed_by(options.optional(options.timeout)))
+    """Seconds after which an attempt that did not heed its ``timeout_seconds`` is cut off; at least as many as these. None:
+    10 more. An ``add()`` with another ``timeout_seconds`` moves both."""
+
     on_dead_letter: str | None = field(default=None, metadata=parsed_by(options.optional(options.name(301))))
     """Name of a job of the same queue, or ``queue.job``: a run of it is added in the transaction that dead-letters a run,
     with the payload ``{"run_id": ...}``."""
@@ -264,6 +272,10 @@ class WorkerConfig:
 
     grace_seconds: float = field(default=25.0, metadata=parsed_by(options.number(0, DAY_SECONDS)))
     """Seconds that a worker which is asked to stop gives its attempts to end, from 0 to 86400."""
+
+    recycle_after_leaks: int = field(default=4, metadata=parsed_by(options.whole(1, 1000)))
+    """Attempts that were cut off, but whose threads go on, after which a worker process ends with exit code 75, to be
+    started anew. It also does when no slot is left."""
 
     poll_seconds: float = field(default=1.0, metadata=parsed_by(options.number(0.01, 60)))
     """Seconds between two looks for work where nothing wakes the worker earlier, from 0.01 to 60."""

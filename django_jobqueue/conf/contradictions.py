@@ -23,6 +23,24 @@ class LimitOptions(Protocol):
     def rate_burst(self) -> int: ...
 
 
+class TimeoutOptions(Protocol):
+    """How long an attempt may take."""
+
+    @property
+    def timeout_seconds(self) -> float | None: ...
+    @property
+    def hard_timeout_seconds(self) -> float | None: ...
+
+
+def timeout_contradictions(options: TimeoutOptions) -> Iterator[str]:
+    """Tell what contradicts itself in the timeouts of a job."""
+    soft, hard = options.timeout_seconds, options.hard_timeout_seconds
+    if hard is not None and soft is None:
+        yield "hard_timeout_seconds is not read without timeout_seconds"
+    if hard is not None and soft is not None and hard < soft:
+        yield f"hard_timeout_seconds ({hard:g}) is less than timeout_seconds ({soft:g})"
+
+
 def contradictions(options: LimitOptions) -> Iterator[str]:
     """Tell what contradicts itself in the limits of a queue or a job."""
     at_once, per_key = options.concurrent_jobs, options.concurrent_jobs_per_key

@@ -38,6 +38,7 @@ PayloadKey: TypeAlias = tuple[str, ...] | Function
 """What of a payload is its key: fields of it, or what a function makes of it."""
 
 WEEK_SECONDS = 7 * 86400.0
+LEAST_TIMEOUT_SECONDS = 0.1
 YEAR_SECONDS = 366 * 86400
 
 MOST_TAGS = 20
@@ -100,6 +101,10 @@ def number(least: float, most: float) -> Parser[float]:
         return float(value)
 
     return parse
+
+
+timeout = number(LEAST_TIMEOUT_SECONDS, WEEK_SECONDS)
+"""Parses how long an attempt may take."""
 
 
 def boolean(path: str, value: object) -> bool:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
@@ -57,6 +58,12 @@ class RunContext:
     missed: int = 0
     """How many earlier due times of the schedule the run stands for, because no worker looked."""
 
+    deadline: datetime | None = None
+    """When the time of this attempt is over, by its ``timeout_seconds``; None where it has no end."""
+
+    _ends_at: float | None = field(default=None, repr=False)
+    """The deadline by ``time.monotonic()``, which nobody sets."""
+
     _notes: Notes = field(default_factory=Notes, repr=False)
 
     @property
@@ -68,6 +75,11 @@ class RunContext:
     def cancel_requested(self) -> bool:
         """Whether somebody asked to cancel this run: known here a heartbeat later. Then ``raise Cancel``, soon."""
         return self._notes.cancel_requested
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the deadline has passed. Then end, soon: in a thread, nothing else tells the job."""
+        return self._ends_at is not None and monotonic() >= self._ends_at
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
         """Show how far the job is: *done* of *total*, and what it does right now.

@@ -10,7 +10,15 @@ from typing import Any
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 
-from django_jobqueue.conf import JobConfig, JobOptions, QueueConfig, check_name, contradictions, get_config
+from django_jobqueue.conf import (
+    JobConfig,
+    JobOptions,
+    QueueConfig,
+    check_name,
+    contradictions,
+    get_config,
+    timeout_contradictions,
+)
 from django_jobqueue.errors import ConfigError, InvalidRun, JobQueueError, UnknownJob, UnknownQueue, nearest, shown
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
 from django_jobqueue.jobs.error_rules import error_rules_of
@@ -161,7 +169,7 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
     type_ = imported_function(f"{where}: payload_schema", declared) if isinstance(declared, str) else declared
     schema = PayloadSchema.of(declaration.function, type_)
     given = {**declaration.options, **in_settings}
-    contradicting = [f"{flaw}." for flaw in contradictions(options)]
+    contradicting = [f"{flaw}." for flaw in (*contradictions(options), *timeout_contradictions(options))]
     wrong_secrets = [*_wrong_secrets(given.get("secret", ()), schema), *_secret_keys(options)]
     if flaws := [*schema.flaws, *contradicting, *wrong_secrets]:
         raise ConfigError([f"{where}: {flaw}" for flaw in flaws])

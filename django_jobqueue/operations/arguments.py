@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 from django.utils import timezone
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.conf.options import Parser, label, labels, member, whole
+from django_jobqueue.conf.options import Parser, label, labels, member, timeout, whole
 from django_jobqueue.errors import ConfigError, InvalidRun, nearest, shown
 from django_jobqueue.jobs import moments
 from django_jobqueue.jobs.unique_keys import KEY_LENGTH
@@ -89,6 +89,7 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     "unique_key": ("unique_key", _as_option(label(KEY_LENGTH))),
     "on_duplicate": ("on_duplicate", _as_option(member(OnDuplicate))),
     "max_attempts": ("max_attempts", _as_option(whole(1, 1000))),
+    "timeout_seconds": ("timeout_seconds", _as_option(timeout)),
     "expires_at": ("expires_at", _expiry),
     "concurrency_key": ("concurrency_key", key),
     "rate_key": ("rate_key", key),

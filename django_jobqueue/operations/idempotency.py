@@ -23,7 +23,7 @@ from django_jobqueue.operations.uniqueness import MOST_ROUNDS, Existing
 
 Rows: TypeAlias = list[Inserted | Existing]
 
-ARGUMENTS = ("priority", "max_attempts", "tenant", "user")
+ARGUMENTS = ("priority", "max_attempts", "timeout_seconds", "tenant", "user")
 """What must be the same beside the payload. Times, traces and metadata tell of the request, and change with each."""
 
 

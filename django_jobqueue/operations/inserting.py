@@ -70,6 +70,7 @@ def _run(new: NewRun, row: Inserted) -> Run:
         expires_at=row.expires_at,
         created_at=row.created_at,
         max_attempts=new.max_attempts,
+        timeout_seconds=new.timeout_seconds,
         delivery=new.delivery.value,
         concurrency_key=new.concurrency_key,
         rate_key=new.rate_key,

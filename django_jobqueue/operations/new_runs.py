@@ -52,6 +52,8 @@ class AddOptions(TypedDict, total=False):
     ``replace`` cancels that one if it is pending."""
     max_attempts: int | None
     """Failures after which the run is dead-lettered, from 1 to 1000; None: the job's, as it is when the run fails."""
+    timeout_seconds: float | None
+    """How long each attempt may take, from 0.1 seconds to 7 days; None: as the job's ``timeout_seconds``."""
     expires_at: datetime | str | None
     """When the run is cancelled, if it has not been started by then; None: as the job's ``expires_after_seconds``."""
     concurrency_key: Key

@@ -53,6 +53,7 @@ def again(old: Run) -> NewRun:
         registry.get(old.queue, old.job).current_payload(old.payload, old.version),
         priority=old.priority,
         max_attempts=old.max_attempts,
+        timeout_seconds=old.timeout_seconds,
         concurrency_key=old.concurrency_key,
         rate_key=old.rate_key,
         tags=old.tags or (),

@@ -25,10 +25,11 @@ from django_jobqueue.states import Outcome, State
 from django_jobqueue.testing.committing import as_if_committed
 from django_jobqueue.testing.worked import Worked
 from django_jobqueue.worker.announcer import Announcer
+from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange, Trade
-from django_jobqueue.worker.executors import in_own_task
+from django_jobqueue.worker.executors.event_loop import in_own_task
 from django_jobqueue.worker.leases import Leases
-from django_jobqueue.worker.runner import Assignment, Ended, Refused, run_async_attempt, run_attempt
+from django_jobqueue.worker.runner import Ended, Refused, run_async_attempt, run_attempt
 from django_jobqueue.worker.worker import UNKNOWN_JOB_DELAY_SECONDS
 
 
@@ -59,7 +60,8 @@ class InPlaceWorker:
         """Work this run if it is due, and try again at once while it fails and may."""
         claim = self._claim_alone(run_id)
         while claim is not None:
-            again = self._work(claim).outcome == Outcome.RETRIED
+            worked = self._work(claim)
+            again = worked.outcome in (Outcome.RETRIED, Outcome.TIMED_OUT) and worked.state == State.PENDING
             claim = self._claim_alone(run_id, again=True) if again else None
 
     def _claim_alone(self, run_id: int, *, again: bool = False) -> Claim | None:

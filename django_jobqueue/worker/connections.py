@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from django.db import InterfaceError, OperationalError, connections, reset_queries
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_jobqueue.worker import statement_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -13,24 +17,38 @@ DATABASE_AWAY = (OperationalError, InterfaceError)
 """What Django raises when the database cannot be reached, or is too busy: it may answer again."""
 
 
-def before_attempt() -> None:
+def before_attempt(timeout_seconds: float | None = None) -> None:
     """Drop what is too old, and let the first query of the attempt find out whether the server still answers."""
     reset_queries()
     for connection in connections.all(initialized_only=True):
         _tidy(connection)
         connection.health_check_enabled = True  # type: ignore[attr-defined]  # the stubs lack it
+    if timeout_seconds is not None:
+        with _dropping_all():
+            statement_timeout.limit(timeout_seconds)
 
 
 def after_attempt() -> None:
     """Drop what broke or is too old, and undo a transaction that the job has left open."""
     for connection in connections.all(initialized_only=True):
         _tidy(connection)
+    with _dropping_all():
+        statement_timeout.lift()
 
 
 def close_all() -> None:
     """Close the connections of this thread, which is about to end."""
     for connection in connections.all(initialized_only=True):
         _discard(connection)
+
+
+@contextmanager
+def _dropping_all() -> Iterator[None]:
+    """Drop the connections of this thread, where one of them cannot even do that."""
+    try:
+        yield
+    except DatabaseError:
+        close_all()
 
 
 def _tidy(connection: BaseDatabaseWrapper) -> None:

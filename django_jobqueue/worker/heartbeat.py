@@ -7,19 +7,19 @@ import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import Note
+from django_jobqueue.engines.base import Note, Ref
 from django_jobqueue.jobs import declared_schedules
-from django_jobqueue.models import Worker
+from django_jobqueue.models import Run, Worker
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.connections import DATABASE_AWAY
-from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.leases import Lease, Leases
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +29,26 @@ BEATS_PER_LEASE = 3
 NOTES_SECONDS = 1.0
 """Between two looks at what jobs have noted; a job may note more often than anybody wants to read."""
 
+GONE_SECONDS = 0.5
+"""A run that is not ours any more is just being settled by ourselves; or else, so much later, its lease is lost."""
+
+Interrupt: TypeAlias = Callable[[Ref, str], None]
+
 
 class Heartbeat:
     """Renews the leases from a thread of its own, whatever the jobs and the main thread do, from start to end of a block.
 
-    It carries what passes between running jobs and the database: it tells them that they are asked to cancel, and stores
-    what they have noted. And it keeps the worker's row, which is there for people to look at.
+    It carries what passes between running jobs and the database: it interrupts those that are asked to cancel, or whose
+    lease is lost, and stores what they have noted. And it keeps the worker's row, which is there for people to look at.
     """
 
-    def __init__(self, name: str, leases: Leases, *, queues: Sequence[str], concurrency: int) -> None:
+    def __init__(
+        self, name: str, leases: Leases, *, queues: Sequence[str], concurrency: int, interrupt: Interrupt
+    ) -> None:
+        """*Interrupt* is given the attempt, and why."""
         self._name = name
         self._leases = leases
+        self._interrupt = interrupt
         self._config = get_config()
         self._queues = list(queues)
         self._concurrency = concurrency
@@ -72,6 +81,7 @@ class Heartbeat:
             if monotonic() >= store_at:
                 store_at = monotonic() + NOTES_SECONDS
                 self._attempt(self._store_notes)
+                self._attempt(self._look_for_lost)
         self._attempt(self._sign_off)
         connections.close_all()
 
@@ -88,8 +98,9 @@ class Heartbeat:
         if leases := self._leases.all():
             renewed = self._engine.renew([(lease.claim.ref, lease.seconds) for lease in leases])
             for lease in leases:
-                if lease.notes is not None and renewed.get(lease.claim.ref):
-                    lease.notes.cancel_requested = True
+                lease.missed = lease.claim.ref not in renewed  # it may only be locked by others
+                if renewed.get(lease.claim.ref):
+                    self._ask_to_end(lease, "The run was cancelled.")
         seen = {"heartbeat_at": timezone.now(), "running": len(leases)}
         if not self._row().update(**seen):
             self._row().create(
@@ -101,6 +112,36 @@ class Heartbeat:
                 started_at=self._started_at,
                 **seen,
             )
+
+    def _look_for_lost(self) -> None:
+        """Read again what the heartbeat has missed."""
+        missed = [lease for lease in self._leases.all() if lease.missed and not lease.interrupted]
+        held = self._held(missed) if missed else set()
+        for lease in missed:
+            if lease.claim.ref in held:
+                lease.gone_at = None
+            elif lease.gone_at is None:
+                lease.gone_at = monotonic()
+            elif lease.gone_at + GONE_SECONDS <= monotonic() and lease.claim.ref in self._leases:
+                logger.warning(
+                    "Lease lost: run %d (%s.%s) was taken over or deleted during attempt %d. Its job is asked to end.",
+                    *(lease.claim.id, lease.claim.queue, lease.claim.job, lease.claim.attempt),
+                )
+                self._ask_to_end(lease, "The run was taken over.")
+
+    def _held(self, leases: Sequence[Lease]) -> set[Ref]:
+        runs = Run.objects.using(self._config.database).filter(
+            pk__in=[lease.claim.id for lease in leases], lease_until__isnull=False
+        )
+        return {Ref(*row) for row in runs.values_list("pk", "attempt")}
+
+    def _ask_to_end(self, lease: Lease, why: str) -> None:
+        """Once: a job may take its time to clean up."""
+        if not lease.interrupted:
+            lease.interrupted = True
+            if lease.notes is not None:
+                lease.notes.cancel_requested = True
+            self._interrupt(lease.claim.ref, why)
 
     def _store_notes(self) -> None:
         """Store what is new in one statement. What another transaction keeps from being stored is still new next time."""

@@ -17,6 +17,12 @@ class Lease:
     claim: Claim
     seconds: float
     notes: Notes | None = None
+    interrupted: bool = False
+    """Whether its job was asked to end."""
+    missed: bool = False
+    """Whether the last heartbeat could not renew it."""
+    gone_at: float | None = None
+    """When, by ``time.monotonic()``, the run was first found not to be ours any more."""
 
 
 class Leases:

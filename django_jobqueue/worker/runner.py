@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
+
+from django.utils import timezone
 
 from django_jobqueue.engines.base import Claim, Settlement
 from django_jobqueue.errors import PayloadError, shown
-from django_jobqueue.jobs import Completed, JobDefinition, Notes, RunContext
-from django_jobqueue.worker.verdict import Unreadable, verdict
-
-
-class Assignment(NamedTuple):
-    """What an attempt needs."""
-
-    claim: Claim
-    job: JobDefinition
-    notes: Notes | None = None
-    """What passes between the job and its worker; new where none are given."""
+from django_jobqueue.jobs import Completed, Notes, RunContext
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.verdict import Unreadable, timed_out, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +46,15 @@ class Refused:
 OnStart = Callable[[Claim], None]
 
 
-def run_attempt(assignment: Assignment, on_start: OnStart | None = None) -> Ended | Refused:
+def run_attempt(
+    assignment: Assignment,
+    on_start: OnStart | None = None,
+    around: AbstractContextManager[object] | None = None,
+) -> Ended | Refused:
     """Call the job in this thread, if it may run. Whatever it does, this answers.
 
-    *on_start* is called when the attempt starts, which one that is refused never does.
+    *on_start* is called when the attempt starts, which one that is refused never does. *Around* the call of the job, and
+    only there, somebody may interrupt it by an exception.
     """
     attempt = _Attempt(assignment, on_start)
     job = assignment.job
@@ -61,7 +63,11 @@ def run_attempt(assignment: Assignment, on_start: OnStart | None = None) -> Ende
         if job.okay_to_run is not None and not _said_yes(job.okay_to_run(*attempt.question(arguments))):
             return attempt.refused()
         attempt.start()
-        return attempt.ended(Completed(job.function(**arguments)))
+        if around is None:
+            return attempt.ended(Completed(job.function(**arguments)))
+        with around:
+            result = job.function(**arguments)
+        return attempt.ended(Completed(result))
     except BaseException as error:
         return attempt.ended(error)
 
@@ -77,9 +83,37 @@ async def run_async_attempt(assignment: Assignment, on_start: OnStart | None = N
             if not _said_yes(await answer if inspect.isawaitable(answer) else answer):
                 return attempt.refused()
         attempt.start()
-        return attempt.ended(Completed(await job.function(**arguments)))
+        with nullcontext() if attempt.ends_at is None else _cancelled_at(attempt.ends_at):
+            result = await job.function(**arguments)
+        return attempt.ended(Completed(result))
     except BaseException as error:
         return attempt.ended(error)
+
+
+def cut_off(assignment: Assignment) -> Ended:
+    """The end of an attempt that its hard timeout ends: what its job still says or does comes too late."""
+    claim, job, notes = assignment
+    error = f"The attempt was cut off: it took longer than its hard timeout of {assignment.hard_timeout_seconds:g} s."
+    settlement = timed_out(claim, job, error)
+    settlement.started = monotonic() - (assignment.hard_timeout_seconds or 0.0)
+    if notes is not None:
+        notes.cancel_requested = True
+        notes.close(Completed(None))
+        settlement.progress, settlement.metadata = notes.said
+    return Ended(claim, settlement)
+
+
+@contextmanager
+def _cancelled_at(ends_at: float) -> Iterator[None]:
+    """Cancel the running task, if the body has not ended by then."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("A coroutine job runs in a task.")
+    timer = task.get_loop().call_later(max(0.0, ends_at - monotonic()), task.cancel)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class _Attempt:
@@ -87,9 +121,12 @@ class _Attempt:
 
     def __init__(self, assignment: Assignment, on_start: OnStart | None) -> None:
         self._claim, self._job, notes = assignment
+        self._timeout_seconds = assignment.timeout_seconds
         self._notes = notes or (Notes(self._claim.metadata) if self._job.needs_context else None)
         self._on_start = on_start
         self._began = monotonic()
+        self.ends_at = None if self._timeout_seconds is None else self._began + self._timeout_seconds
+        """When the time of the attempt is over, by ``time.monotonic()``."""
         self._run: RunContext | None = None
 
     def arguments(self) -> dict[str, Any]:
@@ -97,7 +134,7 @@ class _Attempt:
         try:
             payload = self._job.current_payload(json.loads(self._claim.payload), self._claim.version)
             if self._notes is not None:
-                self._run = _context(self._claim, payload, self._notes)
+                self._run = _context(self._claim, payload, self._notes, self.ends_at)
             return self._job.arguments(payload, self._run)
         except PayloadError as error:
             raise Unreadable(str(error)) from None
@@ -120,14 +157,16 @@ class _Attempt:
     def ended(self, end: Completed | BaseException) -> Ended:
         self.start()
         finished = monotonic()
-        settlement = verdict(self._claim, self._job, end if self._notes is None else self._notes.close(end))
+        decided = end if self._notes is None else self._notes.close(end)
+        exceeded = None if self.ends_at is None or finished < self.ends_at else self._timeout_seconds
+        settlement = verdict(self._claim, self._job, decided, exceeded)
         settlement.started, settlement.finished = self._began, finished
         if self._notes is not None:
             settlement.progress, settlement.metadata = self._notes.said
         return Ended(self._claim, settlement)
 
 
-def _context(claim: Claim, payload: Mapping[str, Any], notes: Notes) -> RunContext:
+def _context(claim: Claim, payload: Mapping[str, Any], notes: Notes, ends_at: float | None) -> RunContext:
     return RunContext(
         id=claim.id,
         attempt=claim.attempt,
@@ -141,6 +180,8 @@ def _context(claim: Claim, payload: Mapping[str, Any], notes: Notes) -> RunConte
         trace_id=claim.trace_id,
         fires_at=claim.fires_at,
         missed=claim.missed or 0,
+        deadline=None if ends_at is None else timezone.now() + timedelta(seconds=ends_at - monotonic()),
+        _ends_at=ends_at,
         _notes=notes,
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from typing import TypedDict
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim, Counter, Settlement
-from django_jobqueue.errors import PayloadError
+from django_jobqueue.errors import AttemptTimedOut, PayloadError
 from django_jobqueue.jobs import Cancel, Completed, Decision, Deleted, Fail, Failed, JobDefinition, Later, Retry, Snooze
 from django_jobqueue.payloads import encode_json
 from django_jobqueue.retry import RetryPolicy
@@ -20,15 +21,25 @@ class Unreadable(Exception):
     """The stored payload does not fit the job as it is now; the error of the same kind may also come out of a job."""
 
 
-def verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException) -> Settlement:
-    """What becomes of the run of *claim*, whose attempt came to *end*: what it decided, or what it raised."""
+def verdict(
+    claim: Claim, job: JobDefinition, end: Decision | BaseException, exceeded: float | None = None
+) -> Settlement:
+    """What becomes of the run of *claim*, whose attempt came to *end*: what it decided, or what it raised.
+
+    *Exceeded* is its timeout, in seconds, where the attempt took longer. What fails then has timed out, whatever it raised.
+    """
     try:
-        return _verdict(claim, job, end)
+        return _verdict(claim, job, end, exceeded)
     except BaseException as error:  # a result that breaks while it is read
-        return _verdict(claim, job, error)
+        return _verdict(claim, job, error, exceeded)
 
 
-def _verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException) -> Settlement:
+def timed_out(claim: Claim, job: JobDefinition, error: str | BaseException) -> Settlement:
+    """What becomes of a run whose attempt took too long."""
+    return _retried(claim, job, error, Outcome.TIMED_OUT)
+
+
+def _verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException, exceeded: float | None) -> Settlement:
     match end:
         case Completed(result):
             return _completed(claim, job, result)
@@ -44,10 +55,26 @@ def _verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException) ->
             return _failed(claim, job, Reason.JOB_FAILED, error)
         case Unreadable():
             return _failed(claim, job, Reason.INVALID_PAYLOAD, str(end))
-        case _ if not isinstance(end, Retry) and not job.error_rules.allow_retry(end):
-            return _failed(claim, job, Reason.NOT_RETRIED, end)
-        case _:
+        case Retry():
             return _retried(claim, job, end)
+        case _:
+            return _raised(claim, job, end, exceeded)
+
+
+def _raised(claim: Claim, job: JobDefinition, error: BaseException, exceeded: float | None) -> Settlement:
+    """What becomes of a run whose job raised what was not meant to steer it."""
+    if exceeded is not None:
+        return timed_out(claim, job, _telling(error, exceeded))
+    if isinstance(error, asyncio.CancelledError) or job.error_rules.allow_retry(error):
+        return _retried(claim, job, error)
+    return _failed(claim, job, Reason.NOT_RETRIED, error)
+
+
+def _telling(error: BaseException, exceeded: float) -> BaseException:
+    """*Error*, or what says more in its place: a cancelled task does not tell why it was cancelled."""
+    if isinstance(error, asyncio.CancelledError):
+        return AttemptTimedOut(exceeded).with_traceback(error.__traceback__)
+    return error
 
 
 def _completed(claim: Claim, job: JobDefinition, value: object, *, delete: bool = False) -> Settlement:
@@ -86,12 +113,15 @@ def _failed(claim: Claim, job: JobDefinition, reason: Reason, error: str | BaseE
     )
 
 
-def _retried(claim: Claim, job: JobDefinition, error: BaseException) -> Settlement:
+def _retried(
+    claim: Claim, job: JobDefinition, error: str | BaseException, outcome: Outcome | None = None
+) -> Settlement:
+    """Try again, or give up. *Outcome* is what the attempt came to, where that is not told by which of the two."""
     delay = _policy(claim, job).next_delay(claim.failures + 1, random)
     if delay is None:
         return Settlement(
             *claim.ref,
-            outcome=Outcome.DEAD_LETTERED,
+            outcome=outcome or Outcome.DEAD_LETTERED,
             state=State.DEAD_LETTERED,
             reason=Reason.MAX_ATTEMPTS,
             counter="failures",
@@ -100,7 +130,7 @@ def _retried(claim: Claim, job: JobDefinition, error: BaseException) -> Settleme
     wish = error if isinstance(error, Retry) else Retry()
     if wish.at is None and wish.delay_seconds is None:
         wish = Retry(delay_seconds=delay)
-    return _again(claim, Outcome.RETRIED, "failures", wish, **_told(claim, job, error))
+    return _again(claim, outcome or Outcome.RETRIED, "failures", wish, **_told(claim, job, error))
 
 
 class Told(TypedDict):

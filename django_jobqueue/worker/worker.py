@@ -24,19 +24,21 @@ from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import JobDefinition, registry
 from django_jobqueue.states import Outcome, Reason, State
 from django_jobqueue.worker import connections
+from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.exchange import Exchange
-from django_jobqueue.worker.executors import Executors
+from django_jobqueue.worker.executors.slots import Executors
 from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.pace import Pace
-from django_jobqueue.worker.runner import Assignment, Ended, Refused
+from django_jobqueue.worker.runner import Ended, Refused
 
 logger = logging.getLogger(__name__)
 
 EXIT_DRAINED = 0
 EXIT_FORCED = 3
+EXIT_RECYCLE = 75
 
 UNKNOWN_JOB_DELAY_SECONDS = 30.0
 """How long a run whose job this release does not know is left to workers of another release."""
@@ -100,12 +102,19 @@ class Worker:
         self._database_failures = 0
         self._idle = False
         self._stops = 0
+        self._recycling = False
         self._deadline: float | None = None
 
     def run(self) -> int:
         """Work; return the exit code of the process. Call it once."""
         self._observer.started(self.name, self.queues, self.concurrency)
-        with Heartbeat(self.name, self._leases, queues=self.queues, concurrency=self.concurrency):
+        with Heartbeat(
+            self.name,
+            self._leases,
+            queues=self.queues,
+            concurrency=self.concurrency,
+            interrupt=self._executors.interrupt,
+        ):
             while not self._is_over():
                 self._turn()
             return self._leave()
@@ -117,7 +126,9 @@ class Worker:
 
     def _turn(self) -> None:
         self._collect()
-        if self._stops and self._deadline is None:
+        if not self._stopping and self._executors.leaked >= self._most_leaks():
+            self._recycle()
+        if self._stopping and self._deadline is None:
             self._begin_to_stop()
         if monotonic() < self._database_at:
             return
@@ -164,7 +175,15 @@ class Worker:
 
     def _free_slots(self) -> int:
         """How many runs to claim: for the free slots, and a few ahead while attempts are short."""
-        return 0 if self._stops else self.concurrency + self._pace.ahead() - self._running()
+        return 0 if self._stopping else self._slots() + self._pace.ahead() - self._running()
+
+    def _slots(self) -> int:
+        """How many attempts may run at once: fewer, the more slots have leaked."""
+        return self.concurrency - self._executors.leaked
+
+    def _most_leaks(self) -> int:
+        """How many slots may leak before this process has to end."""
+        return min(self._config.worker.recycle_after_leaks, self.concurrency)
 
     def _running(self) -> int:
         """How many runs are held for an attempt that has not ended."""
@@ -179,7 +198,7 @@ class Worker:
             return
         if self._running() == 0:
             self._pace.begin()
-        begun, slots = monotonic(), min(wanted, max(0, self.concurrency - self._running()))
+        begun, slots = monotonic(), min(wanted, max(0, self._slots() - self._running()))
         trade = self._exchange.trade(self._ended, slots, ahead=wanted - slots)
         self._ended = []
         self._observer.attempts_settled(trade.settled)  # before a run of them that was claimed again starts
@@ -240,6 +259,17 @@ class Worker:
             *(len(self._ended), seconds, error),
         )
 
+    @property
+    def _stopping(self) -> bool:
+        return self._stops > 0 or self._recycling
+
+    def _recycle(self) -> None:
+        self._recycling = True
+        logger.error(
+            "%d of %d slots are taken by attempts that were cut off: this worker ends with exit code %d, to be started anew.",
+            *(self._executors.leaked, self.concurrency, EXIT_RECYCLE),
+        )
+
     def _begin_to_stop(self) -> None:
         self._deadline = monotonic() + self._grace_seconds
         waiting = self._executors.take_back()
@@ -247,13 +277,15 @@ class Worker:
         self._observer.stopping(self._running() - len(waiting), self._grace_seconds)
 
     def _is_over(self) -> bool:
-        if self._stops == 0:
+        if not self._stopping:
             return self._drain and self._idle and not self._leases
         return self._stops > 1 or not self._leases or (self._deadline is not None and monotonic() >= self._deadline)
 
     def _leave(self) -> int:
         """Settle what has ended, and hand back what has not."""
-        code = EXIT_FORCED if self._stops > 1 else EXIT_DRAINED
+        code = EXIT_RECYCLE if self._recycling else EXIT_DRAINED
+        if self._stops > 1:
+            code = EXIT_FORCED
         try:
             self._refuse(self._executors.take_back())
             self._take_in_all()

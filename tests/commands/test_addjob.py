@@ -149,11 +149,20 @@ def test_a_caller_in_python_gives_values() -> None:
 
 
 def test_options_say_when_and_how() -> None:
-    command("addjob", "mail.send", "to=ann", "--at=2033-01-01T09:00+01:00", "--priority=-5", "--max-attempts=9")
+    command(
+        "addjob",
+        "mail.send",
+        "to=ann",
+        "--at=2033-01-01T09:00+01:00",
+        "--priority=-5",
+        "--max-attempts=9",
+        "--timeout=1m30s",
+    )
     command("addjob", "mail.send", "to=ann", "--delay=1h30m")
 
     at, delayed = Run.objects.order_by("pk")
     assert (at.run_at, at.priority, at.max_attempts) == (datetime(2033, 1, 1, 8, tzinfo=UTC), -5, 9)
+    assert at.timeout_seconds == 90
     assert timedelta(hours=1.4) < delayed.run_at - timezone.now() <= timedelta(hours=1.5)
 
 
@@ -189,6 +198,7 @@ OPTIONS = {
     "unique_key": ("--unique-key=a", "unique_key", "a"),
     "on_duplicate": ("--on-duplicate=raise", None, None),
     "max_attempts": ("--max-attempts=9", "max_attempts", 9),
+    "timeout_seconds": ("--timeout=1m30s", "timeout_seconds", 90.0),
     "expires_at": ("--expires-at=2033-01-01T00:00Z", "expires_at", datetime(2033, 1, 1, tzinfo=UTC)),
     "concurrency_key": ("--concurrency-key=7", "concurrency_key", "7"),
     "rate_key": ("--rate-key=8", "rate_key", "8"),

@@ -77,7 +77,7 @@ class Model:
                 del self.runs[run.id]
                 run.state = State.COMPLETED
                 continue
-            cancelled = run.cancel_requested and (lost or end.state == State.PENDING)
+            cancelled = run.cancel_requested and (lost or end.state in (State.PENDING, State.DEAD_LETTERED))
             self.leave(run, State.CANCELLED if cancelled else end.state, Reason.CANCELLED if cancelled else end.reason)
             if run.state == State.PENDING:
                 run.run_at = self.now + end.delay_seconds

@@ -30,6 +30,7 @@ def test_a_claim_carries_all_that_an_attempt_needs(make_run: MakeRun, take: Take
         payload_text='{"to": "me"}',
         priority=5,
         max_attempts=4,
+        timeout_seconds=2.5,
         delivery=Delivery.AT_MOST_ONCE,
         metadata_text='{"from": "you"}',
     )
@@ -42,6 +43,7 @@ def test_a_claim_carries_all_that_an_attempt_needs(make_run: MakeRun, take: Take
     assert (claim.priority, claim.run_at) == (5, row(run_id).run_at)
     assert (claim.failures, claim.crashes, claim.releases) == (2, 3, 4)
     assert (claim.max_attempts, claim.delivery, claim.metadata) == (4, "at_most_once", '{"from": "you"}')
+    assert claim.timeout_seconds == 2.5
 
 
 def test_a_claimed_run_is_leased_to_its_worker(make_run: MakeRun, take: Take, row: Row) -> None:

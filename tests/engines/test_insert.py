@@ -94,12 +94,14 @@ def test_names_may_hold_any_letters(engine: Engine, row: Row, name: str) -> None
 def test_every_field_of_a_new_run_is_stored(make_run: MakeRun, row: Row) -> None:
     first = make_run()
     fields = {"version": 7, "priority": -3, "max_attempts": 9, "delivery": Delivery.AT_MOST_ONCE, "replay_of": first}
+    fields |= {"timeout_seconds": 2.5}
     labels = {"tags": ("a", "é"), "tenant": "acme", "user": "7", "trace_id": "t1", "metadata_text": '{"from": ["you"]}'}
 
     run = row(make_run("shop", queue="mail", job="send", **fields, **labels))
 
     assert (run.namespace, run.queue, run.job, run.version) == ("shop", "mail", "send", 7)
     assert (run.priority, run.max_attempts, run.delivery) == (-3, 9, Delivery.AT_MOST_ONCE)
+    assert run.timeout_seconds == 2.5
     assert (run.replay_of_id, row(first).replay_of_id) == (first, None)
     assert (run.tags, run.tenant, run.user, run.trace_id) == (["a", "é"], "acme", "7", "t1")
     assert run.metadata == {"from": ["you"]}

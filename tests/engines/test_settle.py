@@ -219,7 +219,37 @@ def test_a_run_asked_to_cancel_does_not_go_back_to_pending(
     assert (run.attempts.get().outcome, run.attempts.get().error) == (Outcome.CANCELLED, "not yet")
 
 
-@pytest.mark.parametrize(("outcome", "state", "reason", "counter"), ENDS, ids=lambda word: word or "uncounted")
+@pytest.mark.parametrize(
+    ("outcome", "counter"), [(end[0], end[3]) for end in ENDS if end[1] == State.DEAD_LETTERED], ids=str
+)
+def test_a_run_asked_to_cancel_is_cancelled_rather_than_given_up(
+    engine: Engine,
+    make_run: MakeRun,
+    take: Take,
+    request_cancel: RequestCancel,
+    row: Row,
+    outcome: Outcome,
+    counter: Counter,
+) -> None:
+    make_run()
+    claim = take()
+    request_cancel(claim)
+
+    end = Settlement(
+        *claim.ref, outcome=outcome, state=State.DEAD_LETTERED, reason=Reason.MAX_ATTEMPTS, counter=counter
+    )
+    assert engine.settle([end]) == {claim.ref: State.CANCELLED}
+
+    run = row(claim.id)
+    assert (run.state, run.reason, counts(run)) == (State.CANCELLED, Reason.CANCELLED, {counter: 1})
+    assert run.attempts.get().outcome == Outcome.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "reason", "counter"),
+    [end for end in ENDS if end[1] != State.DEAD_LETTERED],
+    ids=lambda word: word or "uncounted",
+)
 def test_a_run_asked_to_cancel_may_still_end_otherwise(
     engine: Engine,
     make_run: MakeRun,

@@ -58,6 +58,7 @@ def test_a_run_starts_pending_and_due_at_once(mail: Queue) -> None:
         {"delay_seconds": 0.25},
         {"priority": -7},
         {"max_attempts": 9},
+        {"timeout_seconds": 0.5},
         {"expires_at": NEW_YEAR},
         {"concurrency_key": "acme", "rate_key": 7},
         {"tags": ["a", "é"]},

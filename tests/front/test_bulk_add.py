@@ -27,6 +27,7 @@ OPTIONS: dict[str, list[Any]] = {
     "delay_seconds": [0, 0.25, 3600, None],
     "priority": [-100, 0, 7, None],
     "max_attempts": [1, 1000, None],
+    "timeout_seconds": [0.1, 60, None],
     "idempotency_key": [None],  # more about keys in test_idempotency
     "unique_key": [None],  # more about unique jobs in test_uniqueness
     "on_duplicate": ["skip", None],

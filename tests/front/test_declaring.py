@@ -159,6 +159,7 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "priority": (1, 2, 3),
     "max_attempts": (4, 5, 6),
     "max_crashes": (7, 8, 9),
+    "timeout_seconds": (1.0, 2.0, 3.0),
     "backoff": (FIXED | {"initial_seconds": 1}, FIXED | {"initial_seconds": 2}, FIXED | {"initial_seconds": 3}),
     "delivery": ("at_most_once", "at_least_once", "at_most_once"),
     "expires_after_seconds": (60.0, 70.0, 80.0),
@@ -177,7 +178,7 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "concurrency_key": ("name", "loud", "operator.itemgetter"),
     "rate_key": ("name", "loud", "operator.itemgetter"),
 }
-TOGETHER = {"version", "upgrades", "unique_key"}
+TOGETHER = {"version", "upgrades", "unique_key", "hard_timeout_seconds"}
 OF_THE_QUEUE_AS_A_WHOLE = {"concurrent_jobs", "concurrent_jobs_per_key", "keep_order", "rate_limit", "rate_burst"}
 """What means another thing at the queue than at a job of it, and so is no default of its jobs."""
 

@@ -64,7 +64,15 @@ def test_what_tells_of_the_request_only_may_differ(mail: Queue) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"payload": {"to": "n2"}}, {"priority": 5}, {"max_attempts": 2}, {"tenant": "acme"}, {"user": 7}]
+    "other",
+    [
+        {"payload": {"to": "n2"}},
+        {"priority": 5},
+        {"max_attempts": 2},
+        {"timeout_seconds": 5},
+        {"tenant": "acme"},
+        {"user": 7},
+    ],
 )
 def test_other_arguments_are_a_conflict_that_names_the_first_run(mail: Queue, other: dict[str, Any]) -> None:
     first = mail.add("send", {"to": "n1"}, idempotency_key="a")

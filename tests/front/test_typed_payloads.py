@@ -23,7 +23,8 @@ from django_jobqueue.errors import PayloadError
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.payloads import Payload
-from django_jobqueue.worker.runner import Assignment, Ended, run_attempt
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.runner import Ended, run_attempt
 from tests.front.test_add import TEXT, VALUES
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,8 @@ from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import ConfigError, PayloadError, UnknownJob
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
-from django_jobqueue.worker.runner import Assignment, Ended, run_attempt
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.runner import Ended, run_attempt
 from tests.front.conftest import WriteModule
 
 pytestmark = pytest.mark.django_db

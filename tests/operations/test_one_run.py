@@ -196,14 +196,14 @@ def test_cancelling_twice_is_recorded_once(make_run: MakeRun) -> None:
 @pytest.mark.parametrize("state", ["completed", "failed", "dead_lettered", "cancelled"])
 def test_a_run_that_has_ended_is_replayed_as_a_new_run(state: str, make_run: MakeRun) -> None:
     about = {"tags": ["vip"], "tenant": "acme", "user": "7", "trace_id": "t1", "metadata": {"ip": "::1"}}
-    old = make_run(state, payload={"to": "n1"}, priority=7, max_attempts=9, error="no disk", **about)
+    old = make_run(state, payload={"to": "n1"}, priority=7, max_attempts=9, timeout_seconds=5, error="no disk", **about)
     before = Run.objects.filter(pk=old.pk).values().get()
 
     new = operations.replay(old.pk, actor="ana", reason="the disk is back")
 
     stored = Run.objects.get(pk=new.pk)
     assert (stored.replay_of_id, stored.state, stored.attempt, stored.error) == (old.pk, "pending", 0, None)
-    assert (stored.payload, stored.priority, stored.max_attempts) == ({"to": "n1"}, 7, 9)
+    assert (stored.payload, stored.priority, stored.max_attempts, stored.timeout_seconds) == ({"to": "n1"}, 7, 9, 5)
     assert {name: getattr(stored, name) for name in about} == about
     assert Run.objects.filter(pk=old.pk).values().get() == before
     activity = Activity.objects.get()

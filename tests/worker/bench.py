@@ -25,6 +25,15 @@ PATIENCE_SECONDS = 30.0
 """How long a test waits for what must come; a busy machine is no failure."""
 
 
+def wait_until(happened: Callable[[], object]) -> None:
+    """Ask the database again and again: what a worker stores tells nobody."""
+    deadline = monotonic() + PATIENCE_SECONDS
+    pause = threading.Event()
+    while not happened():
+        assert monotonic() < deadline, "it did not happen"
+        pause.wait(0.01)
+
+
 class Recorder(Observer):
     """Keeps what it is told, and wakes who waits for it."""
 

@@ -15,9 +15,10 @@ from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
+from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
-from django_jobqueue.worker.runner import Assignment, Ended, run_attempt
+from django_jobqueue.worker.runner import Ended, run_attempt
 from tests.listening import Listener
 from tests.worker.bench import Gate
 from tests.worker.conftest import Lose, StartWorker, Work

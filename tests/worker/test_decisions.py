@@ -17,9 +17,10 @@ from django_jobqueue.errors import AttemptEnded, InvalidRun
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import State
+from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
-from django_jobqueue.worker.runner import Assignment, Ended, run_attempt
+from django_jobqueue.worker.runner import Ended, run_attempt
 from tests.worker.bench import Gate, Recorder
 from tests.worker.conftest import StartWorker, Work
 

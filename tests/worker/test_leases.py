@@ -18,10 +18,11 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from django_jobqueue.states import State
+from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.reaper import crashed
-from django_jobqueue.worker.runner import Assignment, Ended, run_attempt
+from django_jobqueue.worker.runner import Ended, run_attempt
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder
 from tests.worker.conftest import Lose, OnConnect, StartWorker, Work, end_lease
 

@@ -14,19 +14,12 @@ from django_jobqueue import RunContext, Snooze, job, queues
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
 from django_jobqueue.worker import heartbeat
-from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder
+from tests.worker.bench import Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 AT_ONCE = {"mode": "fixed", "initial_seconds": 0}
-
-
-def wait_until(happened: Callable[[], object]) -> None:
-    """Ask the database again and again: what a worker stores tells nobody."""
-    deadline = monotonic() + PATIENCE_SECONDS
-    while not happened():
-        assert monotonic() < deadline, "it did not happen"
 
 
 def test_progress_is_to_be_seen_while_the_job_runs(start_worker: StartWorker, gate: Gate) -> None:

@@ -35,6 +35,7 @@ class Claim:
     tenant: str | None
     user: str | None
     trace_id: str | None
+    timeout_seconds: float | None = None
     fires_at: datetime | None = None
     missed: int | None = None
 

@@ -31,6 +31,7 @@ class NewRun:
     expires_after_seconds: float | None = None
     """Counted from when the run is due; where ``expires_at`` is not given."""
     max_attempts: int | None = None
+    timeout_seconds: float | None = None
     delivery: Delivery = Delivery.AT_LEAST_ONCE
     concurrency_key: str | None = None
     rate_key: str | None = None

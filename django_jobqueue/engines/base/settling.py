@@ -55,7 +55,7 @@ class Settling(Deleting):
     def settle(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
         """Write how attempts ended; answer with the state of each run that was still ours.
 
-        A run that would go back to pending, but is asked to cancel, is cancelled. One that is to be deleted is gone. A
+        A run that would go back to pending, or to the dead letter, but is asked to cancel, is cancelled. One that is to be deleted is gone. A
         missing ref means that the lease was lost, and nothing was written.
         """
         states = {settlement.ref: settlement.state for settlement in settlements if settlement.delete}

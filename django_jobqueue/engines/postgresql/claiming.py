@@ -25,7 +25,8 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
     LEASED = """
         RETURNING run.id, run.attempt, run.queue, run.job, run.version, run.payload, run.priority, run.run_at,
                   run.failures, run.crashes, run.releases, run.max_attempts, run.delivery, run.metadata,
-                  run.concurrency_key, run.tags, run.tenant, run.user_id, run.trace_id, run.fires_at, run.missed
+                  run.concurrency_key, run.tags, run.tenant, run.user_id, run.trace_id, run.timeout_seconds,
+                  run.fires_at, run.missed
     """
 
     # A level is a priority with its first pending run. Levels are found one by one, highest first, and only as far as

@@ -15,7 +15,7 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
     NEW = """
         INSERT INTO jobqueue_run (
                id, namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
-               attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
+               attempt, failures, crashes, snoozes, releases, max_attempts, timeout_seconds, delivery,
                concurrency_key, rate_key, unique_key, unique_lock, tags, tenant, user_id, trace_id, metadata,
                replay_of_id, schedule_id, fires_at, missed)
         SELECT new.id, %(namespace)s, new.queue, new.job, new.version, new.payload_text::jsonb, 'pending', new.priority,
@@ -23,14 +23,15 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
                COALESCE(new.expires_at,
                         COALESCE(new.run_at, statement_timestamp()) + make_interval(secs => new.delay_seconds)
                         + make_interval(secs => new.expires_after_seconds)),
-               statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.delivery,
+               statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.timeout_seconds, new.delivery,
                new.concurrency_key, new.rate_key, new.unique_key, new.unique_lock, new.tags, new.tenant, new."user",
                new.trace_id, new.metadata_text::jsonb, new.replay_of, new.schedule, new.fires_at, new.missed
           FROM (SELECT nextval('jobqueue_run_id_seq') AS id, item.*
                   FROM json_to_recordset(%(runs)s::json) AS item(
                        queue text, job text, version int, payload_text text, priority smallint, run_at timestamptz,
                        delay_seconds double precision, expires_at timestamptz,
-                       expires_after_seconds double precision, max_attempts smallint, delivery text,
+                       expires_after_seconds double precision, max_attempts smallint,
+                       timeout_seconds double precision, delivery text,
                        concurrency_key text, rate_key text, unique_key text, unique_lock text, tags jsonb,
                        tenant text, "user" text, trace_id text, metadata_text text, replay_of bigint,
                        schedule bigint, fires_at timestamptz, missed int)) AS new

@@ -14,7 +14,8 @@ from django_jobqueue.states import State
 class PostgreSQLSettling(PostgreSQLDeleting, Settling):
     """Ends runs and writes their attempts in one statement."""
 
-    # A run that is asked to cancel does not go back to pending; one whose lease is over takes no other end either.
+    # A run that is asked to cancel goes neither back to pending nor to the dead letter; one whose lease is over takes no
+    # other end either.
     SETTLE = """
         WITH ending AS (
             SELECT *
@@ -25,10 +26,10 @@ class PostgreSQLSettling(PostgreSQLDeleting, Settling):
         ), settled AS (
             UPDATE jobqueue_run AS run
                SET state = CASE WHEN run.cancel_requested_at IS NOT NULL
-                                 AND (ending.state = 'pending' OR %(expired)s)
+                                 AND (ending.state IN ('pending', 'dead_lettered') OR %(expired)s)
                                 THEN 'cancelled' ELSE ending.state END,
                    reason = CASE WHEN run.cancel_requested_at IS NOT NULL
-                                  AND (ending.state = 'pending' OR %(expired)s)
+                                  AND (ending.state IN ('pending', 'dead_lettered') OR %(expired)s)
                                  THEN 'cancelled' ELSE ending.reason END,
                    finished_at = CASE WHEN run.cancel_requested_at IS NOT NULL OR ending.state <> 'pending'
                                       THEN statement_timestamp() END,

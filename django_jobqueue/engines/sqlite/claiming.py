@@ -29,7 +29,7 @@ class SQLiteClaiming(SQLiteDatabase, Claiming):
     LEASED = """
         RETURNING id, attempt, queue, job, version, payload, priority, run_at,
                   failures, crashes, releases, max_attempts, delivery, metadata,
-                  concurrency_key, tags, tenant, user_id, trace_id, fires_at, missed
+                  concurrency_key, tags, tenant, user_id, trace_id, timeout_seconds, fires_at, missed
     """
 
     # A level is a priority that has a pending run. Levels are found one by one, highest first, and only as far as the

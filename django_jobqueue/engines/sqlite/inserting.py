@@ -18,14 +18,15 @@ class SQLiteInserting(SQLiteDatabase, Inserting):
     NEW = """
         INSERT INTO jobqueue_run (
                namespace, queue, job, version, payload, state, priority, run_at, expires_at, created_at,
-               attempt, failures, crashes, snoozes, releases, max_attempts, delivery,
+               attempt, failures, crashes, snoozes, releases, max_attempts, timeout_seconds, delivery,
                concurrency_key, rate_key, unique_key, unique_lock, tags, tenant, user_id, trace_id, metadata, replay_of_id,
                schedule_id, fires_at, missed)
         SELECT %(namespace)s, json_extract(value, '$.queue'), json_extract(value, '$.job'),
                json_extract(value, '$.version'), json_extract(value, '$.payload_text'), 'pending',
                json_extract(value, '$.priority'), COALESCE(json_extract(value, '$.run_at'), %(now)s),
                json_extract(value, '$.expires_at'), %(now)s,
-               0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.delivery'),
+               0, 0, 0, 0, 0, json_extract(value, '$.max_attempts'), json_extract(value, '$.timeout_seconds'),
+               json_extract(value, '$.delivery'),
                json_extract(value, '$.concurrency_key'), json_extract(value, '$.rate_key'),
                json_extract(value, '$.unique_key'), json_extract(value, '$.unique_lock'),
                json_extract(value, '$.tags'), json_extract(value, '$.tenant'), json_extract(value, '$.user'),

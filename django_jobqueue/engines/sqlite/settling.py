@@ -18,12 +18,13 @@ from django_jobqueue.states import State
 class SQLiteSettling(SQLiteDeleting, Settling):
     """Ends runs, then writes their attempts."""
 
-    # A run that is asked to cancel does not go back to pending; one whose lease is over takes no other end either.
+    # A run that is asked to cancel goes neither back to pending nor to the dead letter; one whose lease is over takes no
+    # other end either.
     SETTLE = """
            UPDATE jobqueue_run
-              SET state = CASE WHEN cancel_requested_at IS NOT NULL AND (ending.state = 'pending' OR %(expired)s)
+              SET state = CASE WHEN cancel_requested_at IS NOT NULL AND (ending.state IN ('pending', 'dead_lettered') OR %(expired)s)
                                THEN 'cancelled' ELSE ending.state END,
-                  reason = CASE WHEN cancel_requested_at IS NOT NULL AND (ending.state = 'pending' OR %(expired)s)
+                  reason = CASE WHEN cancel_requested_at IS NOT NULL AND (ending.state IN ('pending', 'dead_lettered') OR %(expired)s)
                                 THEN 'cancelled' ELSE ending.reason END,
                   finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR ending.state <> 'pending'
                                      THEN %(now)s END,

@@ -56,6 +56,13 @@ class Command(JobQueueCommand):
         add("--delay", type=duration, dest="delay_seconds", metavar="DURATION", help="Start it after 90, 5m, 1h30m.")
         add("--priority", type=int, metavar="N", help="From -100 to 100, higher first. Default: the job's.")
         add("--max-attempts", type=int, metavar="N", help="Give up after so many failures. Default: the job's.")
+        add(
+            "--timeout",
+            type=duration,
+            dest="timeout_seconds",
+            metavar="DURATION",
+            help="How long each attempt may take: 90, 5m, 1h30m. Default: the job's.",
+        )
         add("--idempotency-key", metavar="TEXT", help="Print the run that this key made before, if it did.")
         add("--unique-key", metavar="TEXT", help="Of a unique job: what makes it the same as another run.")
         add(

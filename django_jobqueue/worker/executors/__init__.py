@@ -1,0 +1,1 @@
+"""Executors: how a worker runs several attempts at a time."""

@@ -1,0 +1,120 @@
+"""Coroutine jobs: side by side on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
+
+from django_jobqueue.engines.base import Ref
+from django_jobqueue.worker import connections, statement_timeout
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.executors.executor import OnEnded
+from django_jobqueue.worker.runner import Ended, OnStart, Refused, run_async_attempt
+
+logger = logging.getLogger(__name__)
+
+CANCEL_SECONDS = 1.0
+"""For coroutines that are cancelled at the end of the process to clean up after themselves."""
+
+
+class AsyncioExecutor:
+    """Runs coroutine functions on one event loop, in a thread of its own."""
+
+    def __init__(self, on_start: OnStart, on_ended: OnEnded) -> None:
+        self._on_start = on_start
+        self._on_ended = on_ended
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._jobs: dict[Ref, asyncio.Task[object] | None] = {}
+        """The tasks in which the jobs run; None for one that has not begun."""
+        self._lock = threading.Lock()
+
+    def start(self, assignment: Assignment) -> None:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=_turn, args=[self._loop, self._closing], name="jobqueue-asyncio", daemon=True
+                )
+                self._thread.start()
+        self._loop.call_soon_threadsafe(self._spawn, self._loop, assignment)
+
+    def interrupt(self, ref: Ref, why: str) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._cancel, self._loop, ref, why)
+
+    def close(self, *, wait: bool) -> None:
+        self._closing.set()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        if self._thread is not None and wait:
+            self._thread.join()
+
+    def _spawn(self, loop: asyncio.AbstractEventLoop, assignment: Assignment) -> None:
+        self._jobs[assignment.claim.ref] = None
+        task = loop.create_task(self._attempt(assignment))
+        self._tasks.add(task)  # the loop itself does not keep its tasks alive
+        task.add_done_callback(self._tasks.discard)
+
+    def _cancel(self, loop: asyncio.AbstractEventLoop, ref: Ref, why: str) -> None:
+        if (task := self._jobs.get(ref)) is not None:
+            task.cancel(why)
+        elif ref in self._jobs:  # cancelled before its first step, a task would do nothing at all, and settle nothing
+            loop.call_soon(self._cancel, loop, ref, why)
+
+    async def _attempt(self, assignment: Assignment) -> None:
+        async with ThreadSensitiveContext() as context:
+            ended = await in_own_task(self._job(assignment))
+            # What the job does synchronously, the ORM above all, happens in a thread of this attempt alone, made on
+            # first use. It ends with the context, and so must its connections.
+            if context in SyncToAsync.context_to_thread_executor:
+                await sync_to_async(connections.close_all)()
+        self._on_ended(ended)
+
+    async def _job(self, assignment: Assignment) -> Ended | Refused:
+        ref = assignment.claim.ref
+        if assignment.timeout_seconds is not None:
+            statement_timeout.limit(assignment.timeout_seconds)
+        self._jobs[ref] = asyncio.current_task()
+        try:
+            return await run_async_attempt(assignment, self._on_start)
+        finally:
+            del self._jobs[ref]
+
+
+def _turn(loop: asyncio.AbstractEventLoop, closing: threading.Event) -> None:
+    """Run *loop* until it is stopped; what then still runs was handed back, and is cancelled."""
+    while not closing.is_set():
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as error:  # from a task that a job has started: asyncio passes it on
+            logger.warning("A task of a job raised %r; the event loop goes on.", error)
+    if tasks := asyncio.all_tasks(loop):
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks, timeout=CANCEL_SECONDS))
+    loop.close()
+
+
+async def in_own_task(attempt: Coroutine[object, object, Ended | Refused]) -> Ended | Refused:
+    """Await *attempt* in a task of its own: a job that cancels its task, or all tasks, must not cancel what follows."""
+    ended: list[Ended | Refused] = []
+
+    async def keep() -> None:
+        ended.append(await attempt)
+
+    task = asyncio.create_task(keep())
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+    return ended[0]

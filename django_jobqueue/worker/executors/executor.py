@@ -1,0 +1,25 @@
+"""What every executor offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from django_jobqueue.engines.base import Ref
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.runner import Ended, Refused
+
+OnEnded: TypeAlias = Callable[[Ended | Refused], None]
+
+
+class Executor(Protocol):
+    """Runs what it is given at once, and tells when it has ended."""
+
+    def start(self, assignment: Assignment) -> None:
+        """Start an attempt, in another thread than the caller's."""
+
+    def interrupt(self, ref: Ref, why: str) -> None:
+        """Interrupt the job of an attempt, if it still runs and can be interrupted. Callable from any thread."""
+
+    def close(self, *, wait: bool) -> None:
+        """Start nothing more. Wait for the threads to end, unless attempts still run: those end with the process."""
