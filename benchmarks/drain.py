@@ -39,38 +39,39 @@ def measure(options: Namespace) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.rounds):
         for name, drain in ways.items():
-            fill("async_noop" if "asyncio" in name else "noop", runs)
+            empty()
+            job = "async_noop" if "asyncio" in name else "noop"
+            queues.default.bulk_add({"job": job, "payload": {"number": number}} for number in range(runs))
             begun = perf_counter()
             drain()
             seconds[name].append(perf_counter() - begun)
-            check(runs)
+            check("default", runs)
     ceiling = median(seconds["ceiling (plain SQL)"])
     print(f"\n{connection.display_name}: {runs:,} runs, median of {options.rounds} rounds")
     for name, taken in seconds.items():
         print(f"  {name:<22}{runs / median(taken):>10,.0f} runs/s {ceiling / median(taken):>8.2f} of the ceiling")
 
 
-def fill(job: str, runs: int) -> None:
-    """Leave nothing in the tables but *runs* due runs."""
+def empty() -> None:
+    """Leave no run in the tables."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM jobqueue_attempt")
         cursor.execute("DELETE FROM jobqueue_run")
         if connection.vendor == "postgresql":
             cursor.execute("VACUUM ANALYZE jobqueue_run, jobqueue_attempt")
-    queues.default.bulk_add({"job": job, "payload": {"number": number}} for number in range(runs))
 
 
-def check(runs: int) -> None:
+def check(queue: str, runs: int) -> None:
     """Fail unless every run was worked, with its history."""
-    completed, attempts = queues.default.runs("completed").count(), Attempt.objects.count()
+    completed, attempts = queues[queue].runs("completed").count(), Attempt.objects.count()
     if (completed, attempts) != (runs, runs):
         raise SystemExit(f"Of {runs} runs, {completed} were completed in {attempts} attempts.")
 
 
-def drain_with_worker() -> None:
+def drain_with_worker(queue: str = "default") -> None:
     """Work all due runs as ``runjobs --drain`` does."""
     tally = Tally()
-    Worker(["default"], chores=Maintenance(tally, tally), observer=tally, drain=True).run()
+    Worker([queue], chores=Maintenance(tally, tally), observer=tally, drain=True).run()
 
 
 def drain_plainly() -> None:

@@ -28,3 +28,10 @@ DATABASES = {
         },
     }[os.environ.get("BENCHMARK_DATABASE", "sqlite")]
 }
+
+JOBQUEUE = {
+    "queues": {
+        "limited": {"concurrent_jobs": 10_000, "jobs": {"noop": "benchmarks.jobs.noop"}},
+        "keyed": {"concurrent_jobs_per_key": 1, "jobs": {"noop": "benchmarks.jobs.noop"}},
+    },
+}

@@ -9,6 +9,7 @@ from django.db import connection
 from tests.listening import Listener
 
 hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no failure
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=3000)
 hypothesis.settings.load_profile("suite")
 
 

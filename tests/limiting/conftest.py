@@ -1,16 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 from pytest_django import Settings
 
 from django_jobqueue import job
 from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import Claim, NewRun, Settlement
+from django_jobqueue.engines.base import Claim, LostRun, NewRun, Settlement
 from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.turn import Freed
@@ -93,6 +95,26 @@ def freed(claims: Sequence[Claim], states: dict[Any, State]) -> list[Freed]:
         for claim in claims
         if claim.ref in states
     ]
+
+
+def reap(office: Office, *, delay_seconds: float = 60.0) -> None:
+    """Take runs whose lease is over away from their workers, and call those who waited."""
+
+    def give_back(lost: LostRun) -> Settlement:
+        return Settlement(
+            *lost.ref, outcome=Outcome.CRASHED, state=State.PENDING, counter="crashes", delay_seconds=delay_seconds
+        )
+
+    reaped = office.engine.reap("default", give_back)
+    office.limiter.free([Freed(lost.queue, lost.job, lost.concurrency_key, state) for lost, state in reaped])
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Undo at the end of the block what is done in it."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
 
 
 def parked() -> dict[int, str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,7 +14,7 @@ from django_jobqueue.limiting.sweep import Sweep
 from django_jobqueue.models import LimitBucket, QueueState, Run
 from django_jobqueue.operations import explain
 from django_jobqueue.operations.obstacles import Rule
-from tests.limiting.conftest import Configure, Office
+from tests.limiting.conftest import Configure, Office, undone
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -84,13 +81,6 @@ def fill(tables: dict[str, list[dict[str, Any]]]) -> None:
         Run.objects.create(queue="mail", created_at=now, **columns)
 
 
-@contextmanager
-def undone() -> Iterator[None]:
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
-
-
 def told(run: Run) -> set[Rule]:
     """What is said of it that concerns the claim."""
     return {obstacle.code for obstacle in explain(run.pk)} - NOT_OF_THE_CLAIM
@@ -113,7 +103,7 @@ def is_taken(run: Run) -> bool:
         }
     ),
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_nothing_is_told_of_a_run_if_and_only_if_a_claim_that_comes_to_it_takes_it(
     configure: Configure, queue: dict[str, Any], send: dict[str, Any], tables: dict[str, list[dict[str, Any]]]
 ) -> None:

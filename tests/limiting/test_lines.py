@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_jobqueue.engines.base import LostRun, Settlement
-from django_jobqueue.limiting.turn import Freed
 from django_jobqueue.models import QueueState, Run
-from django_jobqueue.states import Outcome, State
-from tests.limiting.conftest import Configure, Office, parked
+from django_jobqueue.states import State
+from tests.limiting.conftest import Configure, Office, parked, reap
 
 pytestmark = pytest.mark.django_db
 
@@ -87,14 +85,6 @@ def test_whatever_ends_an_attempt_calls_the_next_even_if_its_worker_claims_nothi
 
     assert parked() == {third: line}
     assert other.claim() == [second]
-
-
-def reap(office: Office) -> None:
-    def give_back(lost: LostRun) -> Settlement:
-        return Settlement(*lost.ref, outcome=Outcome.CRASHED, state=State.PENDING, counter="crashes", delay_seconds=60)
-
-    reaped = office.engine.reap("default", give_back)
-    office.limiter.free([Freed(lost.queue, lost.job, lost.concurrency_key, state) for lost, state in reaped])
 
 
 @pytest.mark.parametrize(("options", "line"), SCOPES)
