@@ -250,3 +250,18 @@ def test_a_large_table_is_purged_in_small_batches_by_primary_key() -> None:
     assert (Run.objects.live().count(), Run.objects.in_state("completed").count()) == (1000, 10_000)
     assert len(sizes) >= 300_000 / purging.WINDOW
     assert max(sizes) <= purging.WINDOW
+
+
+def test_a_purger_that_comes_second_to_each_run_records_nothing(make_run: MakeRun) -> None:
+    run = make_run("completed", **ended(99))
+
+    def come_first(execute: Any, sql: str, *context: Any) -> Any:
+        if "DELETE FROM jobqueue_run" in sql:
+            Run.objects.filter(pk=run.pk)._raw_delete("default")
+        return execute(sql, *context)
+
+    with connection.execute_wrapper(come_first):
+        purged = operations.purge(actor="ana")
+
+    assert purged == Purged()
+    assert not Activity.objects.exists()
