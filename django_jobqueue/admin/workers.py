@@ -15,7 +15,7 @@ from django_jobqueue.operations.workers import is_alive
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ["label", "condition", "heartbeat", "slots", "queue_names", "started"]
+    list_display = ["label", "condition", "heartbeat", "slots_used", "queue_names", "started"]
     list_display_links = None
     ordering = ["-heartbeat_at", "name"]
 
@@ -32,12 +32,13 @@ class WorkerAdmin(ReadOnlyAdmin):
         return times.relative(worker.heartbeat_at, now=timezone.now())
 
     @admin.display(description=gettext_lazy("slots used"))
-    def slots(self, worker: Worker) -> str:
+    def slots_used(self, worker: Worker) -> str:
         return f"{worker.running} / {worker.concurrency}"
 
     @admin.display(description=gettext_lazy("queues"))
     def queue_names(self, worker: Worker) -> str:
-        return ", ".join(worker.queues)
+        slots = worker.slots or {}
+        return ", ".join(f"{queue}:{slots[queue]}" if queue in slots else queue for queue in worker.queues)
 
     @admin.display(description=gettext_lazy("started"))
     def started(self, worker: Worker) -> str:

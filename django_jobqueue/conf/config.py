@@ -219,6 +219,10 @@ class QueueConfig:
     rate_burst: int = field(default=1, metadata=parsed_by(options.whole(1)))
     """Attempts that may start at once when ``rate_limit`` was not used up for a while."""
 
+    weight: int = field(default=1, metadata=parsed_by(options.whole(1, 1000)))
+    """Share of a worker's slots while other queues of the worker have due runs too, from 1 to 1000: a queue of weight 3
+    holds three times as many as one of weight 1. Not read by ``runjobs --strict``."""
+
     batch_size: int = field(default=100, metadata=parsed_by(options.whole(1, 1000)))
     """Most runs that a worker claims at once, from 1 to 1000."""
 

@@ -6,7 +6,7 @@ import os
 import re
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.core.management.base import OutputWrapper
@@ -17,6 +17,7 @@ from django_jobqueue import __version__
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim, LostRun, Settlement
 from django_jobqueue.management.printable import encodable, printable, printable_lines
+from django_jobqueue.management.worked_queues import label
 from django_jobqueue.states import Outcome, State
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.runner import Ended
@@ -45,13 +46,14 @@ class Console(Observer):
         self._verbosity = verbosity
         self._banner = banner
 
-    def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+    def started(self, name: str, queues: Mapping[str, int | None], concurrency: int) -> None:
         if not self._banner:
             return
         alias = get_config().database
         database = f"{connections[alias].display_name} {alias!r}"
+        named = ", ".join(label(queue, most) for queue, most in queues.items())
         slots = "1 slot" if concurrency == 1 else f"{concurrency} slots"
-        self._write(f"django-jobqueue {__version__} · {database} · {slots} for {', '.join(queues)}")
+        self._write(f"django-jobqueue {__version__} · {database} · {slots} for {named}")
         self._write(f"Started as {name}. Ctrl-C once: finish; twice: hand back.")
 
     def stopping(self, running: int, grace_seconds: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from django.core.management.base import OutputWrapper
@@ -21,8 +21,9 @@ class JSONLines(Observer):
         self._out = out
         self._verbosity = verbosity
 
-    def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
-        self._write("worker_started", worker=name, queues=list(queues), concurrency=concurrency)
+    def started(self, name: str, queues: Mapping[str, int | None], concurrency: int) -> None:
+        slots = {queue: most for queue, most in queues.items() if most is not None}
+        self._write("worker_started", worker=name, queues=list(queues), slots=slots, concurrency=concurrency)
 
     def stopping(self, running: int, grace_seconds: float) -> None:
         self._write("worker_stopping", running=running, grace_seconds=grace_seconds)

@@ -14,6 +14,8 @@ class Worker(models.Model):
     """``host:pid:random``, new at every start."""
     namespace = NameField(max_length=64, default="default")
     queues = models.JSONField(default=list)
+    slots = models.JSONField(null=True)
+    """How many of its slots each queue may hold, as far as it was told."""
     schedules = models.JSONField(default=list)
     """The names of those that its release declares: none of them is taken for removed while it lives."""
     concurrency = models.IntegerField()

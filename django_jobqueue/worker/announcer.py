@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from queue import SimpleQueue
 from typing import TypedDict
@@ -43,7 +43,7 @@ class Announcer(Observer):
         self._namespace = get_config().namespace
         self._worker = worker
 
-    def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+    def started(self, name: str, queues: Mapping[str, int | None], concurrency: int) -> None:
         self._worker = name
 
     def attempt_started(self, claim: Claim) -> None:
@@ -83,7 +83,7 @@ class BackgroundAnnouncer(Announcer):
         self._starting = threading.Lock()
         self._dropped = 0
 
-    def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+    def started(self, name: str, queues: Mapping[str, int | None], concurrency: int) -> None:
         super().started(name, queues, concurrency)
         signals.carry(self.send)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from time import monotonic
 
 from django.db import transaction
 
@@ -21,6 +22,7 @@ from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
 from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.runner import Ended
+from django_jobqueue.worker.shares import Share, Shares
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +40,20 @@ class Trade:
 class Exchange:
     """The database as one worker uses it. Every method leaves *leases* as the database has it, or raises."""
 
-    def __init__(self, worker: str, queues: Sequence[str], leases: Leases) -> None:
+    def __init__(
+        self,
+        worker: str,
+        queues: Sequence[str],
+        leases: Leases,
+        *,
+        slots: Mapping[str, int] | None = None,
+        strict: bool = False,
+    ) -> None:
         self._worker = worker
-        self._queues = deque(queues)
+        self._queues = list(queues)
         self._leases = leases
         self._config = get_config()
+        self._shares = Shares([self._share(queue, slots or {}) for queue in queues], strict=strict)
         self._engine = engine_for(self._config.database)
         self._limiter = Limiter()
         self._not_kept = {
@@ -64,7 +75,7 @@ class Exchange:
             with self._limiter.turn(queues) as turn:
                 states = self._settle([attempt.settlement for attempt in ended], followers)
                 turn.free(_freed((attempt.claim for attempt in ended), states))
-                claims, more = self._claim(turn, wanted, ahead)
+                claims, more = self._claim(turn, wanted, ahead, self._held(ended))
         except DATABASE_AWAY:
             raise
         except Exception:
@@ -105,25 +116,34 @@ class Exchange:
 
     def seconds_until_due(self) -> float | None:
         """Seconds until a run can be claimed; 0 or less where one is due, but not to be had now."""
-        return self._engine.next_due(self._config.namespace, list(self._queues))
+        return self._engine.next_due(self._config.namespace, self._queues)
 
-    def _claim(self, turn: Turn, wanted: int, ahead: int) -> tuple[list[Claim], bool]:
-        """Claim from one queue after the other, beginning with another one each time."""
-        self._queues.rotate(-1)
+    def _claim(self, turn: Turn, wanted: int, ahead: int, held: Mapping[str, int]) -> tuple[list[Claim], bool]:
+        """Claim from each queue its share."""
         claims: list[Claim] = []
         more = False
-        for name in self._queues:
-            queue = self._config.queues[name]
-            limit = min(wanted - len(claims), queue.batch_size)
-            further = min(wanted + ahead - len(claims), queue.batch_size) - max(0, limit)
-            if limit + further <= 0:
-                break
+        deal = self._shares.deal(wanted, ahead, held, now=monotonic())
+        while ask := deal.ask():
+            lease_seconds = self._config.queues[ask.queue].lease_seconds
             claimed = turn.claim(
-                name, worker=self._worker, limit=max(0, limit), ahead=further, lease_seconds=queue.lease_seconds
+                ask.queue, worker=self._worker, limit=ask.slots, ahead=ask.ahead, lease_seconds=lease_seconds
             )
             claims += claimed.claims
-            more = more or claimed.more
+            has_room = deal.answer(ask, len(claimed.claims))
+            more = more or (claimed.more and has_room)
         return claims, more
+
+    def _held(self, ended: Sequence[Ended]) -> Counter[str]:
+        """How many runs of each queue are held, beside those that have *ended*; where the shares ask for it."""
+        if not self._shares.counts_held:
+            return Counter()
+        held = Counter(lease.claim.queue for lease in self._leases.all())
+        held.subtract(attempt.claim.queue for attempt in ended)
+        return held
+
+    def _share(self, name: str, slots: Mapping[str, int]) -> Share:
+        queue = self._config.queues[name]
+        return Share(queue=name, weight=queue.weight, slots=slots.get(name), batch_size=queue.batch_size)
 
     def _settle(self, settlements: Sequence[Settlement], followers: Followers) -> dict[Ref, State]:
         """Settle, and answer with the states also of what was settled before, when only the reply was lost."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -43,14 +43,14 @@ class Heartbeat:
     """
 
     def __init__(
-        self, name: str, leases: Leases, *, queues: Sequence[str], concurrency: int, interrupt: Interrupt
+        self, name: str, leases: Leases, *, queues: Mapping[str, int | None], concurrency: int, interrupt: Interrupt
     ) -> None:
         """*Interrupt* is given the attempt, and why."""
         self._name = name
         self._leases = leases
         self._interrupt = interrupt
         self._config = get_config()
-        self._queues = list(queues)
+        self._queues = dict(queues)
         self._concurrency = concurrency
         self._started_at = timezone.now()
         self._engine = engine_for(self._config.database)
@@ -106,7 +106,8 @@ class Heartbeat:
             self._row().create(
                 name=self._name,
                 namespace=self._config.namespace,
-                queues=self._queues,
+                queues=list(self._queues),
+                slots={queue: slots for queue, slots in self._queues.items() if slots is not None} or None,
                 schedules=sorted(declared_schedules()[0]),
                 concurrency=self._concurrency,
                 started_at=self._started_at,

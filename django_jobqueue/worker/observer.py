@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django_jobqueue.engines.base import Claim, LostRun, Settlement
 from django_jobqueue.states import State
@@ -12,8 +12,8 @@ from django_jobqueue.worker.runner import Ended
 class Observer:
     """Is called in the worker's main thread, after the fact was committed. Does nothing; who observes does what it will."""
 
-    def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
-        """The worker *name* is about to claim."""
+    def started(self, name: str, queues: Mapping[str, int | None], concurrency: int) -> None:
+        """The worker *name* is about to claim from *queues*, each with the slots that it may hold at most."""
 
     def stopping(self, running: int, grace_seconds: float) -> None:
         """The worker was asked to stop while so many attempts run."""
@@ -45,7 +45,7 @@ class Observers(Observer):
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
 
-    def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+    def started(self, name: str, queues: Mapping[str, int | None], concurrency: int) -> None:
         for observer in self._observers:
             observer.started(name, queues, concurrency)
 

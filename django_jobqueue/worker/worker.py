@@ -12,7 +12,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -71,12 +71,15 @@ class Worker:
         chores: Chores,
         observer: Observer,
         concurrency: int | None = None,
+        slots: Mapping[str, int] | None = None,
+        strict: bool = False,
         grace_seconds: float | None = None,
         drain: bool = False,
     ) -> None:
         self._config = get_config()
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.queues = list(queues)
+        self.queues = {queue: (slots or {}).get(queue) for queue in queues}
+        """Each with the slots that it may hold at most."""
         self.concurrency = concurrency or self._config.worker.concurrency
         self._grace_seconds = self._config.worker.grace_seconds if grace_seconds is None else grace_seconds
         self._drain = drain
@@ -84,7 +87,7 @@ class Worker:
         self._observer = observer
 
         self._leases = Leases()
-        self._exchange = Exchange(self.name, queues, self._leases)
+        self._exchange = Exchange(self.name, queues, self._leases, slots=slots, strict=strict)
         self._inbox: SimpleQueue[Ended | Refused | None] = SimpleQueue()
         self._executors = Executors(self.concurrency, observer.attempt_started, self._inbox.put)
         self._pace = Pace(self.concurrency)

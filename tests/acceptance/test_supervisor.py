@@ -72,6 +72,25 @@ def test_two_processes_share_the_work(supervise: Supervise, effects: Effects) ->
     assert not WorkerRow.objects.exists()
 
 
+def test_each_process_gives_its_queues_the_slots_that_the_command_names(supervise: Supervise, effects: Effects) -> None:
+    supervisor = supervise("default:2", "notifications:1", "--strict").wait_until_ready()
+    workers = supervisor.wait_until_working(2)
+
+    ids = queues.default.bulk_add([{"job": "hold"} for _ in range(6)])
+    waiting = effects.wait_for("start", 4)
+    running = queues.default.runs(state="running").count()
+    effects.open_gate()
+    wait_until_all_is_done()
+
+    assert running == 4
+    assert Counter(effect.pid for effect in waiting) == {worker.pid: 2 for worker in workers}
+    assert Counter(effect.run_id for effect in effects.all("start")) == Counter(ids)
+    assert "6 slots for default:2, notifications:1" in supervisor.output
+    rows = WorkerRow.objects.values_list("slots", "concurrency")
+    assert list(rows) == [({"default": 2, "notifications": 1}, 3)] * 2
+    assert supervisor.stop() == 0
+
+
 def test_draining_ends_when_every_worker_has_nothing_left_to_do(supervise: Supervise, effects: Effects) -> None:
     ids = queues.default.bulk_add([{"job": "record"} for _ in range(50)])
     future = queues.default.add("record", delay_seconds=3600)

@@ -33,6 +33,14 @@ def test_workers_are_alive_or_lost_by_their_heartbeat(ana: Client) -> None:
     assert "3 / 8" in text
 
 
+def test_a_worker_shows_its_queues_and_in_how_many_slots_it_works_each(ana: Client) -> None:
+    now = timezone.now()
+    queues, slots = ["mail", "default"], {"mail": 4}
+    Worker.objects.create(name="1", queues=queues, slots=slots, concurrency=8, started_at=now, heartbeat_at=now)
+
+    assert "mail:4, default" in page(ana.get(WORKERS))
+
+
 def test_activities_are_listed_newest_first_with_who_and_why(ana: Client, make_run: MakeRun) -> None:
     run = make_run()
     operations.cancel(run.pk, actor="bo", reason="wrong address")

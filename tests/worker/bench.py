@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
@@ -44,7 +44,7 @@ class Recorder(Observer):
         self.lost: list[tuple[LostRun, State]] = []
         self._told = threading.Condition()
 
-    def started(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+    def started(self, name: str, queues: Mapping[str, int | None], concurrency: int) -> None:
         self._tell(self.workers, name)
 
     def stopping(self, running: int, grace_seconds: float) -> None:

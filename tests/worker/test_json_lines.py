@@ -65,7 +65,7 @@ def test_the_first_line_says_who_works_what(settings: Any) -> None:
     [started] = drain(concurrency=3)
 
     worker, time = started.pop("worker"), started.pop("time")
-    assert started == {"event": "worker_started", "queues": ["default", "mail"], "concurrency": 3}
+    assert started == {"event": "worker_started", "queues": ["default", "mail"], "slots": {}, "concurrency": 3}
     assert worker.count(":") == 2
     assert datetime.fromisoformat(time).utcoffset() == timedelta(0)
 

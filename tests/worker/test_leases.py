@@ -336,13 +336,14 @@ def test_a_worker_is_listed_while_it_works(start_worker: StartWorker, gate: Gate
             threading.Event().wait(0.01)
 
     before = timezone.now()
-    with start_worker("default", "mail", concurrency=3) as worker:
+    with start_worker("default", "mail", concurrency=3, slots={"mail": 2}) as worker:
         queues.default.add("look", {"name": worker.worker.name})
         gate.wait_for_job()
         gate.open()
 
     row = rows[-1]
     assert (row.queues, row.concurrency, row.namespace, row.running) == (["default", "mail"], 3, "default", 1)
+    assert row.slots == {"mail": 2}
     assert before - timedelta(seconds=1) <= row.started_at < row.heartbeat_at
     assert row.name.count(":") == 2
     assert not WorkerRow.objects.exists()

@@ -9,13 +9,11 @@ from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
 from django.db import connections
 from django.utils.autoreload import get_child_arguments
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.conf.config import DAY_SECONDS
-from django_jobqueue.errors import nearest
 from django_jobqueue.management.arguments import number
 from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.commanding import obey_signals, obey_supervisor
@@ -23,6 +21,7 @@ from django_jobqueue.management.console import Console
 from django_jobqueue.management.json_lines import JSONLines
 from django_jobqueue.management.reloading import work_until_code_changes
 from django_jobqueue.management.startup import require_tables
+from django_jobqueue.management.worked_queues import slots_of_process, worked_queues
 from django_jobqueue.worker.announcer import BackgroundAnnouncer
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer, Observers
@@ -39,12 +38,24 @@ class Command(JobQueueCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("queues", nargs="*", metavar="queue", help="Work these queues. Default: all with run_on_startup.")
+        add(
+            "queues",
+            nargs="*",
+            metavar="queue[:slots]",
+            help="Work these queues, each in at most so many slots of a process. Default: all with run_on_startup.",
+        )
+        add(
+            "--strict",
+            action="store_true",
+            help="Start runs of a queue only while those named before it have none to start. "
+            "Default: queues share the slots by weight.",
+        )
         add(
             "--concurrency",
             type=number(int, 1, 1000),
             metavar="N",
-            help="Work N runs at once in each process. Default: worker.concurrency.",
+            help="Work N runs at once in each process. Default: the slots of all queues together, "
+            "or worker.concurrency where one is given without.",
         )
         add(
             "--processes",
@@ -74,21 +85,24 @@ class Command(JobQueueCommand):
         add("--supervised", action="store_true", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        queues = _known(options["queues"])
+        queues = worked_queues(options["queues"])
+        options["concurrency"] = slots_of_process(queues, options["concurrency"])
         require_tables(get_config().database)
         alone = options["processes"] == 1 and not options["reload"] and options["with_runserver"] is None
         code = self._work(queues, options) if alone or options["supervised"] else self._supervise(queues, options)
         if code:
             sys.exit(code)
 
-    def _work(self, queues: list[str], options: dict[str, Any]) -> int:
+    def _work(self, queues: dict[str, int | None], options: dict[str, Any]) -> int:
         tally = Tally()
         observer = Observers(self._observer(options), tally, BackgroundAnnouncer())
         worker = Worker(
-            queues,
+            list(queues),
             chores=Maintenance(observer, tally),
             observer=observer,
             concurrency=options["concurrency"],
+            slots={queue: slots for queue, slots in queues.items() if slots is not None},
+            strict=options["strict"],
             grace_seconds=options["grace"],
             drain=options["drain"],
         )
@@ -98,9 +112,9 @@ class Command(JobQueueCommand):
         stop_once = obey_supervisor(worker.stop)
         return work_until_code_changes(worker.run, stop_once) if options["reload"] else worker.run()
 
-    def _supervise(self, queues: list[str], options: dict[str, Any]) -> int:
+    def _supervise(self, queues: dict[str, int | None], options: dict[str, Any]) -> int:
         config = get_config()
-        slots = (options["concurrency"] or config.worker.concurrency) * options["processes"]
+        slots = options["concurrency"] * options["processes"]
         connections.close_all()
         grace = config.worker.grace_seconds if options["grace"] is None else options["grace"]
         supervisor = Supervisor(_programs(options), grace_seconds=grace)
@@ -128,19 +142,3 @@ def _programs(options: dict[str, Any]) -> list[Program]:
         address = [options["with_runserver"]] if options["with_runserver"] else []
         programs.append(Program(name="runserver", arguments=[*manage, "runserver", *address], listens=False))
     return programs
-
-
-def _known(names: list[str]) -> list[str]:
-    """The queues to work. Raises CommandError for one that does not exist."""
-    queues = get_config().queues
-    for name in names:
-        if name not in queues:
-            raise CommandError(f"{name!r} is not a queue. {nearest(name, queues)}")
-        if queues[name].external:
-            raise CommandError(f"Queue {name!r} is external: another deployment works it.")
-    chosen = list(dict.fromkeys(names)) or [
-        name for name, queue in queues.items() if queue.run_on_startup and not queue.external
-    ]
-    if not chosen:
-        raise CommandError("No queue has run_on_startup: name the queues to work.")
-    return chosen
