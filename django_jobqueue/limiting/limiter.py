@@ -10,6 +10,7 @@ from django.db import transaction
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
+from django_jobqueue.engines.base import Bounds
 from django_jobqueue.limiting.rules import declared_rules, operated_rules, states
 from django_jobqueue.limiting.turn import Freed, Turn
 from django_jobqueue.limits import QueueRules
@@ -21,6 +22,7 @@ class Limiter:
     def __init__(self) -> None:
         self._config = get_config()
         self._engine = engine_for(self._config.database)
+        self._bounds = Bounds()
         self._declared: dict[str, QueueRules] = {}
         self._operated: set[str] = set()
         """Queues that operators limit, as far as it is known here."""
@@ -32,7 +34,7 @@ class Limiter:
             limited = sorted({queue for queue in queues if self.is_limited(queue)})
             if limited:
                 self._engine.lock(self._config.namespace, limited)
-            turn = Turn(self._engine, self._config.namespace, limited, self.rules)
+            turn = Turn(self._engine, self._config.namespace, limited, self.rules, self._bounds)
             yield turn
             turn.call_the_rest()
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from django_jobqueue.engines.base import Claim, Engine
+from django_jobqueue.engines.base import Bounds, Claim, Engine
 from django_jobqueue.limiting.claim import LimitedClaim
 from django_jobqueue.limiting.lines import QueueLines
 from django_jobqueue.limits import Limit, QueueRules
@@ -35,12 +35,18 @@ class Turn:
     """Claims, and calls who waited, in the transaction that ``Limiter.turn`` has opened."""
 
     def __init__(
-        self, engine: Engine, namespace: str, locked: Iterable[str], rules: Callable[[str], QueueRules]
+        self,
+        engine: Engine,
+        namespace: str,
+        locked: Iterable[str],
+        rules: Callable[[str], QueueRules],
+        bounds: Bounds,
     ) -> None:
         self._engine = engine
         self._namespace = namespace
         self._locked = frozenset(locked)
         self._read_rules = rules
+        self._bounds = bounds
         self._rules: dict[str, QueueRules] = {}
         self._freed: dict[str, Counter[Limit]] = {queue: Counter() for queue in self._locked}
 
@@ -72,7 +78,9 @@ class Turn:
 
     def _claim_freely(self, queue: str, worker: str, limit: int, lease_seconds: float) -> Claimed:
         """Claim without a lock. Nothing comes of it where operators limit the queue: then the next turn is to lock it."""
-        claims = self._engine.claim(self._namespace, queue, worker=worker, limit=limit, lease_seconds=lease_seconds)
+        claims = self._engine.claim(
+            self._namespace, queue, worker=worker, limit=limit, lease_seconds=lease_seconds, bounds=self._bounds
+        )
         if claims:
             return Claimed(claims, more=len(claims) >= limit)
         rules = self._rules_of(queue)
@@ -88,7 +96,13 @@ class Turn:
             number = min(limit, most - running)
             number += max(0, min(ahead, most // 2 - running - number))
         claims = self._engine.claim(
-            self._namespace, queue, worker=worker, limit=number, lease_seconds=lease_seconds, ruled=True
+            self._namespace,
+            queue,
+            worker=worker,
+            limit=number,
+            lease_seconds=lease_seconds,
+            ruled=True,
+            bounds=self._bounds,
         )
         return Claimed(claims, more=len(claims) >= limit + ahead)
 

@@ -6,6 +6,7 @@ What plain ORM does equally well everywhere is not here: it is a QuerySet method
 
 from __future__ import annotations
 
+from django_jobqueue.engines.base.bounds import Bound, Bounds
 from django_jobqueue.engines.base.claiming import Claim, Claiming, in_claim_order
 from django_jobqueue.engines.base.columns import columns
 from django_jobqueue.engines.base.database import Database
@@ -21,6 +22,8 @@ from django_jobqueue.engines.base.settling import Counter, Settlement, Settling,
 
 __all__ = [
     "Advance",
+    "Bound",
+    "Bounds",
     "Claim",
     "Claiming",
     "Counter",

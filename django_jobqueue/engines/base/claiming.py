@@ -6,9 +6,13 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django_jobqueue.engines.base.database import Database
 from django_jobqueue.engines.base.ref import Ref
+
+if TYPE_CHECKING:
+    from django_jobqueue.engines.base.bounds import Bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,12 @@ class Claiming(Database):
         limit: int,
         lease_seconds: float,
         ruled: bool = False,
+        bounds: Bounds | None = None,
     ) -> list[Claim]:
         """Lease up to *limit* due runs of *queue* to *worker*: highest priority first, then longest due.
 
         None, if an operator has paused or limited the queue, or a job of it; unless whoever claims has *ruled* on that,
-        under the lock.
+        under the lock. *Bounds* are what the claimer remembers of its claims, for engines that would look through them.
         """
 
     @abstractmethod

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from time import monotonic
+from typing import Any
 
-from django_jobqueue.engines.base import Claim, Claiming, in_claim_order
+from django_jobqueue.engines.base import Bound, Bounds, Claim, Claiming, in_claim_order
 from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
 
 
@@ -29,10 +31,27 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
                   run.fires_at, run.missed
     """
 
+    # Whether anybody may claim here without the lock: no operator has paused or limited the queue, or a job of it.
+    OPEN = """
+        (%(ruled)s OR NOT EXISTS (
+        SELECT
+          FROM jobqueue_queue_state
+         WHERE namespace = %(namespace)s
+           AND queue = %(queue)s
+           AND (paused_at IS NOT NULL
+                AND (paused_until IS NULL OR paused_until > statement_timestamp())
+             OR concurrent_jobs IS NOT NULL
+                AND (concurrent_jobs_until IS NULL OR concurrent_jobs_until > statement_timestamp())
+             OR concurrent_jobs_per_key IS NOT NULL
+                AND (concurrent_jobs_per_key_until IS NULL
+                  OR concurrent_jobs_per_key_until > statement_timestamp())
+             OR rate_limit IS NOT NULL
+                AND (rate_limit_until IS NULL OR rate_limit_until > statement_timestamp()))))
+    """
+
     # A level is a priority with its first pending run. Levels are found one by one, highest first, and only as far as
-    # the batch needs; within a level the due runs lie side by side. The array makes the search run exactly once: as a
-    # join, the planner might repeat it and lock more than the limit.
-    CLAIM = f"""
+    # the batch needs.
+    LEVELS = f"""
         WITH RECURSIVE level (priority, run_at, id) AS (
             (SELECT priority, run_at, id
                FROM jobqueue_run
@@ -40,20 +59,7 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
                 AND queue = %(queue)s
                 AND state = 'pending'
                 AND blocked_on IS NULL
-                AND (%(ruled)s OR NOT EXISTS (
-                    SELECT
-                      FROM jobqueue_queue_state
-                     WHERE namespace = %(namespace)s
-                       AND queue = %(queue)s
-                       AND (paused_at IS NOT NULL
-                            AND (paused_until IS NULL OR paused_until > statement_timestamp())
-                         OR concurrent_jobs IS NOT NULL
-                            AND (concurrent_jobs_until IS NULL OR concurrent_jobs_until > statement_timestamp())
-                         OR concurrent_jobs_per_key IS NOT NULL
-                            AND (concurrent_jobs_per_key_until IS NULL
-                              OR concurrent_jobs_per_key_until > statement_timestamp())
-                         OR rate_limit IS NOT NULL
-                            AND (rate_limit_until IS NULL OR rate_limit_until > statement_timestamp()))))
+                AND {OPEN}
            ORDER BY priority DESC, run_at, id
               LIMIT 1)
           UNION ALL
@@ -70,26 +76,67 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
                   ORDER BY priority DESC, run_at, id
                      LIMIT 1) AS lower
         )
+    """
+
+    # Within a level the due runs lie side by side.
+    DUE = """
+        SELECT due.id
+          FROM level
+    CROSS JOIN LATERAL (
+               SELECT id
+                 FROM jobqueue_run
+                WHERE namespace = %(namespace)s
+                  AND queue = %(queue)s
+                  AND state = 'pending'
+                  AND blocked_on IS NULL
+                  AND priority = level.priority
+                  AND (run_at, id) >= (level.run_at, level.id)
+                  AND run_at <= statement_timestamp()
+                  AND (expires_at IS NULL OR expires_at > statement_timestamp())
+             ORDER BY run_at, id
+                LIMIT %(limit)s
+                  FOR UPDATE SKIP LOCKED) AS due
+         WHERE level.run_at <= statement_timestamp()
+         LIMIT %(limit)s
+    """
+
+    # The array makes the search run exactly once: as a join, the planner might repeat it and lock more than the limit.
+    CLAIM = f"""
+        {LEVELS}
         {LEASE}
-            WHERE run.id = ANY(ARRAY(
-                   SELECT due.id
-                     FROM level
-               CROSS JOIN LATERAL (
-                          SELECT id
-                            FROM jobqueue_run
-                           WHERE namespace = %(namespace)s
-                             AND queue = %(queue)s
-                             AND state = 'pending'
-                             AND blocked_on IS NULL
-                             AND priority = level.priority
-                             AND (run_at, id) >= (level.run_at, level.id)
-                             AND run_at <= statement_timestamp()
-                             AND (expires_at IS NULL OR expires_at > statement_timestamp())
-                        ORDER BY run_at, id
-                           LIMIT %(limit)s
-                             FOR UPDATE SKIP LOCKED) AS due
-                    WHERE level.run_at <= statement_timestamp()
-                    LIMIT %(limit)s))
+            WHERE run.id = ANY(ARRAY({DUE}))
+        {LEASED}
+    """
+
+    LEVEL_HEADS = f"""
+        {LEVELS}
+        SELECT priority, run_at, id FROM level
+    """
+
+    # Levels are known by their bounds. A run of another level between them, or above, makes it find nothing.
+    CLAIM_BEHIND = f"""
+        WITH level AS MATERIALIZED (
+            SELECT priority, run_at, id, lag(priority, 1, 32767::smallint) OVER (ORDER BY priority DESC) AS above
+              FROM json_to_recordset(%(bounds)s::json) AS bound(priority smallint, run_at timestamptz, id bigint)
+             WHERE {OPEN}
+        ), unknown AS MATERIALIZED (
+            SELECT
+              FROM level
+        CROSS JOIN LATERAL (
+                   SELECT
+                     FROM jobqueue_run
+                    WHERE namespace = %(namespace)s
+                      AND queue = %(queue)s
+                      AND state = 'pending'
+                      AND blocked_on IS NULL
+                      AND priority > level.priority
+                      AND priority < level.above
+                    LIMIT 1) AS run
+             LIMIT 1
+        )
+        {LEASE}
+            WHERE run.id = ANY(ARRAY({DUE}))
+              AND NOT EXISTS (SELECT FROM unknown)
         {LEASED}
     """
 
@@ -102,21 +149,43 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
         limit: int,
         lease_seconds: float,
         ruled: bool = False,
+        bounds: Bounds | None = None,
     ) -> list[Claim]:
         if limit <= 0:
             return []
-        rows = self.fetch(
-            self.CLAIM,
-            {
-                "namespace": namespace,
-                "queue": queue,
-                "worker": worker,
-                "limit": limit,
-                "lease_seconds": lease_seconds,
-                "ruled": ruled,
-            },
-        )
-        return in_claim_order(Claim(*row) for row in rows)
+        parameters = {
+            "namespace": namespace,
+            "queue": queue,
+            "worker": worker,
+            "limit": limit,
+            "lease_seconds": lease_seconds,
+            "ruled": ruled,
+        }
+        if bounds is None:
+            return self._taken(self.CLAIM, parameters)
+        return in_claim_order(self._claim_behind(bounds, parameters))
+
+    def _claim_behind(self, bounds: Bounds, parameters: dict[str, Any]) -> list[Claim]:
+        """Claim behind the *bounds*, as long as that is faster, and what is missing as if there were none."""
+        place, limit = (parameters["namespace"], parameters["queue"]), parameters["limit"]
+        claims: list[Claim] = []
+        if levels := bounds.of(*place, now=monotonic()):
+            begun = monotonic()
+            document = self.document(level._asdict() for level in levels)
+            claims = self._taken(self.CLAIM_BEHIND, parameters | {"bounds": document})
+            bounds.move(*place, claims, enough=len(claims) == limit, seconds=monotonic() - begun, now=monotonic())
+            if len(claims) == limit:
+                return claims
+        begun, rest = monotonic(), limit - len(claims)
+        found = self._taken(self.CLAIM, parameters | {"limit": rest})
+        seconds = monotonic() - begun
+        if len(found) == rest and bounds.are_wanted(*place, seconds=seconds, now=monotonic()):
+            heads = [Bound(*row) for row in self.fetch(self.LEVEL_HEADS, parameters)]
+            bounds.set(*place, heads, seconds=seconds, now=monotonic())
+        return claims + found
+
+    def _taken(self, sql: str, parameters: dict[str, Any]) -> list[Claim]:
+        return in_claim_order(Claim(*row) for row in self.fetch(sql, parameters))
 
     TAKE = f"""
         {LEASE}
@@ -126,8 +195,8 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
     """
 
     def take(self, ids: Iterable[int], *, worker: str, lease_seconds: float) -> list[Claim]:
-        rows = self.fetch(self.TAKE, {"ids": self.document(ids), "worker": worker, "lease_seconds": lease_seconds})
-        return in_claim_order(Claim(*row) for row in rows)
+        parameters = {"ids": self.document(ids), "worker": worker, "lease_seconds": lease_seconds}
+        return self._taken(self.TAKE, parameters)
 
     NEXT_DUE = """
         WITH RECURSIVE level (queue, priority, run_at) AS (

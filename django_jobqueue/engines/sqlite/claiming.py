@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from django_jobqueue.engines.base import Claim, Claiming, in_claim_order
+from django_jobqueue.engines.base import Bounds, Claim, Claiming, in_claim_order
 from django_jobqueue.engines.sqlite.database import SQLiteDatabase
 
 
@@ -102,6 +102,7 @@ class SQLiteClaiming(SQLiteDatabase, Claiming):
         limit: int,
         lease_seconds: float,
         ruled: bool = False,
+        bounds: Bounds | None = None,  # what was claimed has left the index at once
     ) -> list[Claim]:
         if limit <= 0:
             return []

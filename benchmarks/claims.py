@@ -1,0 +1,126 @@
+"""How long a claim of ten runs takes, beside what is due, what is not, and what is dead.
+
+With 1 and with 20 levels of priority, each as a ratio to 10,000 due runs with as many levels: 1,000,000 due runs; 200,000
+future runs of every level; 200,000 dead entries before the first due run, kept there by a snapshot that somebody holds,
+claimed with bounds as workers do, and without. Figures are medians; ratios are what counts.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+from time import perf_counter
+
+from django.db import connection
+
+from django_jobqueue.engines import engine_for
+from django_jobqueue.engines.base import Bounds
+
+BATCH = 10
+
+FILL_POSTGRESQL = """
+    INSERT INTO jobqueue_run (
+           namespace, queue, job, version, payload, state, priority, run_at, created_at,
+           attempt, failures, crashes, snoozes, releases, delivery)
+    SELECT 'default', 'default', 'noop', 1, '{}', 'pending', n %% %(levels)s,
+           statement_timestamp() + make_interval(hours => %(hours)s, secs => n * 0.0001), statement_timestamp(),
+           0, 0, 0, 0, 0, 'at_least_once'
+      FROM generate_series(1, %(count)s) AS n
+"""
+FILL_SQLITE = """
+    WITH RECURSIVE counter (n) AS (
+        SELECT 1
+     UNION ALL
+        SELECT n + 1
+          FROM counter
+         WHERE n < %(count)s
+    )
+    INSERT INTO jobqueue_run (
+           namespace, queue, job, version, payload, state, priority, run_at, created_at,
+           attempt, failures, crashes, snoozes, releases, delivery)
+    SELECT 'default', 'default', 'noop', 1, '{}', 'pending', n %% %(levels)s,
+           strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %(hours)s || ' hours', (n * 0.0001) || ' seconds') || '000',
+           '2026-01-01 00:00:00', 0, 0, 0, 0, 0, 'at_least_once'
+      FROM counter
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--few", type=int, default=10_000)
+    parser.add_argument("--many", type=int, default=1_000_000)
+    parser.add_argument("--future", type=int, default=200_000)
+    parser.add_argument("--dead", type=int, default=200_000)
+    parser.add_argument("--claims", type=int, default=200)
+
+
+def measure(options: Namespace) -> None:
+    """Print the medians of all claims."""
+    if connection.vendor == "postgresql":
+        execute("SET synchronous_commit = off")  # the claim is measured, not the disk
+    for levels in (1, 20):
+        print(
+            f"\n{connection.display_name}: {options.few:,} due runs of {levels} levels, median of {options.claims} claims"
+        )
+        baseline = 0.0
+        for name, milliseconds in scenes(options, levels):
+            baseline = baseline or milliseconds
+            print(f"  {name:<44}{milliseconds:>9.3f} ms {milliseconds / baseline:>7.2f}")
+
+
+def scenes(options: Namespace, levels: int) -> Iterator[tuple[str, float]]:
+    few, claims = options.few, options.claims
+    fill(few, levels)
+    yield f"{few:,} due", claim(claims)
+    fill(options.many, levels)
+    yield f"{options.many:,} due", claim(claims)
+    fill(few, levels)
+    fill(options.future, levels, hours=24, clear=False)
+    yield f"{options.future:,} future beside them", claim(claims)
+    if connection.vendor == "sqlite":
+        return  # what was claimed leaves the index at once
+    fill(options.dead, levels, hours=-48)
+    fill(few, levels, clear=False)
+    with held_snapshot():
+        execute("DELETE FROM jobqueue_run WHERE run_at < statement_timestamp() - interval '36 hours'")
+        yield f"{options.dead:,} dead before them, with bounds", claim(claims, Bounds())
+        yield f"{options.dead:,} dead before them, without", claim(max(1, claims // 10))
+
+
+def claim(claims: int, bounds: Bounds | None = None) -> float:
+    """Claim so many times, and answer with the median in milliseconds."""
+    engine = engine_for("default")
+    seconds = []
+    for _ in range(claims):
+        begun = perf_counter()
+        found = engine.claim("default", "default", worker="a:1:b", limit=BATCH, lease_seconds=600, bounds=bounds)
+        seconds.append(perf_counter() - begun)
+        if len(found) != BATCH:
+            raise SystemExit(f"A claim found {len(found)} runs instead of {BATCH}.")
+    return median(seconds) * 1000
+
+
+def fill(count: int, levels: int, *, hours: int = -24, clear: bool = True) -> None:
+    """Add so many pending runs, for so many hours from now; to nothing, or to what there is."""
+    if clear:
+        execute("DELETE FROM jobqueue_run" if connection.vendor == "sqlite" else "TRUNCATE jobqueue_run")
+    sql = FILL_SQLITE if connection.vendor == "sqlite" else FILL_POSTGRESQL
+    execute(sql, {"count": count, "levels": levels, "hours": hours})
+    execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE jobqueue_run")
+
+
+@contextmanager
+def held_snapshot() -> Iterator[None]:
+    """Somebody who looks at the tables as they are now, and goes on looking."""
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT count(*) FROM jobqueue_queue_state")
+        yield
+    other.close()
+
+
+def execute(sql: str, parameters: dict[str, str | int] | None = None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
