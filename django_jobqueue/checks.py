@@ -118,7 +118,8 @@ def check_time_zone() -> Iterator[CheckMessage]:
     """Warn of local time (jobqueue.W002)."""
     if not settings.USE_TZ:
         yield Warning(
-            "USE_TZ is False: in the hour that clocks repeat in autumn, next_run_at can mean either of two moments.",
+            "USE_TZ is False: in the hour that clocks repeat in autumn, next_run_at can mean either of two moments, and "
+            "schedules are due the first time only.",
             hint="Set USE_TZ = True.",
             id="jobqueue.W002",
         )

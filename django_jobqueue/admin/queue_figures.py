@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db.models import Count, Q
-from django.db.models.functions import Now
 from django.utils.formats import number_format
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.models import Run
+from django_jobqueue.models.now import Now
 from django_jobqueue.states import State
 
 MOST = 1000

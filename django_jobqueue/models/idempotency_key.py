@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Self
 
 from django.db import models
-from django.db.models.functions import Now
 
 from django_jobqueue.models.fields import NameField
+from django_jobqueue.models.now import Now
 
 
 class IdempotencyKeyQuerySet(models.QuerySet["IdempotencyKey"]):

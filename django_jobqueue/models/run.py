@@ -7,9 +7,9 @@ from typing import Self
 
 from django.db import connections, models
 from django.db.models import BooleanField, Case, F, Func, Q, Value, When
-from django.db.models.functions import Now
 
 from django_jobqueue.models.fields import NameField, PartialIndex
+from django_jobqueue.models.now import Now
 from django_jobqueue.states import FINAL_STATES, Delivery, Reason, State
 
 

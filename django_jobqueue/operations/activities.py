@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from django.db.models.functions import Now
-
 from django_jobqueue.conf import get_config
 from django_jobqueue.errors import InvalidArgument, shown
 from django_jobqueue.jobs import Secrets, registry
 from django_jobqueue.models import Activity, Run, Schedule
+from django_jobqueue.models.now import Now
 
 LONGEST_ACTOR = 255
 LONGEST_REASON = 10_000

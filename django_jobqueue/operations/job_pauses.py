@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.jobs import registry
 from django_jobqueue.limiting.sweep import sweep_on_commit
 from django_jobqueue.models import QueueState
+from django_jobqueue.models.now import Now
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.queues import to_come

@@ -6,12 +6,12 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from django_jobqueue.conf import Config, get_config
 from django_jobqueue.errors import InvalidArgument, UnknownQueue, shown
 from django_jobqueue.models import QueueState
+from django_jobqueue.models.now import Now
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.operation import Auth, operation
 

@@ -9,7 +9,6 @@ from time import monotonic
 from typing import NamedTuple, cast
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
@@ -18,6 +17,7 @@ from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import declared_schedules, registry
 from django_jobqueue.models import Schedule, ScheduleQuerySet
 from django_jobqueue.models.fields import as_aware, as_stored
+from django_jobqueue.models.now import Now
 from django_jobqueue.operations.inserting import insert_many
 from django_jobqueue.operations.schedule_runs import asks_project
 from django_jobqueue.operations.skips import record_skips

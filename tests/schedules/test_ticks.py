@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from pytest_django import Settings
 
 from django_jobqueue.models import Run
+from django_jobqueue.scheduler import Scheduler
 from tests.schedules.conftest import Fired, MakeSchedule, TickAt, at
 
 pytestmark = pytest.mark.django_db
@@ -58,3 +62,40 @@ def test_every_due_time_makes_a_run(make_schedule: MakeSchedule, tick: TickAt, f
         tick(f"12:00:{second:02}")
 
     assert fired() == ["12:00:10", "12:00:20", "12:00:30", "12:00:40", "12:00:50"]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+def test_where_moments_have_no_time_zone_it_is_due_by_the_clocks_of_the_project(
+    make_schedule: MakeSchedule, settings: Settings, zone: str
+) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = False, zone
+    now = datetime.now(UTC)
+    make_schedule(now - timedelta(hours=2), name="late", every_seconds=7000)
+    make_schedule(now, name="ahead", every_seconds=1800)
+
+    fired, wait_seconds = Scheduler().tick()
+
+    assert fired == 1
+    assert wait_seconds == pytest.approx(1800, abs=60)
+    assert Scheduler().tick().fired == 0
+
+
+def test_where_moments_have_no_time_zone_none_is_due_twice_while_clocks_repeat_an_hour(
+    make_schedule: MakeSchedule, tick: TickAt, settings: Settings
+) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = False, "Europe/Berlin"
+    make_schedule("2026-10-25T00:10", name="interval", every_seconds=600)
+    make_schedule("2026-10-25T00:10", name="nightly", cron="30 2 * * *")
+
+    for minute in range(121):
+        tick(datetime(2026, 10, 25, 0, 10, tzinfo=UTC) + timedelta(minutes=minute))
+
+    runs = Run.objects.order_by("fires_at").values_list("schedule__name", "fires_at")
+    due = [(name, f"{fires_at:%H:%M}") for name, fires_at in runs if fires_at is not None]
+    assert len(set(due)) == len(due)
+    assert [time for name, time in due if name == "nightly"] == ["02:30"]
+    assert [time for name, time in due if name == "interval"] == [
+        *(f"02:{minute}0" for minute in range(2, 6)),
+        "03:00",
+        "03:10",
+    ]
