@@ -29,6 +29,10 @@ LEAST_TIMEOUT = 5
 
 POOL_SIZE = 4
 """The size of a psycopg pool that is given none."""
+READ_COMMITTED = 2
+"""As psycopg counts the levels."""
+ISOLATION = re.compile(r"\bdefault_transaction_isolation\s*=\s*\S*(repeatable|serializable)", re.IGNORECASE)
+
 OWN_CONNECTIONS = 2
 """Those of a worker beside its slots: one claims and settles, one renews leases."""
 
@@ -47,6 +51,7 @@ def check_project(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         *check_database(config),
         *check_sqlite(config),
         *check_pool(config),
+        *check_isolation(config),
         *check_time_zone(),
         *check_admin(),
     ]
@@ -111,6 +116,21 @@ def check_pool(config: Config) -> Iterator[CheckMessage]:
             hint=f'Set DATABASES["{config.database}"]["OPTIONS"]["pool"] = {sizes | {"max_size": needed}!r}, '
             f'or lower JOBQUEUE["worker"]["concurrency"].',
             id="jobqueue.W003",
+        )
+
+
+def check_isolation(config: Config) -> Iterator[CheckMessage]:
+    """Report an isolation level in which limits are not exact (jobqueue.E005); ``runjobs`` asks the server itself."""
+    connection = connections[config.database]
+    options = connection.settings_dict["OPTIONS"] if connection.vendor == "postgresql" else {}
+    level = options.get("isolation_level")
+    if (level is not None and int(level) > READ_COMMITTED) or ISOLATION.search(str(options.get("options", ""))):
+        yield Error(
+            f"Database {config.database!r} is PostgreSQL in another isolation level than READ COMMITTED: who waits for "
+            f"the lock of a limit would not see what those before it have taken.",
+            hint=f'Set no isolation level in DATABASES["{config.database}"]["OPTIONS"]; where your own code needs one, '
+            'set it in its transactions, or use an alias of its own for JOBQUEUE["database"].',
+            id="jobqueue.E005",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.core.management.base import CommandError
-from django.db import Error, connections
+from django.db import Error, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from django_jobqueue.conf import get_config
@@ -24,6 +24,21 @@ def require_tables(alias: str) -> None:
         option = "" if alias == "default" else f" --database {alias}"
         raise CommandError(
             f"The tables in database {alias!r} are not those of this release. Run: manage.py migrate {APP}{option}"
+        )
+
+
+def require_isolation(alias: str) -> None:
+    """Raise CommandError where limits would not be exact: their locks are taken by one statement, and used by the next."""
+    connection = connections[alias]
+    if connection.vendor != "postgresql":
+        return
+    with transaction.atomic(using=alias), connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        [level] = cursor.fetchone()
+    if level not in ("read committed", "read uncommitted"):  # which are one in PostgreSQL
+        raise CommandError(
+            f"Database {alias!r} works in {level.upper()}: limits are exact in READ COMMITTED only. Set no isolation_level "
+            f'in DATABASES["{alias}"]["OPTIONS"], and no default_transaction_isolation for the database or its user.'
         )
 
 

@@ -243,6 +243,33 @@ def test_a_new_connection_for_every_request_is_no_mistake(monkeypatch: pytest.Mo
     assert found() == []
 
 
+ELSEWHERE = [
+    {"isolation_level": 3},
+    {"isolation_level": 4},
+    {"options": "-c default_transaction_isolation=serializable"},
+]
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("options", ELSEWHERE)
+def test_an_isolation_in_which_limits_are_not_exact_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    [message] = found_with(monkeypatch, options)
+
+    assert message.id == "jobqueue.E005"
+    assert message.level == checks.ERROR
+    assert "another isolation level than READ COMMITTED" in message.msg
+    assert message.hint is not None
+    assert message.hint.startswith('Set no isolation level in DATABASES["default"]["OPTIONS"]')
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("options", [{"isolation_level": 2}, {"options": "-c statement_timeout=1000"}])
+def test_any_other_option_is_none_of_our_business(monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]) -> None:
+    assert found_with(monkeypatch, options) == []
+
+
 # --- The clock -------------------------------------------------------------------------------------------------------
 
 

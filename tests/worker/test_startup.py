@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError
@@ -12,7 +13,7 @@ from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
 from django_jobqueue.management import startup
-from django_jobqueue.management.startup import require_tables
+from django_jobqueue.management.startup import require_isolation, require_tables
 from tests.acceptance.programs import WorkerProcess
 
 TOLD = "The tables in database 'default' are not those of this release. Run: manage.py migrate django_jobqueue"
@@ -122,3 +123,51 @@ def test_a_database_that_is_away_is_told_on_one_line(monkeypatch: pytest.MonkeyP
     assert str(caught.value) == (
         "Database 'default' does not answer: connection to \"db\" failed: refused Is the server running?"
     )
+
+
+# --- Isolation -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stricter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[dict[str, Any]], str]]:
+    """Make an alias of the same database with options of its own."""
+    aliases: list[str] = []
+
+    def stricter(options: dict[str, Any]) -> str:
+        other = connection.copy("stricter")
+        other.settings_dict = connection.settings_dict | {"OPTIONS": connection.settings_dict["OPTIONS"] | options}
+        connections["stricter"] = other
+        aliases.append("stricter")
+        return "stricter"
+
+    yield stricter
+    for alias in aliases:
+        connections[alias].close()
+        del connections[alias]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_isolation_that_databases_have_by_default_is_right() -> None:
+    require_isolation("default")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.postgresql
+@pytest.mark.parametrize(
+    ("options", "level"),
+    [
+        ({"isolation_level": 3}, "REPEATABLE READ"),
+        ({"isolation_level": 4}, "SERIALIZABLE"),
+        ({"options": "-c default_transaction_isolation=serializable"}, "SERIALIZABLE"),
+    ],
+    ids=str,
+)
+def test_a_worker_does_not_start_where_limits_would_not_be_exact(
+    stricter: Callable[[dict[str, Any]], str], options: dict[str, Any], level: str
+) -> None:
+    alias = stricter(options)
+
+    with pytest.raises(
+        CommandError, match=f"Database 'stricter' works in {level}: limits are exact in READ COMMITTED only."
+    ):
+        require_isolation(alias)
