@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 
-from django_jobqueue.conf import get_config
+from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import JobQueueError, PayloadError
 from django_jobqueue.jobs import DeclaredSchedule, declared_schedules, registry
@@ -77,10 +77,12 @@ def sync_schedules() -> None:
 def tend_schedules() -> None:
     """Disable the schedules that neither this release nor that of any living worker declares any more.
 
+    Those of external queues are for others to declare, who may not live all the time.
     One of this release that another has disabled, because it did not see this worker yet, is brought back.
     """
     declared, _ = declared_schedules()
-    known = _rows().exclude(origin=Origin.DATABASE).values_list("name", "removed_at")
+    ours = _rows().exclude(origin=Origin.DATABASE).exclude(queue__in=external_queues())
+    known = ours.values_list("name", "removed_at")
     removed = {name for name, removed_at in known if removed_at is not None}
     if removed & declared.keys():
         sync_schedules()

@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 
 from django.db import transaction
 
-from django_jobqueue.conf import get_config
+from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import NewRun
 from django_jobqueue.errors import JobQueueError
@@ -57,7 +57,7 @@ class Scheduler:
         return tick
 
     def _look(self, now: datetime | None) -> Tick:
-        first = _rows().upcoming().values_list("next_run_at", Now()).first()
+        first = _upcoming().values_list("next_run_at", Now()).first()
         if first is None:
             return Tick(0, None)
         next_run_at, clock = map(as_aware, first)
@@ -68,7 +68,7 @@ class Scheduler:
         return Tick(0, (next_run_at - now).total_seconds())
 
     def _tick(self, now: datetime) -> Tick:
-        fired, left = 0, set[int]()
+        fired, left = 0, _of_others()
         end = monotonic() + LONGEST_TICK_SECONDS
         more = True
         while more:
@@ -76,7 +76,7 @@ class Scheduler:
             fired += runs
             if more and monotonic() > end:
                 return Tick(fired, 0.0)
-        later = _rows().upcoming().filter(next_run_at__gt=as_stored(now)).values_list("next_run_at", flat=True).first()
+        later = _upcoming().filter(next_run_at__gt=as_stored(now)).values_list("next_run_at", flat=True).first()
         return Tick(fired, (as_aware(later) - now).total_seconds() if later else None)
 
     def _fire(self, now: datetime, left: set[int]) -> tuple[bool, int]:
@@ -148,6 +148,16 @@ def _triggered(schedule: Schedule, run: NewRun, run_id: int) -> ScheduleTriggere
         fires_at=cast("datetime", run.fires_at),
         missed=run.missed or 0,
     )
+
+
+def _upcoming() -> ScheduleQuerySet:
+    return _rows().upcoming().exclude(queue__in=external_queues())
+
+
+def _of_others() -> set[int]:
+    """The schedules of external queues: the deployments that work these fire them."""
+    external = external_queues()
+    return set(_rows().filter(queue__in=external).values_list("pk", flat=True)) if external else set()
 
 
 def _rows() -> ScheduleQuerySet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +18,8 @@ from django_jobqueue.errors import InvalidRun, InvalidSchedule, PayloadError
 from django_jobqueue.models import Run, Schedule
 from django_jobqueue.operations.expiring import expire_some
 from django_jobqueue.operations.purging import cleanups_of
+from django_jobqueue.operations.schedule_sync import tend_schedules
+from django_jobqueue.scheduler import Scheduler
 from django_jobqueue.testing import drain, inline
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
@@ -149,6 +152,45 @@ def test_its_lost_runs_are_not_reaped_here_and_hide_no_others() -> None:
     Reaper(Observer()).turn(Leases())
 
     assert {*Run.objects.values_list("queue", "state")} == {("reports", "running"), ("mail", "pending")}
+
+
+@pytest.fixture
+def schedule_of() -> Callable[..., Schedule]:
+    """A schedule that its deployment has written, and that has been due since a while."""
+
+    def schedule_of(queue: str, name: str, **columns: Any) -> Schedule:
+        due = timezone.now() - timedelta(minutes=10)
+        common = {"job": "send", "every_seconds": 3600, "counted_from": due, "next_run_at": due}
+        return Schedule.objects.create(queue=queue, name=name, **(common | columns))
+
+    return schedule_of
+
+
+def test_its_schedules_are_not_fired_here_and_hide_no_others(schedule_of: Callable[..., Schedule]) -> None:
+    job(queue="mail")(send)
+    elsewhere = schedule_of("reports", "elsewhere")
+    due = elsewhere.next_run_at
+
+    assert Scheduler().tick() == (0, None)
+    schedule_of("mail", "here")
+    fired, wait_seconds = Scheduler().tick()
+
+    assert fired == 1
+    assert wait_seconds == pytest.approx(3000, abs=60)
+    assert [run.queue for run in Run.objects.all()] == ["mail"]
+    elsewhere.refresh_from_db()
+    assert elsewhere.next_run_at == due
+
+
+def test_its_schedules_are_not_taken_for_removed_while_its_workers_are_away(
+    schedule_of: Callable[..., Schedule],
+) -> None:
+    schedule_of("reports", "elsewhere", origin="code")
+    schedule_of("mail", "here", origin="code")
+
+    tend_schedules()
+
+    assert {*Schedule.objects.values_list("name", "enabled")} == {("elsewhere", True), ("here", False)}
 
 
 def test_its_runs_are_neither_expired_nor_purged_here() -> None:
