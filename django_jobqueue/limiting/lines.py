@@ -22,8 +22,9 @@ class QueueLines:
         """The first so many of each line: in the order of claiming, or where the order is kept, the one whose turn it is."""
         kept = [limit for limit in lines if self._rules.keeps_order(limit)]
         other = {limit: number for limit, number in lines.items() if number > 0 and limit not in kept}
-        found = self._engine.front(self._namespace, self._queue, other) if other else []
-        return found + self._next_in_order(kept)
+        asked = other | {limit: 1 for limit in kept if not limit.job and self._rules.own_keys}
+        found = self._engine.front(self._namespace, self._queue, asked) if asked else []
+        return [run for run in found if run.line in other or self._is_astray(run)] + self._next_in_order(kept)
 
     def heads(self, keys: list[Limit]) -> dict[Limit, int]:
         """The earliest run of each key that has not ended."""
@@ -42,6 +43,10 @@ class QueueLines:
     def place(self, placings: list[Placing]) -> None:
         if placings:
             self._engine.place(placings)
+
+    def _is_astray(self, run: Candidate) -> bool:
+        """Whether it waits in the line of a key that is not its own any more, since its job limits keys by itself."""
+        return run.line != self._rules.key(run.job, run.concurrency_key)
 
     def _next_in_order(self, kept: list[Limit]) -> list[Candidate]:
         heads = self.heads(kept)

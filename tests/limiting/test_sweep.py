@@ -202,3 +202,21 @@ def test_one_who_is_cancelled_after_being_called_leaves_the_slot_to_the_next(
 
     assert office.claim() == [third]
     assert list(parked()) == [fourth]
+
+
+def test_a_run_whose_job_has_come_to_limit_keys_by_itself_does_not_wait_for_the_order_of_the_queue(
+    configure: Configure,
+) -> None:
+    in_order = {"concurrent_jobs_per_key": 1, "keep_order": True}
+    configure(**in_order)
+    office = Office()
+    first, second = office.add("post", key="7"), office.add("send", key="7")
+    office.claim()
+    office.lose(first)
+    assert parked() == {second: "key:/7"}
+    forget(first)
+
+    configure(**in_order, jobs={"send": {"concurrent_jobs_per_key": 1}})
+
+    assert Sweep().turn() is True
+    assert Office("worker-b").claim() == [second]
