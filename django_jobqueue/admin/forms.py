@@ -40,7 +40,7 @@ class PauseForm(ReasonForm):
         super().__init__(*arguments, **options)
         zone = timezone.get_current_timezone_name()
         self.fields["until"].help_text = (
-            gettext("Optional; without it the pause lasts until someone ends it. Time zone: %s.") % zone
+            gettext("Optional; without it, it lasts until someone ends it. Time zone: %s.") % zone
         )
 
     def clean_until(self) -> datetime | None:
@@ -48,3 +48,24 @@ class PauseForm(ReasonForm):
         if until is not None and until <= timezone.now():
             raise ValidationError(gettext("This time is over."))
         return until
+
+
+LIMIT_LABELS = {
+    "concurrent_jobs": _("At once"),
+    "concurrent_jobs_per_key": _("At once per key"),
+    "rate_limit": _("Rate"),
+}
+"""The limits that operators may set."""
+
+
+class LimitForm(PauseForm):
+    """Asks for a limit, its value and its end."""
+
+    limit = forms.ChoiceField(label=_("Limit"), choices=list(LIMIT_LABELS.items()))
+    value = forms.CharField(
+        label=_("Value"),
+        required=False,
+        max_length=32,
+        help_text=_("A number, or a rate such as 100/m. Empty: as the settings say."),
+    )
+    field_order = ["limit", "value", "until", "reason"]

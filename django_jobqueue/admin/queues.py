@@ -8,21 +8,20 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from django_jobqueue import operations
 from django_jobqueue.admin import times
 from django_jobqueue.admin.badges import WORDS, badge
 from django_jobqueue.admin.forms import PauseForm, ReasonForm
 from django_jobqueue.admin.queue_figures import QueueFigures, figures
-from django_jobqueue.admin.read_only import ReadOnlyAdmin
-from django_jobqueue.conf import get_config
+from django_jobqueue.admin.queue_limits import LimitPages, check_names
 from django_jobqueue.models import QueueState
-from django_jobqueue.operations import queues as operations
 from django_jobqueue.operations.overview import QueueOverview, overview
 
 PERMISSION = "pause_queue"
@@ -59,7 +58,7 @@ class QueueRow:
 
 
 @admin.register(QueueState)
-class QueueAdmin(ReadOnlyAdmin):
+class QueueAdmin(LimitPages):
     """Stands at the table of what operators set, but lists the queues of the settings."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Mapping[str, Any] | None = None) -> HttpResponse:
@@ -78,33 +77,37 @@ class QueueAdmin(ReadOnlyAdmin):
             **(extra_context or {}),
         )
 
-    def pause_view(self, request: HttpRequest, queue: str) -> HttpResponse:
-        """The page that asks to confirm a pause; by POST, the pause."""
-        self._check(request, queue)
+    def pause_view(self, request: HttpRequest, queue: str, job: str = "") -> HttpResponse:
+        """The page that asks to confirm a pause of a queue or a job; by POST, the pause."""
+        self._check(request, queue, job)
         form = PauseForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             effect = _(
-                "No worker starts a run of this queue any more. Runs that have started go on, and runs can still be "
-                "added: they wait."
+                "No worker starts a run of it any more. Runs that have started go on, and runs can still be added."
             )
-            return self._confirmation(request, _("Pause queue %s?") % queue, effect, form, _("Pause"))
-        given = form.cleaned_data
-        operations.pause_queue(queue, actor=self.actor(request), reason=given["reason"], until=given["until"])
-        self.message_user(request, _("Queue %s is paused.") % queue, messages.SUCCESS)
-        return HttpResponseRedirect(self.url("changelist"))
+            return self._confirmation(request, _("Pause %s?") % _named(queue, job), effect, form, _("Pause"))
+        how = {"actor": self.actor(request), **form.cleaned_data}
+        if job:
+            operations.pause_job(queue, job, **how)
+        else:
+            operations.pause_queue(queue, **how)
+        self.message_user(request, capfirst(_("%s is paused.") % _named(queue, job)), messages.SUCCESS)
+        return HttpResponseRedirect(self._back(queue, job))
 
-    def resume_view(self, request: HttpRequest, queue: str) -> HttpResponse:
-        """The page that asks to confirm a resume; by POST, the resume."""
-        self._check(request, queue)
+    def resume_view(self, request: HttpRequest, queue: str, job: str = "") -> HttpResponse:
+        """The page that asks to confirm a resume of a queue or a job; by POST, the resume."""
+        self._check(request, queue, job)
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
-            effect = _("Workers start runs of this queue again, at once.")
-            return self._confirmation(request, _("Resume queue %s?") % queue, effect, form, _("Resume"))
-        if operations.resume_queue(queue, actor=self.actor(request), reason=form.cleaned_data["reason"]):
-            self.message_user(request, _("Queue %s is resumed.") % queue, messages.SUCCESS)
+            effect = _("Workers start runs of it again, at once.")
+            return self._confirmation(request, _("Resume %s?") % _named(queue, job), effect, form, _("Resume"))
+        how = {"actor": self.actor(request), **form.cleaned_data}
+        if operations.resume_job(queue, job, **how) if job else operations.resume_queue(queue, **how):
+            self.message_user(request, capfirst(_("%s is resumed.") % _named(queue, job)), messages.SUCCESS)
         else:
-            self.message_user(request, _("Queue %s was not paused. Nothing was changed.") % queue, messages.WARNING)
-        return HttpResponseRedirect(self.url("changelist"))
+            told = _("%s was not paused. Nothing was changed.") % _named(queue, job)
+            self.message_user(request, capfirst(told), messages.WARNING)
+        return HttpResponseRedirect(self._back(queue, job))
 
     def get_urls(self) -> list[URLPattern]:
         view, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"
@@ -112,19 +115,30 @@ class QueueAdmin(ReadOnlyAdmin):
             path("", view(self.changelist_view), name=f"{name}_changelist"),
             path("<str:queue>/pause/", view(self.pause_view), name=f"{name}_pause"),
             path("<str:queue>/resume/", view(self.resume_view), name=f"{name}_resume"),
+            path("<str:queue>/limits/", view(self.limits_view), name=f"{name}_limits"),
+            path("<str:queue>/limit/", view(self.limit_view), name=f"{name}_limit"),
+            path("<str:queue>/jobs/<str:job>/pause/", view(self.pause_view), name=f"{name}_pause_job"),
+            path("<str:queue>/jobs/<str:job>/resume/", view(self.resume_view), name=f"{name}_resume_job"),
+            path("<str:queue>/jobs/<str:job>/limit/", view(self.limit_view), name=f"{name}_limit_job"),
         ]
 
-    def _check(self, request: HttpRequest, queue: str) -> None:
+    def _check(self, request: HttpRequest, queue: str, job: str) -> None:
         if not self.may(PERMISSION, request):
             raise PermissionDenied
-        if queue not in get_config().queues:
-            raise Http404(_("There is no queue of this name."))
+        check_names(queue, job)
+
+    def _back(self, queue: str, job: str) -> str:
+        return self.url("limits", queue) if job else self.url("changelist")
 
     def _confirmation(
         self, request: HttpRequest, title: str, effect: str, form: ReasonForm, button: str
     ) -> HttpResponse:
         back = self.url("changelist")
         return self.page(request, "confirm.html", title=title, effect=effect, form=form, button=button, back=back)
+
+
+def _named(queue: str, job: str) -> str:
+    return _("job %(job)s of queue %(queue)s") % {"job": job, "queue": queue} if job else _("queue %s") % queue
 
 
 def _rows() -> list[QueueRow]:

@@ -26,7 +26,7 @@ class QueueState(models.Model):
     class Meta:
         db_table = "jobqueue_queue_state"
         verbose_name = "queue"
-        permissions = [("pause_queue", "Can pause and resume queue")]
+        permissions = [("pause_queue", "Can pause and resume queue"), ("tune_queue", "Can set limits of queue")]
         constraints = [models.UniqueConstraint(fields=["namespace", "queue", "job"], name="jobqueue_queue_state_name")]
 
     def __str__(self) -> str:

@@ -75,6 +75,7 @@ def dead(make_run: MakeRun) -> Run:
 
 def test_every_page_is_shown_without_a_complaint(ana: Browser, live_server: LiveServer, dead: Run) -> None:
     own = [run_url(dead), run_url(dead, "replay"), run_url(dead, "cancel"), QUEUES, f"{QUEUES}mail/pause/"]
+    own += [f"{QUEUES}mail/limits/", f"{QUEUES}mail/limit/", f"{QUEUES}mail/jobs/send/limit/"]
     nightly = Schedule.objects.get()
     own += [f"{SCHEDULES}{nightly.pk}/{page}/" for page in ("change", "edit", "fire")] + [f"{SCHEDULES}add/"]
     pages = ["/admin/django_jobqueue/", RUNS, f"{RUNS}?state=pending&queue=mail", *own, WORKERS, SCHEDULES, ACTIVITIES]

@@ -1,0 +1,134 @@
+"""The limits of a queue and its jobs: how far they are used, and the form to set others for a while."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from django_jobqueue.admin import times
+from django_jobqueue.admin.badges import badge
+from django_jobqueue.admin.forms import LIMIT_LABELS, LimitForm
+from django_jobqueue.admin.read_only import ReadOnlyAdmin
+from django_jobqueue.conf import get_config
+from django_jobqueue.errors import InvalidArgument
+from django_jobqueue.jobs import registry
+from django_jobqueue.limits import Rules
+from django_jobqueue.operations import clear_limit, set_limit
+from django_jobqueue.operations.limit_figures import MOST_PARKED, Scope, limit_figures
+
+TUNE = "tune_queue"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One limit, as the page shows it."""
+
+    label: str
+    value: str
+    declared: str | None = None
+    """What the settings say, where operators say otherwise."""
+    ends: SafeString | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRow:
+    """A queue as a whole, or one job of it, as the page shows it."""
+
+    scope: Scope
+
+    @property
+    def job(self) -> str:
+        return self.scope.job
+
+    @property
+    def badge(self) -> SafeString | None:
+        return badge("paused") if self.scope.pause else None
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [self._cell(option, str(label)) for option, label in LIMIT_LABELS.items()]
+
+    @property
+    def parked(self) -> str:
+        number = min(self.scope.parked, MOST_PARKED)
+        return number_format(number, force_grouping=True) + ("+" if self.scope.parked >= MOST_PARKED else "")
+
+    def _cell(self, option: str, label: str) -> Cell:
+        scope = self.scope
+        if option not in scope.set_until:
+            return Cell(label, _told(scope.now, option))
+        until = scope.set_until[option]
+        ends = times.relative(until, now=timezone.now()) if until else None
+        return Cell(label, _told(scope.now, option), _told(scope.declared, option), ends)
+
+
+class LimitPages(ReadOnlyAdmin):
+    """The pages of the limits of one queue."""
+
+    def limits_view(self, request: HttpRequest, queue: str) -> HttpResponse:
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        check_names(queue)
+        return self.page(
+            request,
+            "queuestate/limits.html",
+            title=_("Limits of queue %s") % queue,
+            queue=queue,
+            rows=[ScopeRow(scope) for scope in limit_figures(queue)],
+            labels=LIMIT_LABELS.values(),
+            may_tune=self.may(TUNE, request),
+            may_pause=self.may("pause_queue", request),
+            may_see_runs=request.user.has_perm(f"{self.opts.app_label}.view_run"),
+            runs_url=reverse("admin:django_jobqueue_run_changelist", current_app=self.admin_site.name),
+        )
+
+    def limit_view(self, request: HttpRequest, queue: str, job: str = "") -> HttpResponse:
+        """The form to set a limit of a queue or a job, or to let it be as the settings say; by POST, it is done."""
+        if not self.may(TUNE, request):
+            raise PermissionDenied
+        check_names(queue, job)
+        form = LimitForm(request.POST if request.method == "POST" else None)
+        if not (form.is_valid() and self._set(request, queue, job, form)):
+            title = _("Set a limit of %s") % (f"{queue}.{job}" if job else queue)
+            effect = _("It takes effect at the next claim. Runs that have started go on.")
+            back = self.url("limits", queue)
+            return self.page(request, "confirm.html", title=title, effect=effect, form=form, button=_("Set"), back=back)
+        return HttpResponseRedirect(self.url("limits", queue))
+
+    def _set(self, request: HttpRequest, queue: str, job: str, form: LimitForm) -> bool:
+        """Do what the form asks for; where that cannot be, the form says why."""
+        given, actor = form.cleaned_data, self.actor(request)
+        limit, text = given["limit"], given["value"].strip()
+        try:
+            if not text:
+                clear_limit(queue, limit, job=job, actor=actor, reason=given["reason"])
+            else:
+                value = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
+                set_limit(queue, limit, value, job=job, actor=actor, reason=given["reason"], until=given["until"])
+        except InvalidArgument as error:
+            form.add_error("value", str(error))
+            return False
+        told = _("%s is set.") if text else _("%s is as the settings say.")
+        self.message_user(request, told % LIMIT_LABELS[limit], messages.SUCCESS)
+        return True
+
+
+def _told(rules: Rules, option: str) -> str:
+    value = rules.rate if option == "rate_limit" else getattr(rules, option)
+    return "-" if value is None else str(value)
+
+
+def check_names(queue: str, job: str = "") -> None:
+    """Raise Http404 unless there is such a queue, and if given, job."""
+    if queue not in get_config().queues or (job and job not in registry.names(queue)):
+        raise Http404(_("There is no queue or job of this name."))

@@ -1,0 +1,78 @@
+"""Limits as they are now: what is declared, what operators have set over it, and how far each is used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.jobs import registry
+from django_jobqueue.limiting.rules import declared_rules, operated_rules, states
+from django_jobqueue.limits import NO_RULES, Rules
+from django_jobqueue.models import QueueState, Run
+from django_jobqueue.operations.limits import LIMIT_OPTIONS
+from django_jobqueue.operations.pauses import Pause, pauses
+from django_jobqueue.operations.queues import known_queue
+from django_jobqueue.states import State
+
+MOST_PARKED = 1000
+"""Parked runs of a job that are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """A queue as a whole, or one job of it."""
+
+    job: str
+    """Empty for the queue as a whole."""
+    declared: Rules
+    now: Rules
+    set_until: Mapping[str, datetime | None]
+    """The limits that operators have set, each with its end."""
+    pause: Pause | None
+    running: int
+    parked: int
+    """How many wait for a limit or a pause; at most so many as are counted."""
+
+
+def limit_figures(queue: str) -> list[Scope]:
+    """The queue as a whole, and each of its jobs. Raises UnknownQueue."""
+    config = known_queue(queue)
+    engine = engine_for(config.database)
+    now, names = engine.now(), ["", *registry.names(queue)]
+    declared, rows = declared_rules(queue), {state.job: state for state in states(config.namespace, queue)}
+    operated = operated_rules(declared, rows.values(), now=now)
+    running: Counter[str] = Counter()
+    for job, _key, number in engine.running(config.namespace, queue):
+        running[job] += number
+        running[""] += number
+    paused, parked = pauses([queue], now=now), {name: _parked(queue, name) for name in names if name}
+    parked[""] = sum(parked.values())
+    return [
+        Scope(
+            job=name,
+            declared=declared.jobs.get(name, NO_RULES) if name else declared.queue,
+            now=operated.jobs.get(name, NO_RULES) if name else operated.queue,
+            set_until=_set_until(rows[name], now) if name in rows else {},
+            pause=paused.get((queue, name)),
+            running=running[name],
+            parked=parked[name],
+        )
+        for name in names
+    ]
+
+
+def _parked(queue: str, job: str) -> int:
+    config = get_config()
+    parked = Run.objects.using(config.database).filter(
+        namespace=config.namespace, queue=queue, state=State.PENDING, blocked_on__isnull=False, job=job
+    )
+    return parked[:MOST_PARKED].count()
+
+
+def _set_until(state: QueueState, now: datetime) -> dict[str, datetime | None]:
+    ends = {option: getattr(state, f"{option}_until") for option in LIMIT_OPTIONS if getattr(state, option) is not None}
+    return {option: until for option, until in ends.items() if until is None or until > now}

@@ -1,0 +1,154 @@
+"""The page of limits shows how far each is used, and operators set others there, for a while or for good."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from django_jobqueue import job, operations
+from django_jobqueue.models import Activity, QueueState
+from tests.admin.conftest import QUEUES, MakeRun, Staff, page, send, told
+
+LIMITS = f"{QUEUES}mail/limits/"
+SET = f"{QUEUES}mail/limit/"
+SET_JOB = f"{QUEUES}mail/jobs/send/limit/"
+
+
+@pytest.fixture(autouse=True)
+def limits(shop: None, settings: Settings) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs": 8, "rate_limit": "100/m"}}}
+    job(queue="mail", name="send", concurrent_jobs=2)(send)
+    job(queue="mail", name="post")(send)
+
+
+def rows(client: Client) -> dict[str, Any]:
+    return {row.job: row for row in client.get(LIMITS).context["rows"]}
+
+
+def shown(client: Client, job: str) -> list[str]:
+    return [cell.value for cell in rows(client)[job].cells]
+
+
+def test_each_limit_is_shown_with_what_is_running_and_parked(ana: Client, make_run: MakeRun) -> None:
+    for name, number in {"send": 2, "post": 1}.items():
+        for _ in range(number):
+            make_run("running", job=name)
+    make_run("running", queue="reports", job="render")
+    make_run(job="send", blocked_on="job:send")
+    make_run(job="send")
+
+    text = page(ana.get(LIMITS))
+
+    assert shown(ana, "") == ["8", "-", "100/m"]
+    assert shown(ana, "send") == ["2", "-", "-"]
+    assert {name: (row.scope.running, row.parked) for name, row in rows(ana).items()} == {
+        "": (3, "1"),
+        "post": (1, "0"),
+        "send": (2, "1"),
+    }
+    assert "?queue=mail&amp;state=running&amp;job=send" in text
+    assert LIMITS in page(ana.get(QUEUES))
+
+
+@pytest.mark.parametrize(("address", "name"), [(SET, ""), (SET_JOB, "send")])
+def test_a_limit_is_set_with_a_reason_and_an_end_shown_and_recorded(ana: Client, address: str, name: str) -> None:
+    until = timezone.localtime().replace(second=0, microsecond=0) + timedelta(hours=2)
+    question = page(ana.get(address))
+    answer = ana.post(
+        address,
+        {"limit": "concurrent_jobs", "value": "1", "until": f"{until:%Y-%m-%dT%H:%M}", "reason": "slow database"},
+    )
+
+    assert "Set a limit of mail" in question
+    assert answer["Location"] == LIMITS
+    assert told(answer) == ["At once is set."]
+    state = QueueState.objects.get()
+    assert (state.job, state.concurrent_jobs, state.concurrent_jobs_until) == (name, 1, until)
+    cell = rows(ana)[name].cells[0]
+    assert (cell.value, cell.declared) == ("1", "2" if name else "8")
+    assert "in 1 h" in str(cell.ends) or "in 2 h" in str(cell.ends)
+    activity = Activity.objects.get()
+    assert (activity.operation, activity.actor, activity.reason) == ("queues.set_limit", "ana", "slow database")
+
+
+def test_an_empty_value_lets_a_limit_be_as_the_settings_say(ana: Client) -> None:
+    operations.set_limit("mail", "rate_limit", "1/h", actor="bo")
+
+    answer = ana.post(SET, {"limit": "rate_limit", "value": "", "reason": "over"})
+
+    assert told(answer) == ["Rate is as the settings say."]
+    assert shown(ana, "") == ["8", "-", "100/m"]
+    assert Activity.objects.latest("pk").operation == "queues.clear_limit"
+
+
+def test_an_override_that_is_over_is_not_shown(ana: Client) -> None:
+    past = timezone.now() - timedelta(hours=1)
+    QueueState.objects.create(queue="mail", concurrent_jobs=1, concurrent_jobs_until=past)
+
+    cell = rows(ana)[""].cells[0]
+    assert (cell.value, cell.declared) == ("8", None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"limit": "concurrent_jobs", "value": "0"},
+        {"limit": "concurrent_jobs", "value": "many"},
+        {"limit": "concurrent_jobs", "value": "9" * 25},
+        {"limit": "rate_limit", "value": "100 per minute"},
+        {"limit": "sizes", "value": "1"},
+        {"limit": "rate_limit", "value": "1/h", "until": "2001-01-01T00:00"},
+    ],
+    ids=lambda given: f"{given['limit']} {given['value'][:10]}",
+)
+def test_what_is_no_limit_is_asked_for_again(ana: Client, given: dict[str, str]) -> None:
+    text = page(ana.post(SET, given))
+
+    assert 'class="errorlist"' in text
+    assert not QueueState.objects.exists()
+    assert not Activity.objects.exists()
+
+
+def test_a_job_is_paused_and_resumed_with_a_reason(ana: Client) -> None:
+    paused = ana.post(f"{QUEUES}mail/jobs/send/pause/", {"reason": "wrong template"})
+    text = page(ana.get(LIMITS))
+    resumed = ana.post(f"{QUEUES}mail/jobs/send/resume/", {"reason": "mended"})
+    again = ana.post(f"{QUEUES}mail/jobs/send/resume/", {})
+
+    assert told(paused) == ["Job send of queue mail is paused."]
+    assert paused["Location"] == LIMITS
+    assert "by ana: wrong template" in text
+    assert told(resumed) == ["Job send of queue mail is resumed."]
+    assert told(again)[-1] == "Job send of queue mail was not paused. Nothing was changed."
+    assert list(Activity.objects.order_by("pk").values_list("operation", flat=True)) == [
+        "queues.pause_job",
+        "queues.resume_job",
+    ]
+
+
+@pytest.mark.parametrize("address", [SET, SET_JOB])
+def test_only_who_may_tune_queues_sets_limits(staff: Staff, address: str) -> None:
+    client = staff("view_queuestate", "pause_queue")
+
+    assert client.get(address).status_code == 403
+    assert client.post(address, {"limit": "concurrent_jobs", "value": "1"}).status_code == 403
+    assert "/limit/" not in page(client.get(LIMITS))
+    assert not QueueState.objects.exists()
+
+
+def test_only_who_may_see_queues_sees_their_limits(staff: Staff) -> None:
+    assert staff("view_run").get(LIMITS).status_code == 403
+
+
+@pytest.mark.parametrize("address", ["gone/limits/", "gone/limit/", "mail/jobs/gone/limit/", "mail/jobs/gone/pause/"])
+def test_what_is_not_there_is_not_found(ana: Client, address: str) -> None:
+    assert ana.get(f"{QUEUES}{address}").status_code == 404
+
+
+def test_reading_changes_nothing_and_writing_is_no_reading(ana: Client) -> None:
+    assert ana.post(LIMITS).status_code == 405
