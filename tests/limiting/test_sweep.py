@@ -14,6 +14,7 @@ from django_jobqueue import operations
 from django_jobqueue.limiting import sweep
 from django_jobqueue.limiting.sweep import Sweep, sweep_queue
 from django_jobqueue.models import LimitBucket, QueueState, Run
+from django_jobqueue.operations.expiring import expire_some
 from django_jobqueue.states import State
 from tests.limiting.conftest import Configure, Office, parked
 
@@ -182,7 +183,12 @@ def cancel_among_many(run_id: int) -> None:
     operations.cancel_many(operations.RunFilter(ids=[run_id]), actor="ana")
 
 
-@pytest.mark.parametrize("cancel", [cancel_one, cancel_among_many])
+def expire(run_id: int) -> None:
+    Run.objects.filter(pk=run_id).update(expires_at=timezone.now() - timedelta(seconds=1))
+    expire_some()
+
+
+@pytest.mark.parametrize("cancel", [cancel_one, cancel_among_many, expire])
 @pytest.mark.parametrize("options", LIMITS, ids=str)
 def test_one_who_is_cancelled_after_being_called_leaves_the_slot_to_the_next(
     configure: Configure,
@@ -220,3 +226,23 @@ def test_a_run_whose_job_has_come_to_limit_keys_by_itself_does_not_wait_for_the_
 
     assert Sweep().turn() is True
     assert Office("worker-b").claim() == [second]
+
+
+@pytest.mark.parametrize("cancel", [cancel_one, cancel_among_many, expire])
+def test_who_waits_in_order_behind_one_who_is_cancelled_is_called_at_once(
+    configure: Configure,
+    cancel: Callable[[int], None],
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    configure(concurrent_jobs_per_key=1, keep_order=True)
+    office = Office()
+    retried, second = office.add_many(2, key="7")
+    office.claim()
+    office.end(retried, state=State.PENDING)
+    Run.objects.filter(pk=retried).update(run_at=timezone.now() + timedelta(hours=1))
+    assert office.claim() == []
+
+    with django_capture_on_commit_callbacks(execute=True):
+        cancel(retried)
+
+    assert office.claim() == [second]
