@@ -15,7 +15,7 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that is marked for other databases only."""
-    vendors = {mark.name for mark in item.iter_markers() if mark.name in {"postgresql", "sqlite"}}
+    vendors = {mark.name for mark in item.iter_markers() if mark.name in {"mysql", "postgresql", "sqlite"}}
     if vendors and connection.vendor not in vendors:
         pytest.skip(f"only on {' and '.join(sorted(vendors))}")
 

@@ -13,6 +13,16 @@ from django.db import connection, connections
 Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 """Calls a function in every thread, with the number of the thread; answers with what they answer, or raises."""
 
+WAITING = {
+    "mysql": """
+        SELECT (SELECT variable_value FROM information_schema.global_status
+                 WHERE variable_name = 'innodb_row_lock_current_waits')
+             + (SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock')
+    """,
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+}
+"""How many wait for a lock."""
+
 
 @contextmanager
 def racing(runners: int) -> Iterator[Race]:
@@ -36,12 +46,12 @@ def racing(runners: int) -> Iterator[Race]:
 def wait_for_the_lock(call: Future[Any], *, waiting: int = 1) -> None:
     """Return when *call*, in another thread, is one of so many that wait for a lock, or is done.
 
-    Only PostgreSQL tells of waiting.
+    SQLite does not tell of waiting.
     """
-    if connection.vendor != "postgresql":
+    if connection.vendor == "sqlite":
         return
     with connection.cursor() as cursor:
         found = 0
         while found < waiting and not call.done():
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            cursor.execute(WAITING[connection.vendor])
             [found] = cursor.fetchone()

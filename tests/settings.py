@@ -10,6 +10,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from tests import mysql_driver
+
 SECRET_KEY = "tests"
 USE_TZ = True
 INSTALLED_APPS = [
@@ -52,6 +54,9 @@ VENDOR = os.environ.get("JOBQUEUE_TEST_DATABASE", "sqlite")
 FOLDER = Path(os.environ.get("JOBQUEUE_TEST_FOLDER", tempfile.gettempdir()))
 TEST_NAME = os.environ.get("JOBQUEUE_TEST_DATABASE_NAME")
 
+if VENDOR == "mysql":
+    mysql_driver.provide()
+
 DATABASES = {
     "default": {
         "sqlite": {
@@ -71,6 +76,15 @@ DATABASES = {
             "HOST": os.environ.get("JOBQUEUE_TEST_POSTGRESQL_HOST", ""),
             "PORT": os.environ.get("JOBQUEUE_TEST_POSTGRESQL_PORT", ""),
             "USER": "postgres",
+        },
+        "mysql": {
+            "ENGINE": "django.db.backends.mysql",
+            "NAME": TEST_NAME or "jobqueue",
+            "HOST": os.environ.get("JOBQUEUE_TEST_MYSQL_HOST", ""),
+            "PORT": os.environ.get("JOBQUEUE_TEST_MYSQL_PORT", ""),
+            "USER": os.environ.get("JOBQUEUE_TEST_MYSQL_USER", "root"),
+            "PASSWORD": os.environ.get("JOBQUEUE_TEST_MYSQL_PASSWORD", ""),
+            "TEST": {"CHARSET": "utf8mb4"},
         },
     }[VENDOR]
 }

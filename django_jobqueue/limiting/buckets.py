@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db import connections
 from django.db.models import QuerySet
 
 from django_jobqueue.conf import get_config
@@ -13,6 +12,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.limits import Bucket, Limit, QueueRules, Rate
 from django_jobqueue.limits.rate import MANY
 from django_jobqueue.models import LimitBucket
+from django_jobqueue.models.upsert import upsert
 
 MOST_DUE = 500
 """Lines for a token that one claim looks at."""
@@ -42,12 +42,10 @@ def due(namespace: str, queue: str, now: datetime) -> list[Limit]:
 def save(namespace: str, queue: str, buckets: Mapping[Limit, Bucket]) -> None:
     """Write those that have changed."""
     changed = [_row(namespace, queue, str(limit), bucket) for limit, bucket in buckets.items() if bucket.changed]
-    database = get_config().database
-    targets = connections[database].features.supports_update_conflicts_with_target
-    LimitBucket.objects.using(database).bulk_create(
+    upsert(
+        LimitBucket.objects.using(get_config().database),
         changed,
-        update_conflicts=True,
-        unique_fields=["namespace", "queue", "key"] if targets else None,
+        unique_fields=["namespace", "queue", "key"],
         update_fields=["tokens", "updated_at", "next_at", "promised_at", "full_at"],
     )
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
+from django.db.backends.ddl_references import Statement
 from django.utils import timezone
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-    from django.db.backends.ddl_references import Statement
 
     _CharField = models.CharField[Any, Any]
 else:
@@ -31,20 +31,25 @@ def as_aware(value: datetime) -> datetime:
 
 
 class NameField(_CharField):
-    """Text that is compared byte by byte; MySQL's default would take "Mail" and "mail" for the same."""
+    """Text that is compared byte by byte; MySQL's default would take "Mail", "mail" and "mail " for the same."""
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
         parameters = super().db_parameters(connection)
         if connection.vendor == "mysql":
-            parameters["collation"] = "utf8mb4_bin"
+            is_mariadb: bool = connection.mysql_is_mariadb  # type: ignore[attr-defined]  # the stubs lack it
+            parameters["collation"] = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
         return parameters
+
+
+NOTHING = "DO 0"
+"""The statement of MySQL that does nothing."""
 
 
 class PartialIndex(models.Index):
     """An index over the rows of a condition, unique if asked.
 
     A database without partial indexes gets a full one over *full_fields* instead, which must hold the columns of the
-    condition, so that rows outside of it are out of the way there too.
+    condition, so that rows outside of it are out of the way there too; or none, if there are none of these.
     """
 
     def __init__(
@@ -57,7 +62,7 @@ class PartialIndex(models.Index):
         unique: bool = False,
     ) -> None:
         super().__init__(fields=fields, name=name, condition=condition)
-        self.full_fields = list(full_fields or fields)
+        self.full_fields = list(fields if full_fields is None else full_fields)
         self.unique = unique
 
     def create_sql(
@@ -65,12 +70,19 @@ class PartialIndex(models.Index):
     ) -> Statement:
         if schema_editor.connection.features.supports_partial_indexes:
             statement = super().create_sql(model, schema_editor, using, **kwargs)
+        elif not self.full_fields:
+            return Statement(NOTHING)
         else:
             full = models.Index(fields=self.full_fields, name=self.name)
             statement = full.create_sql(model, schema_editor, using, **kwargs)
         if self.unique:
             statement.template = statement.template.replace("CREATE INDEX", "CREATE UNIQUE INDEX")
         return statement
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor, **kwargs: Any) -> str:
+        if self.full_fields or schema_editor.connection.features.supports_partial_indexes:
+            return super().remove_sql(model, schema_editor, **kwargs)
+        return NOTHING
 
     def deconstruct(self) -> tuple[str, Sequence[Any], dict[str, Any]]:
         path, args, kwargs = super().deconstruct()

@@ -159,10 +159,10 @@ class Run(models.Model):
                 condition=Q(state=State.PENDING.value, blocked_on=None),
                 name="jobqueue_run_claim",
             ),
-            # The lines of those that are parked on the same limit, in the same order.
+            # The lines of those that are parked on the same limit, in the same order; a full index above has them too.
             PartialIndex(
                 fields=["namespace", "queue", "blocked_on", "-priority", "run_at", "id"],
-                full_fields=["namespace", "queue", "state", "blocked_on", "-priority", "run_at", "id"],
+                full_fields=[],
                 condition=Q(state=State.PENDING.value, blocked_on__isnull=False),
                 name="jobqueue_run_parked",
             ),

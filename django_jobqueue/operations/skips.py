@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from django_jobqueue.conf import get_config
 from django_jobqueue.models import Schedule, Skip
 from django_jobqueue.models.fields import as_stored
+from django_jobqueue.models.upsert import upsert
 from django_jobqueue.rhythm import Span
 from django_jobqueue.states import SkipReason
 
@@ -30,9 +31,9 @@ def skip(schedule: Schedule, span: Span, reason: SkipReason, error: str | None =
 def record_skips(skips: Iterable[Skip]) -> None:
     """Write *skips*: each a new row, or as the row that it goes on from is from now on."""
     latest = {(each.schedule_id, each.first_at): each for each in skips}
-    Skip.objects.using(get_config().database).bulk_create(
+    upsert(
+        Skip.objects.using(get_config().database),
         latest.values(),
-        update_conflicts=True,
         unique_fields=["schedule", "first_at"],
         update_fields=["last_at", "number", "error"],
     )

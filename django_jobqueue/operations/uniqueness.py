@@ -7,8 +7,8 @@ ended, ``w`` through a window of time. Whatever statement ends that reach takes 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -97,10 +97,15 @@ class _Batch:
         self._engine, self._namespace = engine_for(config.database), config.namespace
         self._runs = Run.objects.using(config.database).filter(namespace=config.namespace)
 
-    def transaction(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """What holds several writes together, where there may be several."""
-        replacing = any(self._news[place].on_duplicate == OnDuplicate.REPLACE for place in self.waiting)
-        return transaction.atomic(using=self._runs.db) if replacing else nullcontext()
+        if all(self._news[place].on_duplicate != OnDuplicate.REPLACE for place in self.waiting):
+            yield
+            return
+        locks = {lock for place in self.waiting if (lock := self._news[place].unique_lock) is not None}
+        with self._engine.alone(locks), transaction.atomic(using=self._runs.db):
+            yield
 
     def insert(self) -> None:
         """Insert those that wait; the others, whose lock is held, go on waiting."""
@@ -144,10 +149,14 @@ class _Batch:
     def _holders(self) -> dict[str, Run]:
         """The runs that hold the locks of those that wait. One that may be replaced is kept from being claimed."""
         waiting = [self._news[place] for place in self.waiting]
-        runs = self._runs.filter(unique_lock__in=[new.unique_lock for new in waiting])
+        locks = {new.unique_lock for new in waiting}
+        runs = self._runs.filter(unique_lock__in=locks)
         if any(new.on_duplicate == OnDuplicate.REPLACE for new in waiting):
-            runs = runs.select_for_update()
-        return {str(run.unique_lock): run for run in runs.only("queue", "job", "state", "attempt", "unique_lock")}
+            # By their ids, which nobody changes: where others insert meanwhile, MySQL must not lock the index of the locks.
+            ids = list(runs.values_list("pk", flat=True))
+            runs = self._runs.filter(pk__in=ids).select_for_update()
+        found = runs.only("queue", "job", "state", "attempt", "unique_lock")
+        return {str(run.unique_lock): run for run in found if run.unique_lock in locks}
 
 
 def _ahead(news: Sequence[NewRun]) -> list[int]:

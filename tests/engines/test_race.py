@@ -89,6 +89,7 @@ def test_writers_of_the_same_runs_in_any_order_do_not_block_each_other(engine: E
         del refs[:40]
 
 
+@pytest.mark.mysql
 @pytest.mark.postgresql
 def test_batches_with_the_same_locks_in_another_order_do_not_block_each_other(engine: Engine) -> None:
     def insert(*locks: str) -> list[bool]:
@@ -110,26 +111,28 @@ def test_batches_with_the_same_locks_in_another_order_do_not_block_each_other(en
         assert sorted([first.result(timeout=20), second.result(timeout=20)]) == [[False] * 3, [True] * 3]
 
 
+@pytest.mark.mysql
 @pytest.mark.postgresql
 def test_batches_with_the_same_idempotency_keys_in_another_order_do_not_block_each_other(engine: Engine) -> None:
-    def keep(*keys: str) -> set[str]:
+    def keep(run_id: int, *keys: str) -> set[str]:
         """Keep a batch of keys, and tell which of them were let in."""
         try:
-            return engine.keep_keys("default", [KeptKey(key, "arguments", 1) for key in keys], seconds=60)
+            return engine.keep_keys("default", [KeptKey(key, "arguments", run_id) for key in keys], seconds=60)
         finally:
             connections.close_all()
 
     with ThreadPoolExecutor(2) as pool:
         with transaction.atomic():
             engine.keep_keys("default", [KeptKey("m", "arguments", 1)], seconds=60)
-            first = pool.submit(keep, "a", "m", "z")
+            first = pool.submit(keep, 2, "a", "m", "z")
             wait_for_the_lock(first)
-            second = pool.submit(keep, "z", "m", "a")
+            second = pool.submit(keep, 3, "z", "m", "a")
             wait_for_the_lock(second, waiting=2)
             transaction.set_rollback(True)
         assert {len(first.result(timeout=20)), len(second.result(timeout=20))} == {0, 3}
 
 
+@pytest.mark.mysql
 @pytest.mark.postgresql
 def test_a_claim_does_not_wait_for_runs_that_another_is_claiming(engine: Engine, make_run: MakeRun) -> None:
     first, second = make_run(), make_run()
@@ -141,6 +144,7 @@ def test_a_claim_does_not_wait_for_runs_that_another_is_claiming(engine: Engine,
     assert (taken.id, elsewhere) == (first, [second])
 
 
+@pytest.mark.mysql
 @pytest.mark.postgresql
 def test_a_renewal_on_its_way_keeps_the_run_from_the_reaper(
     engine: Engine, make_run: MakeRun, take: Take, expire: Expire

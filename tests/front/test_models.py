@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -83,7 +84,7 @@ def refused(write: Callable[[], object]) -> bool:
         with transaction.atomic():
             write()
     except IntegrityError as error:
-        return "unique" in str(error).lower()
+        return re.search("unique|duplicate entry", str(error), re.IGNORECASE) is not None
     return False
 
 

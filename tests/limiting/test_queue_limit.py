@@ -62,7 +62,7 @@ def test_a_limit_that_an_operator_sets_counts_instead(configure: Configure, now_
     office.add_many(6)
     office.claim()
 
-    QueueState.objects.create(queue="mail", concurrent_jobs=now_allowed)
+    QueueState.objects.update_or_create(queue="mail", defaults={"concurrent_jobs": now_allowed})
 
     assert len(office.claim()) == claimed
 
@@ -91,7 +91,7 @@ def test_a_paused_queue_yields_nothing_however_it_is_limited(configure: Configur
     office = Office()
     first, _second = office.add_many(2, key="7")
     office.claim()
-    QueueState.objects.create(queue="mail", paused_at=timezone.now())
+    QueueState.objects.update_or_create(queue="mail", defaults={"paused_at": timezone.now()})
 
     assert office.claim(ended=[first]) == []
     assert not office.more

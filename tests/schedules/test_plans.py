@@ -16,7 +16,8 @@ from django_jobqueue.engines.base import Engine, NewRun
 from django_jobqueue.models import Run, Schedule
 from django_jobqueue.scheduler import Scheduler
 
-pytestmark = pytest.mark.django_db
+# On MySQL the index is in the statement; see ``tests/engines/test_mysql.py``.
+pytestmark = [pytest.mark.django_db, pytest.mark.postgresql, pytest.mark.sqlite]
 
 EXPLAIN = {"postgresql": "EXPLAIN", "sqlite": "EXPLAIN QUERY PLAN"}
 

@@ -132,7 +132,7 @@ def test_a_database_without_an_engine_is_an_error(settings: Settings, monkeypatc
     [message] = found()
 
     assert message.id == "jobqueue.E003"
-    assert message.msg == "Database 'oracle' is unknown; runs can be kept in postgresql or sqlite."
+    assert message.msg == "Database 'oracle' is unknown; runs can be kept in mysql, postgresql or sqlite."
 
 
 @pytest.mark.sqlite

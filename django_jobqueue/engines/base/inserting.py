@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -103,6 +104,10 @@ class Inserting(Database):
 
         Waits for others who are about to insert the same, and raises no error.
         """
+
+    def alone(self, locks: Collection[str]) -> AbstractContextManager[None]:
+        """Let nobody else insert runs with these *locks*, nor replace them, where they would block each other."""
+        return nullcontext()
 
     @abstractmethod
     def keep_keys(self, namespace: str, keys: Sequence[KeptKey], *, seconds: float) -> set[str]:

@@ -1,0 +1,69 @@
+"""MySQL: its clock, how it writes moments, and its transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.db import OperationalError, transaction
+
+from django_jobqueue.engines.base import Database
+from django_jobqueue.models.now import ahead_of_utc
+
+NOW = "(UTC_TIMESTAMP(6) + INTERVAL %(ahead_of_utc)s SECOND)"
+"""The clock, whatever the time zone of the server or of the session is. Every statement may use it."""
+
+COLLISIONS = {1205, 1213}
+"""What MySQL calls a wait for a lock that took too long, and a deadlock."""
+
+TRIES = 3
+
+T = TypeVar("T")
+
+
+class MySQLDatabase(Database):
+    """Moments by the clock of the server."""
+
+    def now(self) -> datetime:
+        [[now]] = self.fetch(f"SELECT {NOW}", {})
+        return self.aware(now)
+
+    def timestamps(self) -> Callable[[datetime], str]:
+        zone = self.connection.timezone
+        return str if zone is None else lambda moment: str(moment.astimezone(zone).replace(tzinfo=None))
+
+    def aware(self, moment: datetime) -> datetime:
+        """A moment out of a column, which says nothing of its zone, as Django would have it."""
+        zone = self.connection.timezone
+        return moment if zone is None else moment.replace(tzinfo=zone)
+
+    def fetch(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return super().fetch(sql, self.with_clock(parameters))
+
+    def with_clock(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The *parameters* of a statement, with what ``NOW`` needs beside."""
+        return parameters | {"ahead_of_utc": ahead_of_utc(self.connection)}
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Let *work* be one transaction. If nobody else's work is in it, it is tried again when it has collided."""
+        if self.connection.in_atomic_block:
+            return work()
+        for tries_left in reversed(range(TRIES)):
+            try:
+                with transaction.atomic(using=self.alias):
+                    return work()
+            except OperationalError as error:
+                if not (tries_left and has_collided(error)):
+                    raise
+        raise AssertionError("the last try answers, or raises")
+
+
+def has_collided(error: OperationalError) -> bool:
+    """Whether the same transaction may well succeed when it is tried again."""
+    return bool(error.args) and error.args[0] in COLLISIONS
+
+
+def microseconds(seconds: float) -> int:
+    """What an INTERVAL takes exactly."""
+    return round(seconds * 1_000_000)

@@ -1,0 +1,51 @@
+"""MySQL: letting one go ahead of all who insert the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django_jobqueue.engines.mysql.database import MySQLDatabase
+
+NAME_LENGTH = 64
+WAIT_SECONDS = 10
+"""Longer, somebody waits for us: then it is left to InnoDB to find out."""
+
+Row = tuple[Any, ...]
+
+
+class MySQLGuarding(MySQLDatabase):
+    """Inserts rows that a unique index may refuse.
+
+    Those who meet at a unique index share a lock there when the first is done, and block each other when one goes on to
+    write: a deadlock. So whoever inserts holds a named lock for each row meanwhile. Then no more than one waits at the
+    index, and who comes after sees, without any lock in the table, what is there.
+    """
+
+    @contextmanager
+    def guarded(self, names: Iterable[str]) -> Iterator[None]:
+        """Hold the locks of all *names*; all take them in the same order."""
+        wanted = [f"jq:{name}"[:NAME_LENGTH] for name in sorted(names)]
+        locks = ", ".join([f"GET_LOCK(%s, {WAIT_SECONDS})"] * len(wanted))
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {locks}", wanted)
+            got = [name for name, answer in zip(wanted, cursor.fetchone(), strict=True) if answer]
+        try:
+            yield
+        finally:
+            with self.connection.cursor() as cursor:
+                cursor.execute("DO " + ", ".join(["RELEASE_LOCK(%s)"] * len(got)) if got else "DO 0", got)
+
+    def insert_rows(self, sql: str, row: str, ending: str, values: Sequence[Sequence[Any]]) -> list[Row]:
+        """Insert as many of a row as there are *values*, in that order; answer with what the *ending* returns."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql + ",".join([row] * len(values)) + ending, [value for each in values for value in each])
+            rows: list[Row] = cursor.fetchall()
+        return rows
+
+    def insert_one(self, sql: str, row: str, values: Sequence[Any]) -> int | None:
+        """Insert one row; answer with its id, or None, if it was not let in."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql + row, values)
+            return cursor.lastrowid if cursor.rowcount else None

@@ -1,0 +1,28 @@
+"""MySQL: runs whose lease is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django_jobqueue.engines.base import LostRun, Reaping
+from django_jobqueue.engines.mysql.database import NOW
+from django_jobqueue.engines.mysql.settling import MySQLSettling
+
+
+class MySQLReaping(MySQLSettling, Reaping):
+    """Finds lost runs by the index of leases."""
+
+    EXPIRED = f"""
+          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key
+            FROM jobqueue_run FORCE INDEX (jobqueue_run_running)
+           WHERE namespace = %(namespace)s
+             AND state = 'running'
+             AND lease_until < {NOW}
+             AND queue NOT IN (SELECT name FROM JSON_TABLE(%(but)s, '$[*]' COLUMNS (name VARCHAR(100) PATH '$')) AS but)
+        ORDER BY lease_until
+           LIMIT %(limit)s
+    """
+
+    def _expired(self, namespace: str, limit: int, but: Sequence[str]) -> list[LostRun]:
+        rows = self.fetch(self.EXPIRED, {"namespace": namespace, "limit": limit, "but": self.document(but)})
+        return [LostRun(*row) for row in rows]

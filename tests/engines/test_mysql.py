@@ -1,0 +1,167 @@
+"""What only MariaDB and MySQL need: their statements find rows by the right index, compare keys to the letter, and retry."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, connections, transaction
+from django.db.backends.mysql.features import DatabaseFeatures
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_jobqueue.engines.base import Engine, KeptKey, NewRun
+from django_jobqueue.models import QueueState, Run
+from tests.engines.conftest import MakeRun, Take
+from tests.engines.endings import completed
+
+pytestmark = [pytest.mark.mysql, pytest.mark.django_db(transaction=True)]
+
+
+def asked(sql: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
+
+
+def test_the_clock_is_that_of_the_server_whatever_its_time_zone(engine: Engine, make_run: MakeRun) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET time_zone = '-03:00'")
+
+    assert abs(engine.now() - datetime.now(UTC)) < timedelta(seconds=5)
+    assert make_run() in set(Run.objects.due().values_list("pk", flat=True))
+
+
+@pytest.mark.parametrize("other", ["key", "KEY", "Key ", "K\u00e9y", "Ke\u0301y"])
+def test_locks_are_the_same_only_to_the_letter(engine: Engine, other: str) -> None:
+    batch = [NewRun(queue="mail", job="send", unique_lock=lock) for lock in ("Key", other, "Key")]
+
+    first, second, again = engine.insert_unique("default", batch)
+
+    assert first is not None
+    assert second is not None
+    assert again is None
+
+
+def test_all_characters_come_back(engine: Engine, make_run: MakeRun, take: Take) -> None:
+    text = '"\\ \U0001f680 \U00020bb7 \u00e9 % \n'
+    make_run(concurrency_key=text)
+    engine.settle([completed(take().ref, error=text)])
+
+    run = Run.objects.get()
+    assert (run.concurrency_key, run.error) == (text, text)
+
+
+def test_every_statement_of_a_turn_goes_by_the_index_that_it_names(engine: Engine, make_run: MakeRun) -> None:
+    """It is what a locking read looks at that it locks: a scan would lock the runs of all others."""
+    for number in range(200):
+        make_run(priority=number % 3)
+    with CaptureQueriesContext(connection) as queries:
+        claims = engine.claim("default", "mail", worker="a", limit=5, lease_seconds=30)
+        engine.renew([(claim.ref, 30.0) for claim in claims])
+        engine.settle([completed(claim.ref) for claim in claims])
+
+    plans = 0
+    for query in queries:
+        if not query["sql"].lstrip().startswith(("SELECT", "UPDATE")) or "jobqueue_run" not in query["sql"]:
+            continue
+        plans += 1
+        for row in asked(f"EXPLAIN {query['sql']}"):
+            table, kind, key, extra = row[2], row[3], row[5 if len(row) == 10 else 6], row[-1] or ""
+            if table in {"run", "jobqueue_run"}:
+                assert kind in {"eq_ref", "const", "range", "ref"}, row
+                assert key in {"PRIMARY", "jobqueue_run_claim"}, row
+                assert "filesort" not in extra, row
+    assert plans >= 7
+
+
+def test_a_claim_locks_what_it_takes_and_nothing_else(engine: Engine, make_run: MakeRun) -> None:
+    for number in range(20):
+        make_run(priority=number % 2)
+
+    def claim_elsewhere() -> int:
+        try:
+            return len(engine.claim("default", "mail", worker="b", limit=100, lease_seconds=30))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        assert len(engine.claim("default", "mail", worker="a", limit=5, lease_seconds=30)) == 5
+        assert pool.submit(claim_elsewhere).result(timeout=20) == 15
+
+
+def test_a_deadlock_is_tried_again_where_the_transaction_is_ours(engine: Engine, make_run: MakeRun, take: Take) -> None:
+    make_run()
+    claim = take()
+    deaths = iter([1213, 1205])
+
+    def die_twice(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "UPDATE" in sql and (code := next(deaths, None)):
+            raise OperationalError(code, "try restarting transaction")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(die_twice):
+        assert claim.ref in engine.settle([completed(claim.ref)])
+    assert Run.objects.get().attempts.count() == 1
+
+
+def test_a_deadlock_in_the_transaction_of_the_caller_is_his_to_repeat(
+    engine: Engine, make_run: MakeRun, take: Take
+) -> None:
+    make_run()
+    claim = take()
+
+    def die(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "UPDATE" in sql:
+            raise OperationalError(1213, "try restarting transaction")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(die), pytest.raises(OperationalError), transaction.atomic():
+        engine.settle([completed(claim.ref)])
+    assert Run.objects.get().state == "running"
+
+
+def test_the_lock_of_a_queue_is_a_row_that_says_nothing(engine: Engine) -> None:
+    with transaction.atomic():
+        engine.lock("default", ["mail", "post"])
+    with transaction.atomic():
+        engine.lock("default", ["post", "mail"])
+
+    states = QueueState.objects.order_by("queue").values_list("queue", "job", "paused_at", "concurrent_jobs")
+    assert list(states) == [("mail", "", None, None), ("post", "", None, None)]
+
+
+def test_the_parked_runs_have_no_index_of_their_own() -> None:
+    names = {
+        row[0]
+        for row in asked(
+            "SELECT DISTINCT index_name FROM information_schema.statistics "
+            "WHERE table_schema = DATABASE() AND table_name = 'jobqueue_run'"
+        )
+    }
+
+    assert "jobqueue_run_claim" in names
+    assert "jobqueue_run_parked" not in names
+
+
+def test_it_works_without_returning_as_mysql_does(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DatabaseFeatures, "can_return_rows_from_bulk_insert", False)
+    now = timezone.now()
+
+    plain = engine.insert("default", [NewRun(queue="mail", job="send", priority=n, run_at=now) for n in range(5)])
+    batch = [NewRun(queue="mail", job="send", unique_lock=lock) for lock in ("b", "a", "b")]
+    first, second, third = engine.insert_unique("default", batch)
+    keys = [KeptKey(key, "arguments", 1) for key in ("k", "l")]
+
+    assert [Run.objects.get(pk=row.id).priority for row in plain] == list(range(5))
+    assert {row.run_at for row in plain} == {now}
+    assert first is not None
+    assert second is not None
+    assert third is None
+    assert (Run.objects.get(pk=first.id).unique_lock, Run.objects.get(pk=second.id).unique_lock) == ("b", "a")
+    assert engine.insert_unique("default", batch) == [None, None, None]
+    assert engine.keep_keys("default", keys[:1], seconds=60) == {"k"}
+    assert engine.keep_keys("default", keys, seconds=60) == {"l"}
