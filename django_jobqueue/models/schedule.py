@@ -65,6 +65,8 @@ class Schedule(models.Model):
     origin = models.CharField(max_length=16, default=Origin.DATABASE.value)
     declared = models.JSONField(null=True, blank=True)
     """The columns above and ``enabled``, as code or settings declare them; NULL for a schedule of the database."""
+    replaced = models.JSONField(default=list, blank=True)
+    """Hashes of the declarations that the present one has replaced, the latest last."""
     overrides = models.JSONField(default=dict, blank=True)
     """Those of them that an operator has set over the declaration."""
     removed_at = models.DateTimeField(null=True, blank=True)

@@ -16,8 +16,9 @@ class Worker(models.Model):
     queues = models.JSONField(default=list)
     slots = models.JSONField(null=True)
     """How many of its slots each queue may hold, as far as it was told."""
-    schedules = models.JSONField(default=list)
-    """The names of those that its release declares: none of them is taken for removed while it lives."""
+    schedules = models.JSONField(default=dict)
+    """Those that its release declares, by name, each with a hash of its declaration: while it lives, none of them is taken
+    for removed, and none goes back to an older declaration."""
     concurrency = models.IntegerField()
     running = models.IntegerField(default=0)
     started_at = models.DateTimeField()

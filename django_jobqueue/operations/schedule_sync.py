@@ -1,7 +1,8 @@
 """The rows of schedules, brought to what code and settings declare.
 
-A release that starts writes what it declares; the one that started last wins. What it does not declare stays, as long as
-a living worker of another release declares it: so two releases work side by side, and neither undoes what the other adds.
+A release that starts writes what it declares. What it does not declare, or declares as it was before, stays, as long as a
+living worker of another release declares it: so two releases work side by side, and the old one undoes nothing of the
+new one, however often it starts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from django_jobqueue.jobs import DeclaredSchedule, declared_schedules, registry
 from django_jobqueue.models import Schedule, ScheduleQuerySet
 from django_jobqueue.models.fields import as_aware
 from django_jobqueue.operations.activities import Author, record
+from django_jobqueue.operations.canonical import digest
 from django_jobqueue.operations.new_runs import new_run
 from django_jobqueue.operations.schedule_columns import columns_of, reckon, write_columns
 from django_jobqueue.operations.workers import live_workers
@@ -34,11 +36,19 @@ SYNC = "jobs.schedule.sync"
 """What a change of a declaration is called in the activities. Nobody asks for it, so it is no operation."""
 
 
+MOST_REPLACED = 20
+"""Declarations of one schedule that are remembered as older ones."""
+
+
 class Wanted(NamedTuple):
     """What a row shall be."""
 
     origin: Origin
     columns: dict[str, Any]
+
+    @property
+    def hash(self) -> str:
+        return digest(self)
 
 
 def schedule_problems() -> Iterator[str]:
@@ -57,11 +67,14 @@ def sync_schedules() -> None:
 
     Any number of processes may do so at once. A schedule that is wrong is left out, and logged.
     """
-    wanted = _wanted()
+    wanted = _wanted(declared_schedules()[0])
     now = as_aware(engine_for(get_config().database).now())
     rows = {row.name: row for row in _rows()}
     for name in wanted.keys() & {name for name, row in rows.items() if row.origin == Origin.DATABASE}:
         logger.error("Schedule %r is declared, but there is one of this name in the database. Rename one.", name)
+        del wanted[name]
+    for name in _outdated(rows, wanted):
+        logger.info("Schedule %r stays as a living worker of a newer release declares it.", name)
         del wanted[name]
     missing = sorted(wanted.keys() - rows.keys())
     stale = [row.pk for row in rows.values() if _is_stale(row, wanted.get(row.name), now)]
@@ -74,19 +87,29 @@ def sync_schedules() -> None:
                 _renew(row, wanted.get(row.name), now)
 
 
+def declarations() -> dict[str, str | None]:
+    """A hash of each declaration of this release, by the name of the schedule; None for one that is wrong."""
+    declared, _ = declared_schedules()
+    wanted = _wanted(declared)
+    return {name: wanted[name].hash if name in wanted else None for name in declared}
+
+
 def tend_schedules() -> None:
     """Disable the schedules that neither this release nor that of any living worker declares any more.
 
     Those of external queues are for others to declare, who may not live all the time.
-    One of this release that another has disabled, because it did not see this worker yet, is brought back.
+    One of this release that another has disabled, because it did not see this worker yet, is brought back. And one that a
+    newer release has changed goes back to what this one declares, once the newer is gone.
     """
     declared, _ = declared_schedules()
     ours = _rows().exclude(origin=Origin.DATABASE).exclude(queue__in=external_queues())
-    known = ours.values_list("name", "removed_at")
-    removed = {name for name, removed_at in known if removed_at is not None}
-    if removed & declared.keys():
+    known = ours.values_list("name", "removed_at", "replaced")
+    removed = {name for name, removed_at, _ in known if removed_at is not None}
+    older = {name: replaced for name, _, replaced in known if replaced and name in declared}
+    wanted = _wanted({name: declared[name] for name in older})
+    if removed & declared.keys() or any(want.hash in older[name] for name, want in wanted.items()):
         sync_schedules()
-    if orphans := {name for name, _ in known} - removed - declared.keys():
+    if orphans := {name for name, *_ in known} - removed - declared.keys():
         _retire(orphans)
 
 
@@ -103,9 +126,9 @@ def _retire(names: set[str]) -> None:
             logger.warning("Schedule %r is disabled: no living worker knows a declaration of it.", row.name)
 
 
-def _wanted() -> dict[str, Wanted]:
+def _wanted(declared: Mapping[str, DeclaredSchedule]) -> dict[str, Wanted]:
     wanted = {}
-    for name, schedule in declared_schedules()[0].items():
+    for name, schedule in declared.items():
         try:
             wanted[name] = Wanted(schedule.origin, _columns(schedule))
         except PayloadError as error:
@@ -132,6 +155,19 @@ def _made(name: str, wanted: Wanted, now: datetime) -> Schedule:
     return row
 
 
+def _outdated(rows: Mapping[str, Schedule], wanted: Mapping[str, Wanted]) -> list[str]:
+    """Those of *wanted* that were replaced by what a living worker of another release declares."""
+    older = [rows[name] for name, want in wanted.items() if name in rows and want.hash in rows[name].replaced]
+    if not older:
+        return []
+    workers = live_workers(now=engine_for(get_config().database).now())
+    return [row.name for row in older if any(worker.schedules.get(row.name) == _hash(row) for worker in workers)]
+
+
+def _hash(row: Schedule) -> str:
+    return Wanted(Origin(row.origin), row.declared or {}).hash
+
+
 def _is_stale(row: Schedule, wanted: Wanted | None, now: datetime) -> bool:
     return _has_changed(row, wanted) or _is_off(row, now)
 
@@ -150,6 +186,8 @@ def _is_off(row: Schedule, now: datetime) -> bool:
 
 def _renew(row: Schedule, wanted: Wanted | None, now: datetime) -> None:
     if wanted is not None and _has_changed(row, wanted):
+        others = [older for older in [*row.replaced, _hash(row)] if older != wanted.hash]
+        row.replaced = others[-MOST_REPLACED:]
         row.removed_at, row.origin, row.declared = None, wanted.origin, wanted.columns
         before = write_columns(row, wanted.columns | row.overrides, now=now)
         detail = {name: [old, row.declared[name]] for name, old in before.items()}

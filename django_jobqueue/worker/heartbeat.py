@@ -15,8 +15,8 @@ from django.utils import timezone
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Note, Ref
-from django_jobqueue.jobs import declared_schedules
 from django_jobqueue.models import Run, Worker
+from django_jobqueue.operations.schedule_sync import declarations
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.leases import Lease, Leases
@@ -108,7 +108,7 @@ class Heartbeat:
                 namespace=self._config.namespace,
                 queues=list(self._queues),
                 slots={queue: slots for queue, slots in self._queues.items() if slots is not None} or None,
-                schedules=sorted(declared_schedules()[0]),
+                schedules=declarations(),
                 concurrency=self._concurrency,
                 started_at=self._started_at,
                 **seen,

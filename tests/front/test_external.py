@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.core import checks
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -171,7 +173,9 @@ def test_its_schedules_are_not_fired_here_and_hide_no_others(schedule_of: Callab
     elsewhere = schedule_of("reports", "elsewhere")
     due = elsewhere.next_run_at
 
-    assert Scheduler().tick() == (0, None)
+    with CaptureQueriesContext(connection) as queries:
+        assert Scheduler().tick() == (0, None)
+    assert len(queries) == 1
     schedule_of("mail", "here")
     fired, wait_seconds = Scheduler().tick()
 

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from django_jobqueue import job, schedule
 from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.models import Activity, Schedule, Worker
-from django_jobqueue.operations.schedule_sync import sync_schedules, tend_schedules
+from django_jobqueue.operations.schedule_sync import MOST_REPLACED, declarations, sync_schedules, tend_schedules
 from django_jobqueue.operations.schedules import schedule_create, schedule_edit, schedule_reset, schedule_toggle
 from tests.schedules.conftest import TickAt, at, send
 
@@ -54,10 +54,17 @@ def declared(row: Schedule, column: str) -> Any:
     return row.declared[column]
 
 
-def live_worker(*schedules: str) -> None:
+def live_worker(*schedules: str, name: str = "old:1:a") -> None:
+    """Write the row of a worker that declares *schedules* as they are declared right now."""
     now = timezone.now()
+    known = declarations()
     Worker.objects.create(
-        name="old:1:a", queues=["mail"], schedules=list(schedules), concurrency=1, started_at=now, heartbeat_at=now
+        name=name,
+        queues=["mail"],
+        schedules={schedule: known.get(schedule) for schedule in schedules},
+        concurrency=1,
+        started_at=now,
+        heartbeat_at=now,
     )
 
 
@@ -231,6 +238,77 @@ def test_a_straggler_of_the_old_release_does_not_undo_what_the_new_one_adds(rele
     release(nightly="0 2 * * *")  # restarts
 
     assert (row("weekly").enabled, row("weekly").next_run_at) == (True, due)
+
+
+def test_an_old_worker_that_starts_again_does_not_undo_what_the_new_release_has_changed(release: Release) -> None:
+    release(nightly="0 2 * * *")
+    live_worker("nightly")
+    release(nightly="0 3 * * *")
+    live_worker("nightly", name="new:1:a")
+    due = row().next_run_at
+
+    release(nightly="0 2 * * *")  # restarts
+
+    assert (row().cron, declared(row(), "cron"), row().next_run_at) == ("0 3 * * *", "0 3 * * *", due)
+
+
+def test_nor_does_one_of_the_release_before_that(release: Release) -> None:
+    for hour in (1, 2, 3):
+        release(nightly=f"0 {hour} * * *")
+        live_worker("nightly", name=f"host:{hour}:a")
+
+    release(nightly="0 1 * * *")
+
+    assert row().cron == "0 3 * * *"
+
+
+def test_a_release_that_is_rolled_back_has_its_way_when_the_newer_one_is_gone(release: Release) -> None:
+    release(nightly="0 2 * * *")
+    release(nightly="0 3 * * *")
+    live_worker("nightly", name="new:1:a")
+    release(nightly="0 2 * * *")
+    assert row().cron == "0 3 * * *"
+
+    Worker.objects.all().delete()
+    tend_schedules()
+
+    assert row().cron == "0 2 * * *"
+    release(nightly="0 3 * * *")  # and is brought out again
+    assert row().cron == "0 3 * * *"
+
+
+def test_a_living_worker_that_declares_neither_holds_nothing_up(release: Release) -> None:
+    release(nightly="0 2 * * *")
+    release(nightly="0 3 * * *")
+    live_worker(name="other:1:a")
+
+    release(nightly="0 2 * * *")
+
+    assert row().cron == "0 2 * * *"
+
+
+def test_of_the_older_declarations_only_the_latest_are_remembered(release: Release) -> None:
+    for minute in range(30):
+        release(nightly=f"{minute} 2 * * *")
+
+    live_worker("nightly")
+    release(nightly=f"{29 - MOST_REPLACED} 2 * * *")
+    assert row().cron == "29 2 * * *"
+    release(nightly=f"{28 - MOST_REPLACED} 2 * * *")
+    assert row().cron == f"{28 - MOST_REPLACED} 2 * * *"
+
+
+def test_a_worker_tells_how_it_declares_its_schedules(release: Release) -> None:
+    release(nightly="0 2 * * *", broken={"cron": "0 2 * * *", "payload": {"to": {1}}})
+    before = declarations()
+    release(nightly="0 3 * * *")
+
+    assert before["broken"] is None
+    assert before["nightly"] is not None
+    assert declarations().keys() == {"nightly"}
+    assert declarations()["nightly"] != before["nightly"]
+    release(nightly="0 2 * * *")
+    assert declarations()["nightly"] == before["nightly"]
 
 
 def test_a_worker_that_died_without_a_word_keeps_nothing_alive(release: Release) -> None:
