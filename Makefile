@@ -17,10 +17,10 @@ runtime := $(VENV)/.runtime
 dev     := $(VENV)/.dev
 pytest  := $(bin)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist worksteal
 
-.PHONY: help demo test coverage lint docs clean FORCE
+.PHONY: help demo test test-mysql coverage lint docs clean FORCE
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(runtime)  ## run the example project: a queue, a worker and some jobs
 	@$(bin)/python -m example_project.demo
@@ -28,6 +28,9 @@ demo: $(runtime)  ## run the example project: a queue, a worker and some jobs
 test: $(dev)  ## run the whole suite, on SQLite and on PostgreSQL
 	JOBQUEUE_TEST_DATABASE=sqlite $(pytest) $(ARGS)
 	JOBQUEUE_TEST_DATABASE=postgresql $(pytest) $(ARGS)
+
+test-mysql: $(dev)  ## run what speaks to the database, on a MariaDB, if there is one; see CONTRIBUTING.md
+	JOBQUEUE_TEST_DATABASE=mysql $(pytest) -m 'not slow' $(if $(ARGS),$(ARGS),tests/engines tests/limiting tests/schedules tests/front/test_migrations.py tests/worker/test_mysql_startup.py) || test $$? -eq 77
 
 coverage: $(dev)  ## run it once more, and show which lines no test reaches
 	JOBQUEUE_TEST_DATABASE=sqlite $(pytest) --cov --cov-report= $(ARGS)

@@ -6,7 +6,7 @@ import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PAIRS = [("3.11", "5.2"), ("3.13", "6.1")]
-DATABASES = ["sqlite", "postgresql"]
+DATABASES = ["sqlite", "postgresql", "mysql"]
 
 nox.options.default_venv_backend = "uv|virtualenv"
 

@@ -19,6 +19,7 @@ from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
 from django_jobqueue.management.json_lines import JSONLines
+from django_jobqueue.management.mysql import require_mysql
 from django_jobqueue.management.reloading import work_until_code_changes
 from django_jobqueue.management.startup import require_isolation, require_tables
 from django_jobqueue.management.worked_queues import slots_of_process, worked_queues
@@ -89,6 +90,7 @@ class Command(JobQueueCommand):
         options["concurrency"] = slots_of_process(queues, options["concurrency"])
         require_tables(get_config().database)
         require_isolation(get_config().database)
+        require_mysql(get_config().database)
         alone = options["processes"] == 1 and not options["reload"] and options["with_runserver"] is None
         code = self._work(queues, options) if alone or options["supervised"] else self._supervise(queues, options)
         if code:

@@ -1,0 +1,47 @@
+"""A worker does not start on a MariaDB or MySQL that it cannot rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.management.base import CommandError
+from django.db import connection, connections
+
+from django_jobqueue.management.mysql import require_mysql
+
+pytestmark = [pytest.mark.mysql, pytest.mark.django_db(transaction=True)]
+
+
+def execute(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def test_the_server_of_the_suite_will_do() -> None:
+    require_mysql("default")
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_another_isolation_level_is_refused(level: str) -> None:
+    try:
+        execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
+        with pytest.raises(CommandError, match=f"works in {level}: limits are exact"):
+            require_mysql("default")
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("mariadb", "version", "told"),
+    [
+        (True, (10, 5, 29), r"is MariaDB 10\.5\.29\. .* MariaDB 10\.6\."),
+        (False, (8, 0, 4), r"is MySQL 8\.0\.4\. .* MySQL 8\.0\.11\."),
+    ],
+)
+def test_an_old_server_is_refused(monkeypatch: pytest.MonkeyPatch, mariadb: bool, version: Any, told: str) -> None:
+    monkeypatch.setitem(vars(connections["default"]), "mysql_is_mariadb", mariadb)
+    monkeypatch.setitem(vars(connections["default"]), "mysql_version", version)
+
+    with pytest.raises(CommandError, match=told):
+        require_mysql("default")
