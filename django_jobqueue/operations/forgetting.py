@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from django_jobqueue.conf import get_config
@@ -38,8 +38,9 @@ def forget_some() -> bool:
 
 def _delete_some(found: QuerySet[Any]) -> int:
     """Delete the first of the rows, those that nobody else is about to delete; answer how many."""
+    own_rows = ["self"] if connections[found.db].features.has_select_for_update_of else []
     with transaction.atomic(using=found.db):
-        keys = list(found.select_for_update(skip_locked=True, of=["self"]).values_list("pk", flat=True)[:BATCH])
+        keys = list(found.select_for_update(skip_locked=True, of=own_rows).values_list("pk", flat=True)[:BATCH])
         if keys:
             found.filter(pk__in=keys).delete()
     return len(keys)
