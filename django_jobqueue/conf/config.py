@@ -83,6 +83,12 @@ class JobOptions:
     """Exception classes, or their dotted paths: an error of such a class ends the run as failed at once. Where
     ``retry_on`` names it too, this counts."""
 
+    executor: str | None = field(
+        default=None, metadata=parsed_by(options.optional(options.one_of("thread", "asyncio", "process")))
+    )
+    """How an attempt runs: ``thread``, a plain function in a thread of the worker; ``asyncio``, a coroutine function on its
+    event loop; ``process``, either in a child process, which runs nothing else at that time. None: as the function is."""
+
     timeout_seconds: float | None = field(default=None, metadata=parsed_by(options.optional(options.timeout)))
     """Seconds that an attempt may take, from 0.1 to 604800 (7 days); then the job is told, by an exception where that is
     possible, and the attempt ends as timed out, a failure. None: as long as it likes."""
@@ -276,6 +282,15 @@ class WorkerConfig:
 
     grace_seconds: float = field(default=25.0, metadata=parsed_by(options.number(0, DAY_SECONDS)))
     """Seconds that a worker which is asked to stop gives its attempts to end, from 0 to 86400."""
+
+    recycle_after_runs: int = field(default=1000, metadata=parsed_by(options.whole(1, 1_000_000)))
+    """Attempts after which a child process is replaced by a new one, from 1 to 1000000."""
+
+    recycle_after_megabytes: int | None = field(
+        default=None, metadata=parsed_by(options.optional(options.whole(1, 1_000_000)))
+    )
+    """Megabytes of memory that a child process may take; one that takes more after an attempt is replaced by a new one.
+    None: as many as it likes. Where the system does not tell (it does on Linux), this does nothing."""
 
     recycle_after_leaks: int = field(default=4, metadata=parsed_by(options.whole(1, 1000)))
     """Attempts that were cut off, but whose threads go on, after which a worker process ends with exit code 75, to be

@@ -57,6 +57,12 @@ class Notes:
                 self._decision = decision
             return not self._closed
 
+    def tell(self, progress: str | None, metadata: str | None) -> None:
+        """Let this be the latest: what the job has said in another process."""
+        with self._lock:
+            if not self._closed:
+                self.said = Said(progress, metadata)
+
     def close(self, end: Decision | BaseException) -> Decision | BaseException:
         """Take nothing more. Answer with the latest decision where the job has returned; with its *end* otherwise."""
         with self._lock:

@@ -170,6 +170,7 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
     schema = PayloadSchema.of(declaration.function, type_)
     given = {**declaration.options, **in_settings}
     contradicting = [f"{flaw}." for flaw in (*contradictions(options), *timeout_contradictions(options))]
+    contradicting += _wrong_executor(options.executor, declaration.function)
     wrong_secrets = [*_wrong_secrets(given.get("secret", ()), schema), *_secret_keys(options)]
     if flaws := [*schema.flaws, *contradicting, *wrong_secrets]:
         raise ConfigError([f"{where}: {flaw}" for flaw in flaws])
@@ -202,6 +203,15 @@ def _wrong_secrets(fields: Iterable[str], schema: PayloadSchema) -> Iterator[str
     for field in fields:
         if wrong := schema.unknown_name(field.split(".")):
             yield f"secret names {field!r}, and there is no {wrong.name!r} in its payload. {nearest(*wrong)}"
+
+
+def _wrong_executor(executor: str | None, function: object) -> Iterator[str]:
+    """Whether the function cannot run there."""
+    is_async = inspect.iscoroutinefunction(function)
+    if executor == "thread" and is_async:
+        yield "executor 'thread' runs plain functions, and this is a coroutine function. Leave it out, or use 'process'."
+    if executor == "asyncio" and not is_async:
+        yield "executor 'asyncio' runs coroutine functions, and this is a plain one. Leave it out, or use 'process'."
 
 
 def _secret_keys(options: JobOptions) -> Iterator[str]:

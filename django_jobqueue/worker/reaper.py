@@ -5,15 +5,12 @@ from __future__ import annotations
 from functools import partial
 from time import monotonic
 
-from django_jobqueue.conf import JobOptions, external_queues, get_config
+from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import LostRun, Settlement
-from django_jobqueue.errors import JobQueueError
-from django_jobqueue.jobs import registry
 from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.turn import Freed
-from django_jobqueue.retry import crash_delay
-from django_jobqueue.states import Delivery, Outcome, Reason, State
+from django_jobqueue.worker import crash
 from django_jobqueue.worker.chore import later
 from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
 from django_jobqueue.worker.leases import Leases
@@ -80,29 +77,4 @@ def _decided(ours: Leases, followers: Followers, lost: LostRun) -> Settlement | 
 
 def crashed(lost: LostRun) -> Settlement:
     """What becomes of a run whose worker vanished."""
-    state, reason = _fate(lost)
-    return Settlement(
-        *lost.ref,
-        outcome=Outcome.CRASHED,
-        state=state,
-        reason=reason,
-        counter="crashes",
-        delay_seconds=crash_delay(lost.crashes + 1),
-        error=f"Worker {lost.worker} vanished: its lease ended without a heartbeat.",
-    )
-
-
-def _fate(lost: LostRun) -> tuple[State, Reason | None]:
-    if lost.delivery == Delivery.AT_MOST_ONCE:
-        return State.DEAD_LETTERED, Reason.LOST
-    if lost.crashes + 1 >= _options(lost).max_crashes:
-        return State.DEAD_LETTERED, Reason.MAX_CRASHES
-    return State.PENDING, None
-
-
-def _options(lost: LostRun) -> JobOptions:
-    """The options of its job; the defaults, if this release does not know the job."""
-    try:
-        return registry.get(lost.queue, lost.job).options
-    except JobQueueError:
-        return JobOptions()
+    return crash.crashed(lost, f"Worker {lost.worker} vanished: its lease ended without a heartbeat.")

@@ -95,7 +95,8 @@ def cut_off(assignment: Assignment) -> Ended:
     claim, job, notes = assignment
     error = f"The attempt was cut off: it took longer than its hard timeout of {assignment.hard_timeout_seconds:g} s."
     settlement = timed_out(claim, job, error)
-    settlement.started = monotonic() - (assignment.hard_timeout_seconds or 0.0)
+    settlement.finished = monotonic()
+    settlement.started = settlement.finished - (assignment.hard_timeout_seconds or 0.0)
     if notes is not None:
         notes.cancel_requested = True
         notes.close(Completed(None))

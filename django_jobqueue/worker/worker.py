@@ -294,6 +294,7 @@ class Worker:
             self._take_in_all()
             self._hand_back()
             self._trade(0)
+            self._executors.kill()
             if running := self._leases.all():
                 self._observer.attempts_settled(self._exchange.abandon(running))
         except DATABASE_AWAY:

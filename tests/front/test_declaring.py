@@ -160,6 +160,7 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "max_attempts": (4, 5, 6),
     "max_crashes": (7, 8, 9),
     "timeout_seconds": (1.0, 2.0, 3.0),
+    "executor": ("process", "thread", "process"),
     "backoff": (FIXED | {"initial_seconds": 1}, FIXED | {"initial_seconds": 2}, FIXED | {"initial_seconds": 3}),
     "delivery": ("at_most_once", "at_least_once", "at_most_once"),
     "expires_after_seconds": (60.0, 70.0, 80.0),

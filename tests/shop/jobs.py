@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
+import logging
 import os
+import signal
+import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from django_jobqueue import Retry, RunContext, job
+from django_jobqueue import Cancel, Retry, RunContext, job
 
 FOLDER = "JOBQUEUE_TEST_EFFECTS"
 """The variable that names the folder of the effects, and of the gate."""
@@ -45,9 +51,7 @@ def take_turn(*, run: RunContext) -> None:
 def hold(*, run: RunContext) -> str:
     """Wait until somebody makes the file ``gate``."""
     _effect(run, "start")
-    until = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < until and not Path(os.environ[FOLDER], "gate").exists():
-        time.sleep(0.01)
+    _wait_for_gate()
     _effect(run, "end")
     return f"by attempt {run.attempt}"
 
@@ -56,6 +60,111 @@ def hold(*, run: RunContext) -> str:
 def hold_once(*, run: RunContext) -> str:
     """``hold``, but never started again."""
     return hold(run=run)
+
+
+@job(executor="process")
+def tell_pid(*, run: RunContext) -> int:
+    """Tell the process that it runs in."""
+    _effect(run, "start")
+    return os.getpid()
+
+
+@job(executor="process", max_crashes=2)
+def die(how: str, *, run: RunContext) -> None:
+    """Take the process down."""
+    run.progress(1, 2, how)
+    _effect(run, "start")
+    if how == "exit":
+        os._exit(3)
+    if how == "segfault":
+        ctypes.string_at(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job(executor="process")
+def speak(*, run: RunContext) -> dict[str, object]:
+    """Say something, and wait until it is known."""
+    run.progress(1, 3, "half way")
+    run.update_metadata(page=7)
+    _effect(run, "start")
+    _wait_for_gate()
+    run.requeue(delay_seconds=3600)
+    return {"not": "this"}
+
+
+@job(executor="process", timeout_seconds=0.3, hard_timeout_seconds=60, max_attempts=1)
+def overrun(*, run: RunContext) -> None:
+    """Wait in one system call."""
+    _effect(run, "start")
+    try:
+        time.sleep(PATIENCE_SECONDS)
+    finally:
+        _effect(run, "end")
+
+
+@job(executor="process", timeout_seconds=0.3, hard_timeout_seconds=60, max_attempts=1)
+async def overrun_too(*, run: RunContext) -> None:
+    """Wait as a coroutine."""
+    await asyncio.sleep(PATIENCE_SECONDS)
+
+
+@job(executor="process", timeout_seconds=0.2, hard_timeout_seconds=0.5, max_attempts=1)
+def defy(*, run: RunContext) -> None:
+    """Heed no exception, and keep a grandchild."""
+    subprocess.Popen(["/bin/sleep", str(PATIENCE_SECONDS)])
+    while True:
+        with suppress(Exception):
+            _effect(run, "start")
+            time.sleep(PATIENCE_SECONDS)
+
+
+@job(executor="process")
+def linger(*, run: RunContext) -> str:
+    """Wait until somebody interrupts it, or the gate is open."""
+    _effect(run, "start")
+    try:
+        _wait_for_gate()
+    except Cancel:
+        _effect(run, "cancelled" if run.cancel_requested else "interrupted")
+        raise
+    return "not cancelled"
+
+
+@job(executor="process")
+async def linger_too(*, run: RunContext) -> None:
+    """The same, as a coroutine."""
+    _effect(run, "start")
+    await asyncio.sleep(PATIENCE_SECONDS)
+
+
+@job(executor="process")
+def hoard(megabytes: int, *, run: RunContext) -> int:
+    """Take memory, and keep it."""
+    HOARD.append(bytearray(megabytes * 2**20))
+    return os.getpid()
+
+
+@job(executor="process")
+def report() -> None:
+    """Print, and log."""
+    print("printed by a child")
+    logging.getLogger("tests.shop").warning("logged by a child")
+
+
+@job
+def count_crashes(*, run: RunContext) -> int:
+    """A plain job that tells where it runs."""
+    _effect(run, "start")
+    return os.getpid()
+
+
+HOARD: list[bytearray] = []
+
+
+def _wait_for_gate() -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until and not Path(os.environ[FOLDER], "gate").exists():
+        time.sleep(0.01)
 
 
 def _effect(run: RunContext, word: str) -> None:

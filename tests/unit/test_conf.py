@@ -280,7 +280,7 @@ def test_the_default_database_must_exist_too() -> None:
         ),
         (
             {"worker": {1: 2}},
-            """JOBQUEUE["worker"]: unknown option 1. Known: concurrency, grace_seconds, lease_seconds, poll_seconds, recycle_after_leaks.""",
+            """JOBQUEUE["worker"]: unknown option 1. Known: concurrency, grace_seconds, lease_seconds, poll_seconds, recycle_after_leaks, recycle_after_megabytes, recycle_after_runs.""",
         ),
     ],
 )

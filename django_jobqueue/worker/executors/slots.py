@@ -12,6 +12,7 @@ from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.alarms import Alarm, Alarms
 from django_jobqueue.worker.executors.event_loop import AsyncioExecutor
 from django_jobqueue.worker.executors.executor import Executor, OnEnded
+from django_jobqueue.worker.executors.processes import ProcessExecutor
 from django_jobqueue.worker.executors.threads import ThreadExecutor
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, cut_off
 
@@ -34,10 +35,11 @@ class Executors:
         self._on_ended = on_ended
         self._threads = ThreadExecutor(on_start, self._ended)
         self._asyncio = AsyncioExecutor(on_start, self._ended)
-        self._executors: tuple[Executor, ...] = (self._threads, self._asyncio)
+        self._processes = ProcessExecutor(on_start, self._ended, self._start_in_place)
+        self._executors: tuple[Executor, ...] = (self._threads, self._asyncio, self._processes)
         self._alarms = Alarms()
         self._watched: dict[Ref, Alarm] = {}
-        """The attempts that have a hard timeout."""
+        """The attempts that have a hard timeout, and no process that could be killed."""
         self._leaked: set[Ref] = set()
 
     @property
@@ -68,6 +70,10 @@ class Executors:
         for executor in self._executors:
             executor.interrupt(ref, why)
 
+    def kill(self) -> None:
+        """Kill what can be killed of the attempts that still run: their runs are about to be handed back."""
+        self._processes.kill()
+
     def close(self) -> None:
         """End the threads; those of attempts that still run end with the process."""
         with self._lock:
@@ -77,6 +83,13 @@ class Executors:
             executor.close(wait=idle)
 
     def _start(self, assignment: Assignment) -> None:
+        """In a process of its own also after a crash: it may have been this run that took its process with it."""
+        if assignment.job.options.executor == "process" or assignment.claim.crashes:
+            self._processes.start(assignment)
+        else:
+            self._start_in_place(assignment)
+
+    def _start_in_place(self, assignment: Assignment) -> None:
         if (seconds := assignment.hard_timeout_seconds) is not None:
             with self._lock:
                 call = partial(self._cut_off, assignment)

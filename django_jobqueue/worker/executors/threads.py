@@ -44,9 +44,12 @@ class Threads(ABC):
 
     def _done(self, ended: Ended | Refused) -> None:
         """Be idle, and tell what came of it."""
+        self._rest()
+        self._on_ended(ended)
+
+    def _rest(self) -> None:
         with self._lock:
             self._idle += 1
-        self._on_ended(ended)
 
     def _add_thread(self) -> None:
         # A daemon: a job that never returns must not keep the process from ending.

@@ -1,0 +1,155 @@
+"""The child: a process that runs one attempt at a time for the worker that has started it.
+
+It is a fresh interpreter with Django set up, never a fork. A plain function runs in its main thread. It ends with its
+worker, however that ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+
+from django_jobqueue.engines.base import Claim, Ref
+from django_jobqueue.errors import JobQueueError
+from django_jobqueue.jobs import JobDefinition, Notes, registry
+from django_jobqueue.worker import connections
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.executors.event_loop import AsyncioExecutor
+from django_jobqueue.worker.interrupts import Interrupts
+from django_jobqueue.worker.runner import Ended, Refused, run_attempt
+from django_jobqueue.worker.wire import Message, Wire, claim_of, plain
+
+logger = logging.getLogger(__name__)
+
+NOTES_SECONDS = 1.0
+"""Between two looks at what the job has noted."""
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Work until the worker says that it is enough. The first argument is the descriptor of the wire."""
+    end_with_parent()
+    Child(Wire(socket.socket(fileno=int(sys.argv[1])))).work()
+
+
+def end_with_parent() -> None:
+    """On Linux, have the kernel kill this process with its parent, and rather than its parent where memory is short.
+
+    Everywhere, the end of the wire tells the same; but not to a process that a job keeps from running Python.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def megabytes() -> float:
+    """The memory that this process takes; 0 where the system does not tell."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0.0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _definition(claim: Claim) -> JobDefinition | None:
+    """The job of *claim*, if it is known here, and can work."""
+    try:
+        job = registry.find(claim.queue, claim.job)
+    except JobQueueError:
+        logger.exception("Job %s.%s cannot work.", claim.queue, claim.job)
+        return None
+    return None if job is None or claim.version > job.options.version else job
+
+
+class Child:
+    """Runs what comes over the *wire*, and sends back what came of it."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._inbox: SimpleQueue[tuple[Claim, Notes] | None] = SimpleQueue()
+        self._outbox: SimpleQueue[Ended | Refused] = SimpleQueue()
+        self._interrupts = Interrupts()
+        self._coroutines = AsyncioExecutor(self._tell_of_start, self._outbox.put)
+        self._now: tuple[Ref, Notes] | None = None
+        self._changing = threading.Lock()
+
+    def work(self) -> None:
+        """Work in the main thread, while another one listens."""
+        self._interrupts.install()
+        threading.Thread(target=self._listen, name="jobqueue-child", daemon=True).start()
+        self._wire.send(ready=True, megabytes=megabytes())
+        while (order := self._inbox.get()) is not None:
+            self._work(*order)
+        self._coroutines.close(wait=True)
+        connections.close_all()
+
+    def _work(self, claim: Claim, notes: Notes) -> None:
+        job = _definition(claim)
+        if job is None:
+            self._wire.send(unknown=True)
+            return
+        ended = self._attempt(Assignment(claim, job, notes))
+        with self._changing:
+            self._now = None
+        if isinstance(ended, Refused):
+            self._wire.send(refused=ended.delay_seconds, megabytes=megabytes())
+        else:
+            self._wire.send(ended=plain(ended.settlement), megabytes=megabytes())
+
+    def _attempt(self, assignment: Assignment) -> Ended | Refused:
+        if assignment.job.is_async:
+            self._coroutines.start(assignment)
+            if (why := self._interrupts.why) is not None:
+                self._coroutines.interrupt(assignment.claim.ref, why)
+            return self._outbox.get()
+        connections.before_attempt(assignment.timeout_seconds)
+        ended = run_attempt(assignment, self._tell_of_start, self._interrupts.around(assignment.timeout_seconds))
+        connections.after_attempt()
+        return ended
+
+    def _tell_of_start(self, claim: Claim) -> None:
+        self._wire.send(started=True)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._wire.receive(NOTES_SECONDS)
+            except TimeoutError:
+                self._tell_notes()
+                continue
+            if message is None:  # the worker is gone
+                os._exit(1)
+            if "leave" in message:
+                self._inbox.put(None)
+                return
+            self._obey(message)
+
+    def _obey(self, message: Message) -> None:
+        with self._changing:  # so that the attempt that is interrupted is the one that is meant
+            if "run" in message:
+                claim = claim_of(message["run"])
+                notes = Notes(claim.metadata)
+                self._interrupts.forget()
+                self._now = claim.ref, notes
+                self._inbox.put((claim, notes))
+            elif self._now is not None and list(self._now[0]) == message["interrupt"]:
+                ref, notes = self._now
+                notes.cancel_requested = True
+                self._interrupts.cancel(message["why"])
+                self._coroutines.interrupt(ref, message["why"])
+
+    def _tell_notes(self) -> None:
+        now = self._now
+        if now is not None and (said := now[1].unstored()) is not None:
+            self._wire.send(said=list(said))
+            now[1].stored(said)

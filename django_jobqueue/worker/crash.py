@@ -1,0 +1,40 @@
+"""Crashes: what becomes of a run whose attempt has lost its process."""
+
+from __future__ import annotations
+
+from django_jobqueue.conf import JobOptions
+from django_jobqueue.engines.base import Claim, LostRun, Settlement
+from django_jobqueue.errors import JobQueueError
+from django_jobqueue.jobs import registry
+from django_jobqueue.retry import crash_delay
+from django_jobqueue.states import Delivery, Outcome, Reason, State
+
+
+def crashed(run: Claim | LostRun, error: str) -> Settlement:
+    """Start it again, unless that is not allowed, or has come to this too often."""
+    state, reason = _fate(run)
+    return Settlement(
+        *run.ref,
+        outcome=Outcome.CRASHED,
+        state=state,
+        reason=reason,
+        counter="crashes",
+        delay_seconds=crash_delay(run.crashes + 1),
+        error=error,
+    )
+
+
+def _fate(run: Claim | LostRun) -> tuple[State, Reason | None]:
+    if run.delivery == Delivery.AT_MOST_ONCE:
+        return State.DEAD_LETTERED, Reason.LOST
+    if run.crashes + 1 >= _options(run).max_crashes:
+        return State.DEAD_LETTERED, Reason.MAX_CRASHES
+    return State.PENDING, None
+
+
+def _options(run: Claim | LostRun) -> JobOptions:
+    """The options of its job; the defaults, if this release does not know the job."""
+    try:
+        return registry.get(run.queue, run.job).options
+    except JobQueueError:
+        return JobOptions()

@@ -1,0 +1,179 @@
+"""A child as its worker sees it: a process that runs one attempt at a time, and may end in the middle of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from math import inf
+from time import monotonic
+
+from django_jobqueue.engines.base import Ref
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.crash import crashed
+from django_jobqueue.worker.runner import Ended, OnStart, Refused, cut_off
+from django_jobqueue.worker.wire import Message, Wire, plain, settlement_of
+
+PROGRAM = """
+import sys
+sys.path[:] = sys.argv[2:]
+import django
+django.setup()
+from django_jobqueue.worker.child import main
+main()
+"""
+"""It finds what its worker finds, from wherever that was started. Models can be imported only after the setup."""
+
+START_SECONDS = 120.0
+"""How long Django may take to set itself up in a child."""
+LOOK_SECONDS = 1.0
+"""How soon the end of a child is seen whose wire is held open, by a process that the job has started."""
+LEAVE_SECONDS = 5.0
+"""For a child that is not needed any more to come to its end."""
+LAST_SECONDS = 1.0
+"""Between the end of the wire and that of the process."""
+
+
+class NotStarted(Exception):
+    """The process has ended before it was ready."""
+
+
+class UnknownThere(Exception):
+    """The child does not know the job: it has other code than its worker, which has imported more, or earlier."""
+
+
+class ChildProcess:
+    """Starts with the object. Used by one thread, which others may ask to ``interrupt`` or ``kill``."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            warnings = [f"-W{option}" for option in sys.warnoptions]
+            self._process = subprocess.Popen(  # noqa: S603  # our own command line
+                [sys.executable, *warnings, "-c", PROGRAM, str(theirs.fileno()), *sys.path],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._wire = Wire(ours)
+        self._ready = False
+        self._ref: Ref | None = None
+        self._changing = threading.Lock()
+        self._killed = False
+        self.runs = 0
+        """How many attempts it has run."""
+        self.megabytes = 0.0
+        """The memory that it took last."""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Whether it can run an attempt, as far as anybody knows."""
+        return not self._killed and self._process.poll() is None
+
+    def wait_until_ready(self) -> None:
+        """Raises NotStarted."""
+        if self._ready:
+            return
+        message = self._receive(monotonic() + START_SECONDS)
+        if message is None:
+            self.kill()
+            raise NotStarted(f"A child process {self._how_it_ended()} before it was ready.")
+        self._ready, self.megabytes = True, message["megabytes"]
+
+    def attempt(self, assignment: Assignment, on_start: OnStart) -> Ended | Refused:
+        """Run an attempt. Whatever becomes of the process, this answers, or raises UnknownThere."""
+        self.runs += 1
+        began = monotonic()
+        hard = assignment.hard_timeout_seconds
+        with self._changing:
+            self._ref = assignment.claim.ref
+            with suppress(OSError):  # it has ended meanwhile, as will be seen
+                self._wire.send(run=plain(assignment.claim))
+        try:
+            return self._follow(assignment, on_start, inf if hard is None else began + hard)
+        finally:
+            with self._changing:
+                self._ref = None
+
+    def interrupt(self, ref: Ref, why: str) -> None:
+        """Ask the job to end, if the attempt still runs. Callable from any thread."""
+        with self._changing:
+            if self._ref == ref:
+                with suppress(OSError):
+                    self._wire.send(interrupt=list(ref), why=why)
+
+    def leave(self) -> None:
+        """Let it end in order, which it may do in a moment."""
+        with suppress(OSError):
+            self._wire.send(leave=True)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(LEAVE_SECONDS)
+        self.kill()
+        self._process.wait()
+        self._wire.close()
+
+    def kill(self) -> None:
+        """End it, and all that its jobs have started and left behind. Callable from any thread."""
+        self._killed = True
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _follow(self, assignment: Assignment, on_start: OnStart, until: float) -> Ended | Refused:
+        """Hear what becomes of the attempt."""
+        claim, _, notes = assignment
+        began = monotonic()
+        while (message := self._receive(until)) is not None:
+            if "started" in message:
+                began = monotonic()
+                on_start(claim)
+            elif "said" in message and notes is not None:
+                notes.tell(*message["said"])
+            elif "unknown" in message:
+                raise UnknownThere
+            elif "refused" in message:
+                self.megabytes = message["megabytes"]
+                return Refused(claim, message["refused"])
+            elif "ended" in message:
+                self.megabytes = message["megabytes"]
+                return Ended(claim, settlement_of(message["ended"]))
+        if monotonic() >= until:
+            self.kill()
+            return cut_off(assignment)
+        settlement = crashed(claim, f"The process of the job {self._how_it_ended()}.")
+        settlement.started, settlement.finished = began, monotonic()
+        if notes is not None:
+            settlement.progress, settlement.metadata = notes.said
+        return Ended(claim, settlement)
+
+    def _receive(self, until: float) -> Message | None:
+        """The next message; None, if it did not come in time, or the process has ended."""
+        while (left := until - monotonic()) > 0:
+            try:
+                return self._wire.receive(min(left, LOOK_SECONDS))
+            except TimeoutError:
+                if self._process.poll() is not None:
+                    return None
+        return None
+
+    def _how_it_ended(self) -> str:
+        try:
+            code = self._process.wait(LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+            return "closed its connection to the worker, and was killed"
+        if code >= 0:
+            return f"exited with code {code}"
+        try:
+            name = f" ({signal.Signals(-code).name})"
+        except ValueError:
+            name = ""
+        memory = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+        return f"was killed by signal {-code}{name}{memory}"

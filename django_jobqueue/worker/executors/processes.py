@@ -1,0 +1,107 @@
+"""Jobs in processes of their own: whatever one of them does to its process, it does to nobody else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines.base import Ref
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.executors.child_process import ChildProcess, NotStarted, UnknownThere
+from django_jobqueue.worker.executors.executor import OnEnded
+from django_jobqueue.worker.executors.threads import Threads
+from django_jobqueue.worker.runner import OnStart, Refused
+
+logger = logging.getLogger(__name__)
+
+NOT_STARTED_DELAY_SECONDS = 5.0
+"""How long a run is put off for which no child could be started."""
+UNKNOWN_DELAY_SECONDS = 30.0
+
+
+class ProcessExecutor(Threads):
+    """Threads, each with a child that runs one attempt at a time, and is kept for the next one.
+
+    *In_place* takes a job that the child does not know, if it need not run there.
+    """
+
+    def __init__(self, on_start: OnStart, on_ended: OnEnded, in_place: Callable[[Assignment], None]) -> None:
+        super().__init__(on_start, on_ended)
+        self._in_place = in_place
+        self._config = get_config().worker
+        self._children: dict[Ref, ChildProcess] = {}
+        """The busy ones."""
+        self._killed = False
+
+    def interrupt(self, ref: Ref, why: str) -> None:
+        if (child := self._children.get(ref)) is not None:
+            child.interrupt(ref, why)
+
+    def kill(self) -> None:
+        """Kill all children that still run an attempt, and tell nothing of it: their runs are handed back."""
+        with self._lock:
+            self._killed = True
+            busy = list(self._children.values())
+        for child in busy:
+            child.kill()
+
+    def _work(self) -> None:
+        child: ChildProcess | None = None
+        while (assignment := self._attempts.get()) is not None:
+            if child is not None and not child.is_alive():
+                child.leave()
+                child = None
+            child = child or ChildProcess()
+            if not self._attempt(child, assignment) or self._is_worn(child):
+                child.leave()
+                child = None
+        if child is not None:
+            child.leave()
+
+    def _attempt(self, child: ChildProcess, assignment: Assignment) -> bool:
+        """Run an attempt, and answer whether *child* is fit for another one."""
+        claim = assignment.claim
+        with self._lock:
+            self._children[claim.ref] = child
+            killed = self._killed
+        try:
+            if killed:
+                return False
+            child.wait_until_ready()
+            self._warn_if_large(child)
+            ended = child.attempt(assignment, self._on_start)
+        except NotStarted as error:
+            logger.error("Run %d (%s.%s) is put off: %s", claim.id, claim.queue, claim.job, error)
+            ended = Refused(claim, NOT_STARTED_DELAY_SECONDS)
+        except UnknownThere:
+            return self._elsewhere(assignment)
+        finally:
+            with self._lock:
+                del self._children[claim.ref]
+        if not self._killed:
+            self._done(ended)
+        return child.is_alive()
+
+    def _elsewhere(self, assignment: Assignment) -> bool:
+        claim = assignment.claim
+        if assignment.job.options.executor == "process":
+            logger.warning("%s.%s is not known in a child process, and left to others.", claim.queue, claim.job)
+            self._done(Refused(claim, UNKNOWN_DELAY_SECONDS))
+        else:
+            logger.warning("%s.%s is not known in a child process, and runs here.", claim.queue, claim.job)
+            self._rest()
+            self._in_place(assignment)
+        return True
+
+    def _is_worn(self, child: ChildProcess) -> bool:
+        most = self._config.recycle_after_megabytes
+        return child.runs >= self._config.recycle_after_runs or (most is not None and child.megabytes > most)
+
+    def _warn_if_large(self, child: ChildProcess) -> None:
+        most = self._config.recycle_after_megabytes
+        if most is not None and child.runs == 0 and child.megabytes > most:
+            logger.warning(
+                "A child process takes %.0f MB before its first run, and recycle_after_megabytes is %d: each ends after one run.",
+                *(child.megabytes, most),
+            )

@@ -1,0 +1,332 @@
+"""Jobs in processes of their own: what one of them does to its process happens to nobody else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from importlib import reload
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import tests.shop.jobs as shop
+from django_jobqueue import job, operations, queues
+from django_jobqueue.jobs import registry
+from django_jobqueue.models import Run
+from django_jobqueue.worker import heartbeat
+from tests.acceptance.programs import Effects
+from tests.worker.bench import Recorder, wait_until
+from tests.worker.conftest import StartWorker, Work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: None, settings: Any) -> Iterator[Effects]:
+    """The jobs of the shop, which children know too, and what they leave behind."""
+    monkeypatch.setenv(shop.FOLDER, str(tmp_path))
+    monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.2)
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 1}}
+    reload(shop)
+    effects = Effects(tmp_path)
+    yield effects
+    effects.open_gate()
+
+
+def ended(run: Run) -> tuple[str, str]:
+    """Its state, and what its last attempt came to."""
+    run.refresh_from_db()
+    return run.state, run.attempts.order_by("number").last().outcome  # type: ignore[union-attr]
+
+
+def descendants() -> list[psutil.Process]:
+    """The children of this process, and theirs, but for database servers and other tests."""
+    return [each for each in psutil.Process().children(recursive=True) if "worker.child" in " ".join(_command(each))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def test_a_child_runs_one_job_after_the_other_and_ends_with_its_worker(
+    start_worker: StartWorker, observer: Recorder
+) -> None:
+    with start_worker(concurrency=1):
+        runs = [queues.default.add("tell_pid") for _ in range(3)]
+        observer.wait_until_settled(*runs)
+        [child] = descendants()
+
+    pids = set(Run.objects.values_list("result", flat=True))
+    assert pids == {child.pid}
+    assert child.pid != os.getpid()
+    assert not child.is_running()
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("exit", "The process of the job exited with code 3."),
+        ("segfault", "The process of the job was killed by signal 11 (SIGSEGV)."),
+        ("kill", "The process of the job was killed by signal 9 (SIGKILL), as the system does when memory runs out."),
+    ],
+)
+def test_a_job_that_takes_its_process_down_is_settled_at_once_and_disturbs_nobody(
+    start_worker: StartWorker, observer: Recorder, effects: Effects, settings: Any, how: str, told: str
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 60}}
+    beside = queues.default.add("linger")
+    with start_worker(concurrency=2):
+        effects.wait_for("start")
+        run = queues.default.add("die", {"how": how})
+        observer.wait_for(lambda: observer.settled_ids().count(run.id) == 2)
+        effects.open_gate()
+        observer.wait_until_settled(beside)
+
+    assert ended(run) == ("dead_lettered", "crashed")
+    assert (run.reason, run.crashes, run.failures, run.error) == ("max_crashes", 2, 0, told)
+    assert run.progress == {"done": 1, "total": 2, "message": how} or run.progress is None
+    assert [attempt.error for attempt in run.attempts.all()] == [told, told]
+    assert ended(beside) == ("completed", "completed")
+
+
+def test_a_crash_is_noticed_within_two_seconds(
+    start_worker: StartWorker, observer: Recorder, effects: Effects, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 60}}
+    run = queues.default.add("die", {"how": "kill"})
+    with start_worker(concurrency=1):
+        [first, second] = effects.wait_for("start", 2)
+        observer.wait_for(lambda: observer.settled_ids().count(run.id) == 2)
+
+    crashed = run.attempts.get(number=1)
+    assert crashed.finished_at.timestamp() - first.at < 2
+    assert second.pid != first.pid
+
+
+def test_what_a_job_says_from_a_child_is_to_be_seen_and_decides(
+    start_worker: StartWorker, observer: Recorder, effects: Effects
+) -> None:
+    run = queues.default.add("speak")
+    with start_worker():
+        wait_until(lambda: Run.objects.filter(pk=run.pk, progress__done=1, metadata__page=7).exists())
+        assert Run.objects.get(pk=run.pk).state == "running"
+        effects.open_gate()
+        observer.wait_until_settled(run)
+
+    assert ended(run) == ("pending", "snoozed")
+    assert (run.snoozes, run.result) == (1, None)
+
+
+@pytest.mark.parametrize("name", ["overrun", "overrun_too"])
+def test_a_job_is_interrupted_when_its_time_is_over(work: Work, effects: Effects, name: str) -> None:
+    run = queues.default.add(name)
+
+    work()
+
+    assert ended(run) == ("dead_lettered", "timed_out")
+    assert run.error == "AttemptTimedOut: The attempt took longer than its timeout of 0.3 s."
+    assert f"in {name}" in (run.attempts.get().traceback or "")
+    if name == "overrun":
+        assert len(effects.all("end")) == 1
+
+
+def test_a_job_that_heeds_no_exception_is_killed_with_what_it_has_started(
+    start_worker: StartWorker, observer: Recorder, effects: Effects
+) -> None:
+    run = queues.default.add("defy")
+    with start_worker(concurrency=1):
+        [start, *_] = effects.wait_for("start")
+        family = [psutil.Process(start.pid), *psutil.Process(start.pid).children()]
+        observer.wait_until_settled(run)
+        observer.wait_until_settled(queues.default.add("tell_pid"))  # in the same slot: it did not leak
+        wait_until(lambda: not any(_is_alive(each) for each in family))
+
+    assert len(family) == 2
+    assert ended(run) == ("dead_lettered", "timed_out")
+    assert run.error == "The attempt was cut off: it took longer than its hard timeout of 0.5 s."
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize("name", ["linger", "linger_too"])
+def test_a_job_is_interrupted_when_its_run_is_cancelled(
+    start_worker: StartWorker, observer: Recorder, effects: Effects, name: str
+) -> None:
+    run = queues.default.add(name)
+    with start_worker():
+        effects.wait_for("start")
+        operations.cancel(run.id, actor="ann")
+        observer.wait_until_settled(run)
+
+    assert ended(run) == ("cancelled", "cancelled")
+    if name == "linger":
+        assert run.error == "Cancel: The run was cancelled."
+        assert len(effects.all("cancelled")) == 1
+
+
+def test_a_signal_from_elsewhere_interrupts_nobody(
+    start_worker: StartWorker, observer: Recorder, effects: Effects
+) -> None:
+    """Platforms send SIGTERM, and terminals SIGINT, to every process at once: the worker decides what that means."""
+    run = queues.default.add("linger")
+    with start_worker():
+        [start] = effects.wait_for("start")
+        os.kill(start.pid, signal.SIGTERM)
+        os.kill(start.pid, signal.SIGINT)
+        effects.open_gate()
+        observer.wait_until_settled(run)
+
+    assert ended(run) == ("completed", "completed")
+    assert run.result == "not cancelled"
+
+
+def test_a_worker_that_stops_kills_what_does_not_end_and_hands_the_run_back(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    run = queues.default.add("linger")
+    with start_worker(grace_seconds=0) as worker:
+        [start] = effects.wait_for("start")
+        process = psutil.Process(start.pid)
+        code = worker.stop()
+
+    assert code == 0
+    assert ended(run) == ("pending", "released")
+    assert (run.crashes, run.failures, run.releases) == (0, 0, 1)
+    wait_until(lambda: not _is_alive(process))
+
+
+def test_an_idle_child_that_was_killed_costs_the_next_run_nothing(
+    start_worker: StartWorker, observer: Recorder
+) -> None:
+    with start_worker(concurrency=1):
+        observer.wait_until_settled(first := queues.default.add("tell_pid"))
+        first.refresh_from_db()
+        process = psutil.Process(first.result)
+        process.kill()
+        wait_until(lambda: not _is_alive(process))
+        observer.wait_until_settled(run := queues.default.add("tell_pid"))
+
+    assert ended(run) == ("completed", "completed")
+    assert (run.attempt, run.result != first.result) == (1, True)
+
+
+# Recycling.
+
+
+def test_a_child_is_replaced_after_so_many_runs(start_worker: StartWorker, observer: Recorder, settings: Any) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "recycle_after_runs": 2}}
+    with start_worker(concurrency=1):
+        runs = [queues.default.add("tell_pid") for _ in range(3)]
+        observer.wait_until_settled(*runs)
+
+    first, second, third = Run.objects.order_by("pk").values_list("result", flat=True)
+    assert first == second != third
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell")
+def test_a_child_that_takes_too_much_memory_is_replaced(
+    start_worker: StartWorker, observer: Recorder, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "recycle_after_megabytes": 200}}
+    with start_worker(concurrency=1):
+        runs = [queues.default.add("hoard", {"megabytes": megabytes}) for megabytes in (1, 250, 1)]
+        observer.wait_until_settled(*runs)
+
+    first, second, third = Run.objects.order_by("pk").values_list("result", flat=True)
+    assert first == second != third
+    assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
+
+
+def test_a_limit_below_what_a_child_takes_from_the_start_is_told(
+    start_worker: StartWorker, observer: Recorder, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "recycle_after_megabytes": 1}}
+    with start_worker(concurrency=1):
+        observer.wait_until_settled(queues.default.add("tell_pid"))
+
+    assert "recycle_after_megabytes is 1: each ends after one run" in caplog.text
+
+
+# After a crash.
+
+
+def test_after_a_crash_any_job_runs_in_a_child(start_worker: StartWorker, observer: Recorder) -> None:
+    """Many runs crash with a worker, innocent ones too: they share children, one after the other."""
+    suspects = [queues.default.add("count_crashes", delay_seconds=3600) for _ in range(3)]
+    Run.objects.update(crashes=1, run_at=suspects[0].created_at)
+
+    with start_worker(concurrency=1):
+        observer.wait_until_settled(*suspects)
+
+    [pid] = set(Run.objects.values_list("result", flat=True))
+    assert pid != os.getpid()
+    assert set(Run.objects.values_list("state", flat=True)) == {"completed"}
+
+
+def test_a_job_that_only_the_worker_knows_runs_there(work: Work, caplog: pytest.LogCaptureFixture) -> None:
+    @job
+    def known_here() -> int:
+        return os.getpid()
+
+    run = queues.default.add("known_here")
+    Run.objects.filter(pk=run.pk).update(crashes=1)
+
+    work()
+
+    assert ended(run) == ("completed", "completed")
+    assert run.result == os.getpid()
+    assert "default.known_here is not known in a child process, and runs here" in caplog.text
+
+
+def test_a_job_for_a_process_that_no_child_knows_is_left_to_others(
+    work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    @job(executor="process")
+    def known_here() -> None:
+        raise AssertionError("not here")
+
+    run = queues.default.add("known_here")
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.releases, run.attempts.count()) == ("pending", 1, 0)
+    assert "default.known_here is not known in a child process, and left to others" in caplog.text
+
+
+def test_a_run_whose_child_cannot_start_is_put_off(
+    work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "settings_that_are_not_there")
+    run = queues.default.add("tell_pid")
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.releases, run.crashes, run.attempts.count()) == ("pending", 1, 0, 0)
+    assert "exited with code 1 before it was ready" in caplog.text
+
+
+# What makes no sense.
+
+
+@pytest.mark.parametrize("executor", ["thread", "asyncio"])
+def test_an_executor_that_cannot_run_the_function_is_a_problem_of_the_job(executor: str) -> None:
+    def plain() -> None: ...
+
+    async def coroutine() -> None: ...
+
+    job(name="wrong", executor=executor)(coroutine if executor == "thread" else plain)
+
+    assert [problem for problem in registry.problems() if f"executor '{executor}' runs" in problem]
