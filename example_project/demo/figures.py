@@ -23,13 +23,14 @@ COLUMNS = ["added", "completed", "retried", "dead_lettered", "attempts"]
 
 @dataclass(kw_only=True)
 class Visits:
-    """What the visitors did, and so which runs the site had to add."""
+    """What the visitors did, and so which runs the site had to add; and how often the schedule was due meanwhile."""
 
     loaded: int
     sign_ups: int = 0
     orders: int = 0
     parcels: int = 0
     repeats: int = 0
+    ticks: int = 0
 
     def runs(self) -> dict[str, int]:
         return {
@@ -39,6 +40,7 @@ class Visits:
             "reserve_stock": self.orders,
             "render_invoice": self.orders,
             "send_shipping_notice": self.parcels,
+            "sum_up_sales": self.ticks,
         }
 
 
@@ -79,6 +81,12 @@ def pace() -> str:
         "runs per second": f"{Run.objects.ended().count() / seconds:.1f}",
     }
     return "\n".join(f"{name:<38}{value:>15}" for name, value in rows.items())
+
+
+def seconds_due(schedule: str) -> int:
+    """Return how often a schedule of one second was due, from the first time that it fired to the last."""
+    span = Run.objects.filter(schedule__name=schedule).aggregate(first=Min("fires_at"), last=Max("fires_at"))
+    return round((span["last"] - span["first"]).total_seconds()) + 1
 
 
 def problems(visits: Visits) -> list[str]:

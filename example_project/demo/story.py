@@ -15,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection
 
+from django_jobqueue import operations
 from django_jobqueue.models import Run
 from example_project.demo import figures
 from example_project.demo.browser import Browser
@@ -24,6 +25,9 @@ from example_project.shop.models import Customer, Product
 
 LIMIT_SECONDS = 120
 """All runs must have ended by then; on an ordinary machine they need a small part of it."""
+
+TICKER = "sales_ticker"
+"""The schedule of the shop that is due each second."""
 
 SHOWN_LINES = 5
 """Of each kind of line that the worker prints."""
@@ -47,9 +51,11 @@ def tell() -> int:
                 f"Visitors came: {visits.sign_ups} signed up, {visits.orders} ordered, {visits.parcels} parcels were "
                 f"shipped, {visits.repeats} confirmations sent again"
             )
+            visits.ticks = stop_the_ticker(worker)
             wait_for_the_last_run(worker, server)
             exit_code = worker.stop(seconds=15)
             say(f"All runs have ended. The worker was asked to stop, and did: exit code {exit_code}")
+    operations.schedule_reset(TICKER, actor="demo")
 
     return report(visits, exit_code)
 
@@ -88,6 +94,16 @@ def visit(browser: Browser, visits: Visits) -> None:
 
     if "reports.render_invoice" not in browser.get("/"):
         raise DemoFailed("The home page does not show the latest runs.")
+
+
+def stop_the_ticker(worker: Program) -> int:
+    """Disable the schedule that fires each second, and return how often it was due until then."""
+    worker.wait_for(r"sum_up_sales", seconds=30)
+    operations.schedule_toggle(TICKER, enabled=False, actor="demo", reason="The visitors have gone.")
+    due = figures.seconds_due(TICKER)
+    say(f"Meanwhile the schedule {TICKER} was due {due} times. Now it is disabled: manage.py showschedules")
+    call_command("showschedules")
+    return due
 
 
 def wait_for_the_last_run(*programs: Program) -> None:

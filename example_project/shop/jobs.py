@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import Sum
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from django_jobqueue import Fail, RunContext, job
+from django_jobqueue import Fail, RunContext, job, schedule
 from example_project.shop.mailbox import send
 from example_project.shop.models import Customer, Order
 
@@ -60,3 +62,16 @@ def render_invoice(order_id: int, *, run: RunContext) -> None:
     (settings.INVOICES / f"{order_id}.html").write_text(document, encoding="utf-8")
     Order.objects.filter(pk=order_id).update(invoiced_at=timezone.now())
     run.progress(2, 2, "done")
+
+
+@job(schedule=schedule(every_seconds=1, name="sales_ticker"))
+def sum_up_sales() -> str:
+    """Count the goods that were sold. Nobody adds its runs: a schedule does, in whichever worker looks first."""
+    return f"{Order.objects.aggregate(sold=Sum('quantity', default=0))['sold']} sold"
+
+
+@job(schedule=schedule("0 2 * * *", timezone="Europe/Berlin", name="close_the_day"))
+def close_the_day(*, run: RunContext) -> str:
+    """Count the orders of the last 24 hours: once each night, also when clocks are shifted."""
+    end = run.fires_at or timezone.now()
+    return f"{Order.objects.filter(created_at__range=(end - timedelta(days=1), end)).count()} orders"

@@ -71,14 +71,21 @@ def assert_accounted(output: str) -> None:
     added, completed, retried, dead_lettered, attempts = map(int, row.split())
     [mails] = map(int, re.findall(r"^mails in the folder +(\d+)$", output, re.MULTILINE))
     [invoices] = map(int, re.findall(r"^invoices in the folder +(\d+)$", output, re.MULTILINE))
+    [ticks] = map(int, re.findall(r"the schedule sales_ticker was due (\d+) times", output))
 
-    assert added == 653
+    assert ticks >= 1
+    assert re.search(rf"^default.sum_up_sales +{ticks} +{ticks} ", output, re.MULTILINE)
+    assert re.search(r"^sales_ticker +disabled\* .* completed ", output, re.MULTILINE)
+    assert re.search(r"^close_the_day +enabled +0 2 \* \* \* \(Europe/Berlin\)", output, re.MULTILINE)
+    assert added == 653 + ticks
     assert completed + dead_lettered == added
     assert retried > 50
     assert dead_lettered > 3
     assert attempts == completed + retried + 4 * dead_lettered
     assert invoices == 25
-    assert mails == completed - 25 - 25 - 30  # the reservations, the invoices, the new readers of the newsletter
+    assert (
+        mails == completed - 25 - 25 - 30 - ticks
+    )  # the reservations, the invoices, the new readers of the newsletter
 
 
 @pytest.fixture
