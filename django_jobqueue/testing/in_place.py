@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from time import monotonic
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -82,7 +83,7 @@ class InPlaceWorker:
                 alone, queue.name, worker=self._name, limit=1, lease_seconds=queue.lease_seconds
             )
             runs.update(namespace=config.namespace)
-        self._leases.add(claims, queue.lease_seconds)
+        self._leases.add(claims, queue.lease_seconds, monotonic())
         return claims[0] if claims else None
 
     def _work(self, claim: Claim) -> Worked:

@@ -66,11 +66,13 @@ class Exchange:
 
     def trade(self, ended: Sequence[Ended], wanted: int, ahead: int = 0) -> Trade:
         """Settle what has *ended* and claim up to *wanted* runs, and a few *ahead*, in one transaction."""
+        ended = [self._spared(attempt) for attempt in ended]
         for attempt in ended if self._not_kept else ():
             if (attempt.claim.queue, attempt.settlement.state) in self._not_kept:
                 attempt.settlement.delete = True
         followers = followers_of((attempt.claim, attempt.settlement) for attempt in ended)
         queues = {attempt.claim.queue for attempt in ended}.union(self._queues if wanted + ahead > 0 else ())
+        sent_at = monotonic()
         try:
             with self._limiter.turn(queues) as turn:
                 states = self._settle([attempt.settlement for attempt in ended], followers)
@@ -85,7 +87,7 @@ class Exchange:
             states, claims, more = self._settle_each(ended, followers), [], True
             self._limiter.free(_freed((attempt.claim for attempt in ended), states))
         for claim in claims:
-            self._leases.add([claim], self._config.queues[claim.queue].lease_seconds)
+            self._leases.add([claim], self._config.queues[claim.queue].lease_seconds, sent_at)
         self._leases.drop(attempt.claim.ref for attempt in ended)
         return Trade(_with_states(ended, states), claims, more)
 
@@ -97,6 +99,20 @@ class Exchange:
         self._limiter.free(_freed(claims, states))
         return [claim for claim in claims if states.get(claim.ref) == State.CANCELLED]
 
+    def release_unheard(self) -> None:
+        """Hand back what was claimed for us in a transaction whose reply was lost, so that nobody here knows of it."""
+        runs = Run.objects.using(self._config.database).filter(
+            namespace=self._config.namespace, worker=self._worker, lease_until__isnull=False
+        )
+        unheard = {
+            ref: (queue, job, key)
+            for run_id, attempt, queue, job, key in runs.values_list("pk", "attempt", "queue", "job", "concurrency_key")
+            if (ref := Ref(run_id, attempt)) not in self._leases
+        }
+        if unheard:
+            states = self._engine.release(list(unheard))
+            self._limiter.free([Freed(*unheard[ref], state) for ref, state in states.items()])
+
     def unknown_for(self, claims: Sequence[Claim], seconds: float) -> list[Claim]:
         """Those of *claims* that no worker has known for so long."""
         runs = Run.objects.using(self._config.database).filter(pk__in=[claim.id for claim in claims])
@@ -106,7 +122,8 @@ class Exchange:
 
     def abandon(self, leases: Sequence[Lease]) -> list[tuple[Ended, State]]:
         """Settle attempts that are still running, because this process is about to end."""
-        ended = [Ended(lease.claim, _abandoned(lease)) for lease in leases]
+        why = "The worker was stopped before the job had ended."
+        ended = [Ended(lease.claim, _abandoned(lease, why)) for lease in leases]
         followers = followers_of((attempt.claim, attempt.settlement) for attempt in ended)
         with transaction.atomic(using=self._config.database):
             states = self._settle([attempt.settlement for attempt in ended], followers)
@@ -117,6 +134,13 @@ class Exchange:
     def seconds_until_due(self) -> float | None:
         """Seconds until a run can be claimed; 0 or less where one is due, but not to be had now."""
         return self._engine.next_due(self._config.namespace, self._queues)
+
+    def _spared(self, attempt: Ended) -> Ended:
+        """An attempt as it is to be settled: one that we asked to end because the database was away has not failed."""
+        lease = self._leases.get(attempt.claim.ref)
+        if lease is None or not lease.doubted or attempt.settlement.counter != "failures":
+            return attempt
+        return Ended(attempt.claim, _abandoned(lease, "The lease could not be renewed, and the job was asked to end."))
 
     def _claim(self, turn: Turn, wanted: int, ahead: int, held: Mapping[str, int]) -> tuple[list[Claim], bool]:
         """Claim from each queue its share."""
@@ -221,14 +245,14 @@ def _with_states(ended: Sequence[Ended], states: dict[Ref, State]) -> list[tuple
     return [(attempt, states[attempt.claim.ref]) for attempt in ended if attempt.claim.ref in states]
 
 
-def _abandoned(lease: Lease) -> Settlement:
+def _abandoned(lease: Lease, why: str) -> Settlement:
     """A run that may be started again goes back to pending at once; one that may not is lost."""
     settlement = Settlement(
         *lease.claim.ref,
         outcome=Outcome.RELEASED,
         state=State.PENDING,
         counter="releases",
-        error="The worker was stopped before the job had ended.",
+        error=why,
     )
     if lease.claim.delivery == Delivery.AT_MOST_ONCE:
         settlement.state, settlement.reason = State.DEAD_LETTERED, Reason.LOST

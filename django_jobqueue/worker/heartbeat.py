@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -19,7 +19,7 @@ from django_jobqueue.models import Run, Worker
 from django_jobqueue.operations.schedule_sync import declarations
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.connections import DATABASE_AWAY
-from django_jobqueue.worker.leases import Lease, Leases
+from django_jobqueue.worker.leases import Interrupt, Lease, Leases
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,6 @@ NOTES_SECONDS = 1.0
 
 GONE_SECONDS = 0.5
 """A run that is not ours any more is just being settled by ourselves; or else, so much later, its lease is lost."""
-
-Interrupt: TypeAlias = Callable[[Ref, str], None]
 
 
 class Heartbeat:
@@ -96,11 +94,14 @@ class Heartbeat:
 
     def _beat(self) -> None:
         if leases := self._leases.all():
+            sent_at = monotonic()
             renewed = self._engine.renew([(lease.claim.ref, lease.seconds) for lease in leases])
             for lease in leases:
                 lease.missed = lease.claim.ref not in renewed  # it may only be locked by others
+                if not lease.missed:
+                    lease.renewed_at = sent_at
                 if renewed.get(lease.claim.ref):
-                    self._ask_to_end(lease, "The run was cancelled.")
+                    lease.ask_to_end("The run was cancelled.", self._interrupt)
         seen = {"heartbeat_at": timezone.now(), "running": len(leases)}
         if not self._row().update(**seen):
             self._row().create(
@@ -128,21 +129,13 @@ class Heartbeat:
                     "Lease lost: run %d (%s.%s) was taken over or deleted during attempt %d. Its job is asked to end.",
                     *(lease.claim.id, lease.claim.queue, lease.claim.job, lease.claim.attempt),
                 )
-                self._ask_to_end(lease, "The run was taken over.")
+                lease.ask_to_end("The run was taken over.", self._interrupt)
 
     def _held(self, leases: Sequence[Lease]) -> set[Ref]:
         runs = Run.objects.using(self._config.database).filter(
             pk__in=[lease.claim.id for lease in leases], lease_until__isnull=False
         )
         return {Ref(*row) for row in runs.values_list("pk", "attempt")}
-
-    def _ask_to_end(self, lease: Lease, why: str) -> None:
-        """Once: a job may take its time to clean up."""
-        if not lease.interrupted:
-            lease.interrupted = True
-            if lease.notes is not None:
-                lease.notes.cancel_requested = True
-            self._interrupt(lease.claim.ref, why)
 
     def _store_notes(self) -> None:
         """Store what is new in one statement. What another transaction keeps from being stored is still new next time."""

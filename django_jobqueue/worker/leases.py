@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from django_jobqueue.engines.base import Claim, Ref
 from django_jobqueue.jobs import Notes
+
+Interrupt: TypeAlias = Callable[[Ref, str], None]
+"""Is given the attempt that is to end, and why."""
 
 
 @dataclass(slots=True)
@@ -16,13 +20,25 @@ class Lease:
 
     claim: Claim
     seconds: float
+    renewed_at: float
+    """When, by ``time.monotonic()``, the last renewal that succeeded was sent, or else the claim."""
     notes: Notes | None = None
     interrupted: bool = False
     """Whether its job was asked to end."""
+    doubted: bool = False
+    """Whether it was asked to because nobody could say that the run is still ours."""
     missed: bool = False
     """Whether the last heartbeat could not renew it."""
     gone_at: float | None = None
     """When, by ``time.monotonic()``, the run was first found not to be ours any more."""
+
+    def ask_to_end(self, why: str, interrupt: Interrupt) -> None:
+        """Once: a job may take its time to clean up."""
+        if not self.interrupted:
+            self.interrupted = True
+            if self.notes is not None:
+                self.notes.cancel_requested = True
+            interrupt(self.claim.ref, why)
 
 
 class Leases:
@@ -38,9 +54,9 @@ class Leases:
     def __contains__(self, ref: object) -> bool:
         return ref in self._leases
 
-    def add(self, claims: Iterable[Claim], lease_seconds: float) -> None:
+    def add(self, claims: Iterable[Claim], lease_seconds: float, claimed_at: float) -> None:
         with self._lock:
-            self._leases.update((claim.ref, Lease(claim, lease_seconds)) for claim in claims)
+            self._leases.update((claim.ref, Lease(claim, lease_seconds, claimed_at)) for claim in claims)
 
     def drop(self, refs: Iterable[Ref]) -> None:
         with self._lock:
@@ -53,6 +69,9 @@ class Leases:
         with self._lock:
             self._leases[claim.ref].notes = notes
         return notes
+
+    def get(self, ref: Ref) -> Lease | None:
+        return self._leases.get(ref)
 
     def all(self) -> list[Lease]:
         with self._lock:

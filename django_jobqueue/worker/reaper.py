@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from time import monotonic
 
 from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
@@ -13,15 +12,12 @@ from django_jobqueue.limiting.turn import Freed
 from django_jobqueue.worker import crash
 from django_jobqueue.worker.chore import later
 from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
+from django_jobqueue.worker.hold import Hold
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 
 INTERVAL_SECONDS = 1.0
 BATCH = 100
-GAP_SECONDS = 5.0
-"""A turn that comes so much after the last one says that this process was frozen, or the database away."""
-HOLD_LEASES = 2 / 3
-"""The part of a lease, two heartbeats, for which it then reaps nothing."""
 
 
 class Reaper:
@@ -30,18 +26,13 @@ class Reaper:
     def __init__(self, observer: Observer) -> None:
         self.due_at = 0.0
         self._observer = observer
-        self._last_turn = monotonic()
-        self._hold_until = 0.0
+        self._hold = Hold()
         self._limiter = Limiter()
 
     def turn(self, ours: Leases) -> bool:
         """Spares *ours*: as long as this process holds a lease, a late renewal is as good as one in time."""
-        now = monotonic()
-        if now - self._last_turn > GAP_SECONDS:
-            # The leases of those who live may be over too, and they renew them first, this worker among them.
-            self._hold_until = now + get_config().worker.lease_seconds * HOLD_LEASES
-        found = now >= self._hold_until and self._reap(ours)
-        self._last_turn = monotonic()
+        found = not self._hold.begin_turn() and self._reap(ours)
+        self._hold.end_turn()
         self.due_at = later(INTERVAL_SECONDS)
         return found
 

@@ -33,6 +33,8 @@ from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.pace import Pace
 from django_jobqueue.worker.runner import Ended, Refused
+from django_jobqueue.worker.self_fence import SelfFence
+from django_jobqueue.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -111,13 +113,14 @@ class Worker:
     def run(self) -> int:
         """Work; return the exit code of the process. Call it once."""
         self._observer.started(self.name, self.queues, self.concurrency)
-        with Heartbeat(
+        heartbeat = Heartbeat(
             self.name,
             self._leases,
             queues=self.queues,
             concurrency=self.concurrency,
             interrupt=self._executors.interrupt,
-        ):
+        )
+        with Watchdog(SelfFence(self._leases, self._executors.interrupt).look, self._executors.look), heartbeat:
             while not self._is_over():
                 self._turn()
             return self._leave()
@@ -136,6 +139,8 @@ class Worker:
         if monotonic() < self._database_at:
             return
         try:
+            if self._database_failures:
+                self._exchange.release_unheard()
             if self._chores.turn(self._leases):
                 self._look_at = monotonic()
             self._hand_back()

@@ -13,7 +13,8 @@ from django.db import connection, transaction
 
 from django_jobqueue import RunContext, job, queues
 from django_jobqueue.models import Run
-from tests.worker.bench import Gate, Recorder
+from django_jobqueue.worker.executors import loop_watch
+from tests.worker.bench import Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -206,3 +207,39 @@ def test_a_coroutine_that_never_ends_is_handed_back_when_the_worker_stops(
 
     run.refresh_from_db()
     assert (exit_code, run.state, run.releases) == (0, "pending", 1)
+
+
+def test_a_coroutine_that_blocks_the_loop_is_named_and_keeps_its_lease(
+    start_worker: StartWorker,
+    observer: Recorder,
+    gate: Gate,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+    monkeypatch.setattr(loop_watch, "BLOCKED_SECONDS", 1.5)  # longer than the lease
+
+    @job
+    async def block(run: RunContext) -> int:
+        gate.wait_to_pass()
+        return run.attempt
+
+    @job
+    async def wait() -> None:
+        await asyncio.sleep(0)
+
+    others = [queues.default.add("wait") for _ in range(3)]
+    run = queues.default.add("block")
+    with start_worker(), start_worker(observer=Recorder()):
+        gate.wait_for_job()
+        wait_until(lambda: "The event loop has been blocked" in caplog.text)
+        gate.open()
+        observer.wait_for(lambda: Run.objects.in_state("completed").count() == 4)
+
+    run.refresh_from_db()
+    assert (run.state, run.result, run.crashes) == ("completed", 1, 0)
+    assert {other.state for other in others} == {"pending"}  # as they were added
+    [told] = [record.getMessage() for record in caplog.records if "blocked" in record.getMessage()]
+    assert f"by run {run.id} (default.block)" in told
+    assert "threading.py" in told

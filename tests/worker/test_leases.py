@@ -168,6 +168,51 @@ def test_a_lost_reply_to_a_commit_loses_nothing(
     assert (run.state, run.result, run.attempt) == ("completed", 42, 1)
 
 
+@pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
+def test_a_claim_whose_reply_was_lost_is_handed_back_as_soon_as_the_database_answers(
+    start_worker: StartWorker, observer: Recorder, on_connect: OnConnect, delivery: Any
+) -> None:
+    """The connection breaks after the database has committed a claim: nobody here knows of it, and nobody has started it."""
+    broken: list[bool] = []
+
+    def watch(connection: Any) -> None:
+        claims = False
+
+        def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            nonlocal claims
+            claims = claims or "SET state = 'running'" in sql
+            return execute(sql, params, many, context)
+
+        def commit_and_break() -> None:
+            commit()
+            if claims and not broken:
+                broken.append(True)
+                connection.connection.close()
+                raise OperationalError("the connection broke")
+
+        commit = connection._commit
+        if threading.current_thread().name.startswith("test-worker-"):
+            connection.execute_wrappers.append(note)
+            connection._commit = commit_and_break
+
+    starts = []
+
+    @job(delivery=delivery)
+    def note(run: RunContext) -> None:
+        starts.append(run.attempt)
+
+    on_connect(watch)
+    run = queues.default.add("note")
+
+    with start_worker():
+        observer.wait_until_settled(run)
+
+    assert broken
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.crashes, run.releases) == ("completed", 2, 0, 1)
+    assert starts == [2]
+
+
 def test_claims_are_not_forgotten_when_the_database_goes_away_behind_them(
     start_worker: StartWorker, observer: Recorder, gate: Gate, on_connect: OnConnect
 ) -> None:

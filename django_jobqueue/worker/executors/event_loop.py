@@ -14,6 +14,7 @@ from django_jobqueue.engines.base import Ref
 from django_jobqueue.worker import connections, statement_timeout
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.executor import OnEnded
+from django_jobqueue.worker.executors.loop_watch import LoopWatch
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, run_async_attempt
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class AsyncioExecutor:
         self._jobs: dict[Ref, asyncio.Task[object] | None] = {}
         """The tasks in which the jobs run; None for one that has not begun."""
         self._lock = threading.Lock()
+        self._watch: LoopWatch | None = None
 
     def start(self, assignment: Assignment) -> None:
         with self._lock:
@@ -44,12 +46,18 @@ class AsyncioExecutor:
                     target=_turn, args=[self._loop, self._closing], name="jobqueue-asyncio", daemon=True
                 )
                 self._thread.start()
+                self._watch = LoopWatch(self._loop, self._thread, self._jobs)
         self._loop.call_soon_threadsafe(self._spawn, self._loop, assignment)
 
     def interrupt(self, ref: Ref, why: str) -> None:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._cancel, self._loop, ref, why)
+
+    def look(self) -> None:
+        """Tell of a job that blocks the loop. To be called about every second, in another thread."""
+        if self._watch is not None and not self._closing.is_set():
+            self._watch.look()
 
     def close(self, *, wait: bool) -> None:
         self._closing.set()
@@ -83,7 +91,9 @@ class AsyncioExecutor:
         ref = assignment.claim.ref
         if assignment.timeout_seconds is not None:
             statement_timeout.limit(assignment.timeout_seconds)
-        self._jobs[ref] = asyncio.current_task()
+        self._jobs[ref] = task = asyncio.current_task()
+        if task is not None:
+            task.set_name(f"run {ref.id} ({assignment.claim.queue}.{assignment.claim.job})")
         try:
             return await run_async_attempt(assignment, self._on_start)
         finally:

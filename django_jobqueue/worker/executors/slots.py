@@ -74,6 +74,10 @@ class Executors:
         """Kill what can be killed of the attempts that still run: their runs are about to be handed back."""
         self._processes.kill()
 
+    def look(self) -> None:
+        """Tell of a job that holds up others. To be called about every second."""
+        self._asyncio.look()
+
     def close(self) -> None:
         """End the threads; those of attempts that still run end with the process."""
         with self._lock:

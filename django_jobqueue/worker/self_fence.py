@@ -1,0 +1,74 @@
+"""The self-fence: a worker that cannot renew its leases knows by its own clock when they are over."""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+
+from django_jobqueue.engines.base import Claim
+from django_jobqueue.errors import JobQueueError
+from django_jobqueue.jobs import registry
+from django_jobqueue.limiting.rules import declared_rules
+from django_jobqueue.states import Delivery
+from django_jobqueue.worker.leases import Interrupt, Lease, Leases
+
+logger = logging.getLogger(__name__)
+
+DOUBT_LEASES = 0.8
+"""After so much of a lease without a renewal it is in doubt; what must not be worked twice at a time ends before it does."""
+END_LEASES = 2.0
+"""After so many leases, any other job is asked to end: until then the database may come back, and the job go on."""
+
+
+class SelfFence:
+    """Asks jobs to end when nobody can say any more that their runs are ours. It needs no database.
+
+    A renewal that comes late counts as well as one in time, as long as nobody has taken the run. So a job is not stopped
+    for the first that is missed; unless it would break a promise that another one starts beside it.
+    """
+
+    def __init__(self, leases: Leases, interrupt: Interrupt) -> None:
+        self._leases = leases
+        self._interrupt = interrupt
+        self._told = False
+
+    def look(self) -> None:
+        """Look at all leases. To be called about every second."""
+        doubtful = [lease for lease in self._leases.all() if _missing(lease) >= DOUBT_LEASES]
+        if doubtful and not self._told:
+            logger.warning(
+                "No heartbeat has renewed %d leases for %.1f s: whether their runs are still ours, nobody can say.",
+                *(len(doubtful), max(monotonic() - lease.renewed_at for lease in doubtful)),
+            )
+        self._told = bool(doubtful)
+        for lease in doubtful:
+            if not lease.interrupted and (_missing(lease) >= END_LEASES or _is_exclusive(lease.claim)):
+                self._ask_to_end(lease)
+
+    def _ask_to_end(self, lease: Lease) -> None:
+        logger.warning(
+            "Lease in doubt: run %d (%s.%s) could not be renewed for %.1f s in attempt %d. Its job is asked to end.",
+            *(lease.claim.id, lease.claim.queue, lease.claim.job),
+            *(monotonic() - lease.renewed_at, lease.claim.attempt),
+        )
+        lease.doubted = True
+        lease.ask_to_end("The lease could not be renewed.", self._interrupt)
+
+
+def _missing(lease: Lease) -> float:
+    """For how many times its length a lease was not renewed."""
+    return (monotonic() - lease.renewed_at) / lease.seconds
+
+
+def _is_exclusive(claim: Claim) -> bool:
+    """Whether it was promised that nobody works beside the job of this run."""
+    if claim.delivery == Delivery.AT_MOST_ONCE:
+        return True
+    declared = declared_rules(claim.queue)
+    limits = [declared.queue, *([declared.jobs[claim.job]] if claim.job in declared.jobs else [])]
+    if any(rules.concurrent_jobs or rules.concurrent_jobs_per_key for rules in limits):
+        return True
+    try:
+        return registry.get(claim.queue, claim.job).options.unique == "live"
+    except JobQueueError:
+        return False

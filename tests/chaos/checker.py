@@ -1,0 +1,176 @@
+"""The checker: what may be true after any chaos, and what may not. Its numbers are those of the reliability study."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from django_jobqueue.models import Attempt, Run
+from django_jobqueue.states import FINAL_STATES, Outcome, State
+from tests.acceptance.programs import Effect
+
+ENDED = {Outcome.COMPLETED, Outcome.FAILED, Outcome.DEAD_LETTERED, Outcome.CANCELLED}
+"""Outcomes of an attempt after which no other may come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What is left when all is over: the database, and what stands outside of it."""
+
+    acknowledged: set[int]
+    runs: dict[int, Run]
+    attempts: Sequence[Attempt]
+    effects: Sequence[Effect]
+    events: Sequence[dict[str, Any]]
+    """What the workers printed of attempts that they have settled."""
+    lost: set[tuple[int, int]]
+    """The attempts of which a worker has said that their lease was lost."""
+    dropped: set[tuple[int, int]]
+    """Those of them whose result came all the same, and was dropped."""
+    kills: dict[int, float]
+    """When which process was killed."""
+    lease_seconds: float
+    forgivable_seconds: float = 2.0
+    """How much later than its lease the run of a killed worker may start again."""
+    exits: Sequence[tuple[str, int, int]] = ()
+    """Each worker that has ended by itself, its exit code, and the one that it should have had."""
+    orphans: Sequence[str] = ()
+
+    starts: dict[int, list[Effect]] = field(init=False)
+    """The executions of each run, in their order."""
+
+    def __post_init__(self) -> None:
+        starts: dict[int, list[Effect]] = defaultdict(list)
+        for effect in self.effects:
+            if effect.word == "start":
+                starts[effect.run_id].append(effect)
+        object.__setattr__(self, "starts", starts)
+
+    def end_of(self, start: Effect) -> float | None:
+        """When an execution has ended, by itself or with its process; None where nobody knows."""
+        for effect in self.effects:
+            if effect[:3] == start[:3] and effect.word == "end":
+                return effect.at
+        return self.kills.get(start.pid)
+
+    def comebacks(self) -> list[tuple[int, float]]:
+        """The runs that a kill cut off for the first time, and the seconds until they started again."""
+        found = []
+        for run_id, starts in self.starts.items():
+            for cut_off, again in pairwise(starts):
+                killed_at = self.kills.get(cut_off.pid)
+                if killed_at is not None and self.end_of(cut_off) == killed_at and cut_off.attempt == 1:
+                    found.append((run_id, again.at - killed_at))
+        return found
+
+
+Check: TypeAlias = Callable[[Evidence], Iterator[str]]
+
+
+def violations(evidence: Evidence) -> list[str]:
+    """All that should not be, each with the number of its check."""
+    return [f"{check.__name__.upper()[:3].rstrip('_')}: {what}" for check in CHECKS for what in check(evidence)]
+
+
+def c1_every_run_ends(evidence: Evidence) -> Iterator[str]:
+    for run_id in sorted(evidence.acknowledged):
+        run = evidence.runs.get(run_id)
+        if run is None or run.state not in FINAL_STATES:
+            yield f"run {run_id} is {run and run.state}"
+
+
+def c2_nothing_runs_that_was_not_added(evidence: Evidence) -> Iterator[str]:
+    for run_id in sorted((set(evidence.starts) | set(evidence.runs)) - evidence.acknowledged):
+        yield f"run {run_id} was not added"
+
+
+def c3_a_run_ends_once(evidence: Evidence) -> Iterator[str]:
+    ends = Counter(attempt.run_id for attempt in evidence.attempts if attempt.outcome in ENDED)
+    for run_id, count in ends.items():
+        if count > 1:
+            yield f"run {run_id} has {count} attempts that ended it"
+    told = [event for event in evidence.events if event["state"] in FINAL_STATES]
+    for run_id, count in Counter(event["run"] for event in told).items():
+        if count > 1:
+            yield f"the end of run {run_id} was told {count} times"
+    for event in told:
+        run = evidence.runs[event["run"]]
+        if (event["state"], event["attempt"]) != (run.state, run.attempt):
+            yield f"run {run.id} is {run.state} by attempt {run.attempt}, and was told to be {event['state']} by {event['attempt']}"
+
+
+def c4_nothing_starts_after_the_end(evidence: Evidence) -> Iterator[str]:
+    for run_id, starts in evidence.starts.items():
+        run = evidence.runs.get(run_id)
+        if run is not None and run.finished_at is not None:
+            for start in starts:
+                if start.at > run.finished_at.timestamp() or start.attempt > run.attempt:
+                    yield f"run {run_id} has ended by attempt {run.attempt}, and attempt {start.attempt} was started"
+
+
+def c5_every_attempt_is_accounted_for(evidence: Evidence) -> Iterator[str]:
+    for run_id, starts in evidence.starts.items():
+        for (_, attempt), count in Counter((start.run_id, start.attempt) for start in starts).items():
+            if count > 1:
+                yield f"attempt {attempt} of run {run_id} was started {count} times"
+    for run in evidence.runs.values():
+        counted = run.failures + run.crashes + run.releases + run.snoozes + (run.state == State.COMPLETED)
+        if run.attempt != counted:
+            yield f"run {run.id} had {run.attempt} attempts, of which {counted} are counted"
+        if run.delivery == "at_most_once" and len(evidence.starts[run.id]) > 1:
+            yield f"run {run.id} was started {len(evidence.starts[run.id])} times, and may be once"
+
+
+def c6_two_work_on_a_run_only_where_one_has_lost_it(evidence: Evidence) -> Iterator[str]:
+    for run_id, starts in evidence.starts.items():
+        for first, second in pairwise(starts):
+            end = evidence.end_of(first)
+            if end is not None and second.at < end and (run_id, first.attempt) not in evidence.lost:
+                yield f"attempts {first.attempt} and {second.attempt} of run {run_id} overlapped"
+
+
+def c7_a_killed_run_starts_again_in_time(evidence: Evidence) -> Iterator[str]:
+    for run_id, seconds in evidence.comebacks():
+        if seconds > evidence.lease_seconds + evidence.forgivable_seconds:
+            yield f"run {run_id} started again {seconds:.2f} s after its worker was killed"
+
+
+def c8_the_last_attempt_decides(evidence: Evidence) -> Iterator[str]:
+    for run in evidence.runs.values():
+        if run.state == State.COMPLETED and run.result != f"by attempt {run.attempt}":
+            yield f"run {run.id} came to its attempt {run.attempt}, and its result is {run.result!r}"
+
+
+def c9_a_due_time_makes_one_run(evidence: Evidence) -> Iterator[str]:
+    fired = Counter((run.schedule_id, run.fires_at) for run in evidence.runs.values() if run.schedule_id is not None)
+    for (schedule, fires_at), count in fired.items():
+        if count > 1:
+            yield f"schedule {schedule} made {count} runs for {fires_at}"
+
+
+def c10_nothing_is_left_behind(evidence: Evidence) -> Iterator[str]:
+    for worker, code, expected in evidence.exits:
+        if code != expected:
+            yield f"worker {worker} ended with exit code {code}, not {expected}"
+    for orphan in evidence.orphans:
+        yield f"process {orphan} was left behind"
+    for run in evidence.runs.values():
+        if run.lease_until is not None:
+            yield f"run {run.id} is held by {run.worker}, which has ended"
+
+
+CHECKS: tuple[Check, ...] = (
+    c1_every_run_ends,
+    c2_nothing_runs_that_was_not_added,
+    c3_a_run_ends_once,
+    c4_nothing_starts_after_the_end,
+    c5_every_attempt_is_accounted_for,
+    c6_two_work_on_a_run_only_where_one_has_lost_it,
+    c7_a_killed_run_starts_again_in_time,
+    c8_the_last_attempt_decides,
+    c9_a_due_time_makes_one_run,
+    c10_nothing_is_left_behind,
+)

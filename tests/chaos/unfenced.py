@@ -1,0 +1,37 @@
+"""Workers without the fence, for the proof that the checker would find them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from django.apps import AppConfig
+
+from django_jobqueue.engines.base import Engine, Ref, Settlement
+from django_jobqueue.states import State
+
+
+class UnfencedConfig(AppConfig):
+    name = "tests.chaos.unfenced"
+    path = str(Path(__file__).parent)
+
+    def ready(self) -> None:
+        """Let settlements end whatever attempt runs now: all that they ask is whether the run is running."""
+        from django_jobqueue.engines import ENGINES
+
+        for engine in ENGINES.values():
+            engine._settle = _unfenced(engine._settle)  # type: ignore[method-assign]
+
+
+def _unfenced(settle: Callable[..., dict[Ref, State]]) -> Callable[..., dict[Ref, State]]:
+    def settle_any(self: Engine, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
+        from django_jobqueue.models import Run
+
+        ids = [settlement.id for settlement in settlements]
+        attempts = dict(Run.objects.using(self.alias).filter(pk__in=ids).values_list("pk", "attempt"))
+        theirs = [replace(settlement, attempt=attempts[settlement.id]) for settlement in settlements]
+        own = {other.ref: settlement.ref for other, settlement in zip(theirs, settlements, strict=True)}
+        return {own[ref]: state for ref, state in settle(self, theirs, expired=expired).items()}
+
+    return settle_any

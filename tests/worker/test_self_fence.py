@@ -1,0 +1,130 @@
+"""A worker that cannot renew its leases knows by its own clock when it must not trust them any more."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from django_jobqueue import RunContext, job, queues
+from tests.worker.bench import Gate, Recorder, wait_until
+from tests.worker.conftest import OnConnect, StartWorker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LEASE_SECONDS = 1.0
+
+
+@pytest.fixture(autouse=True)
+def short_leases(project: None, settings: Any) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.05}}
+
+
+@pytest.fixture(params=["fails", "hangs"])
+def heartbeat_returns(request: pytest.FixtureRequest, on_connect: OnConnect) -> Callable[[], None]:
+    """Let no heartbeat reach the database, until this is called."""
+    back = threading.Event()
+
+    def hinder(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not back.is_set() and request.param == "fails":
+            raise OperationalError("the network is down")
+        assert back.wait(30)
+        return execute(sql, params, many, context)
+
+    def watch(connection: Any) -> None:
+        if threading.current_thread().name == "jobqueue-heartbeat":
+            connection.execute_wrappers.append(hinder)
+
+    on_connect(watch)
+    return back.set
+
+
+@pytest.mark.parametrize(
+    ("options", "leases"),
+    [({}, 2.0), ({"concurrent_jobs": 1}, 0.8), ({"unique": "live"}, 0.8)],
+    ids=["any", "limited", "unique"],
+)
+def test_a_job_is_asked_to_end_when_its_lease_is_in_doubt_and_its_run_starts_again_for_nothing(
+    start_worker: StartWorker,
+    observer: Recorder,
+    heartbeat_returns: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+    leases: float,
+) -> None:
+    ended_after = []
+
+    @job(max_attempts=1, **options)
+    async def wait(run: RunContext) -> str:
+        began = monotonic()
+        try:
+            await asyncio.sleep(30 if run.attempt == 1 else 0)
+        finally:
+            ended_after.append(monotonic() - began)
+            heartbeat_returns()
+        return f"by attempt {run.attempt}"
+
+    run = queues.default.add("wait")
+    assert run is not None
+    with start_worker():
+        observer.wait_for(lambda: len(observer.settled) == 2)
+
+    run.refresh_from_db()
+    assert (run.state, run.result) == ("completed", "by attempt 2")
+    assert (run.failures, run.crashes, run.releases) == (0, 0, 1)
+    assert [attempt.outcome for attempt in run.attempts.all()] == ["released", "completed"]
+    assert ended_after[0] > leases * LEASE_SECONDS - 0.3  # the lease began a little before the job
+    told = [record.getMessage() for record in caplog.records if "in doubt" in record.getMessage()]
+    assert len(told) == 1
+    assert f"run {run.id} (default.wait)" in told[0]
+
+
+def test_a_job_that_may_be_started_once_is_told_and_its_result_counts(
+    start_worker: StartWorker, observer: Recorder, heartbeat_returns: Callable[[], None]
+) -> None:
+    @job(delivery="at_most_once")
+    def wait(run: RunContext) -> str:
+        wait_until(lambda: run.cancel_requested)
+        heartbeat_returns()
+        return "all the same"
+
+    run = queues.default.add("wait")
+    assert run is not None
+    with start_worker():
+        observer.wait_until_settled(run)
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.result) == ("completed", 1, "all the same")
+
+
+def test_a_job_without_a_limit_outlives_a_short_outage(
+    start_worker: StartWorker,
+    observer: Recorder,
+    gate: Gate,
+    heartbeat_returns: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asked = []
+
+    @job
+    def wait(run: RunContext) -> None:
+        gate.wait_to_pass()
+        asked.append(run.cancel_requested)
+
+    run = queues.default.add("wait")
+    assert run is not None
+    with start_worker():
+        gate.wait_for_job()
+        wait_until(lambda: "nobody can say" in caplog.text)
+        heartbeat_returns()
+        gate.open()
+        observer.wait_until_settled(run)
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt, asked) == ("completed", 1, [False])
+    assert caplog.text.count("nobody can say") == 1
