@@ -6,7 +6,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django_jobqueue.conf import JobOptions, get_config
@@ -123,14 +123,18 @@ class JobDefinition:
 
     def scrubber(self, payload: object, version: int | None = None) -> Callable[[str], str]:
         """What takes the secrets of *payload* out of a text."""
+        return self._scrubber(self.secrets(version), payload)
+
+    def _scrubbed(self, error: PayloadError, payload: object, version: int | None = None) -> PayloadError:
+        """The same *error*, which tells no secret of *payload*: nor of what is given under another name than is stored."""
+        secrets = replace(self.secrets(version), unknown_name=self.schema.unknown_name)
+        error.args = (self._scrubber(secrets, payload)(str(error)),)
+        return error
+
+    def _scrubber(self, secrets: Secrets, payload: object) -> Callable[[str], str]:
         try:
-            return self.secrets(version).scrubber(payload)
+            return secrets.scrubber(payload)
         except Exception as error:  # what is secret is for a filter of the project to say, and that may fail in any way
             # Without its traceback, which would go on to what is to be told without secrets.
             logger.error("What is secret for %s.%s cannot be told: %s.", self.queue, self.name, type(error).__name__)
             return lambda _: "(not told: it may contain a secret)"
-
-    def _scrubbed(self, error: PayloadError, payload: object, version: int | None = None) -> PayloadError:
-        """The same *error*, which tells no secret of *payload*."""
-        error.args = (self.scrubber(payload, version)(str(error)),)
-        return error

@@ -32,11 +32,16 @@ class Secrets:
     fields: tuple[str, ...] = ()
     everything: bool = False
     """Nobody knows what is secret, so all of it is."""
+    unknown_name: Callable[[Sequence[Any]], object] | None = None
+    """Answers whether no stored payload has the name at the end of a path. What is given under such a name, as under an
+    alias of pydantic's, may be any of the fields."""
 
     def redacted(self, payload: Any) -> Any:
         """The JSON *payload* in its shape, with stars for what is secret."""
         if self.everything:
             return _all_starred(payload)
+        if self.unknown_name is not None:
+            payload = _starred_where(self.unknown_name, payload, ())
         for field in self.fields:
             payload = _starred_at(payload, field.split("."))
         return redacted(payload)
@@ -76,6 +81,19 @@ def _all_starred(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _all_starred(item) for key, item in value.items()}
     return [_all_starred(item) for item in value] if isinstance(value, list) else _stars()
+
+
+def _starred_where(unknown_name: Callable[[Sequence[Any]], object], value: Any, path: Sequence[Any]) -> Any:
+    """*value*, which stands at *path*, with stars for what stands under an unknown name."""
+    if isinstance(value, list):
+        return [_starred_where(unknown_name, item, path) for item in value]
+    if not isinstance(value, dict):
+        return value
+    paths = {key: (*path, key) for key in value}
+    return {
+        key: _all_starred(item) if unknown_name(paths[key]) else _starred_where(unknown_name, item, paths[key])
+        for key, item in value.items()
+    }
 
 
 def _starred_at(value: Any, path: Sequence[str]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -58,11 +59,15 @@ class PydanticKind(Kind):
             return self._adapter.validate_json(json.dumps(value), by_alias=True, by_name=True)
 
     def unknown_name(self, path: Sequence[str]) -> UnknownName | None:
+        return _unknown_name(path, self._stored, self._stored.get("$defs", {}))
+
+    @cached_property
+    def _stored(self) -> Mapping[str, Any]:
+        """The JSON schema of what is stored: any JSON, where nobody but the type itself knows what it writes."""
         try:
-            schema = self._adapter.json_schema(mode="serialization", by_alias=self._by_alias)
-        except PydanticInvalidForJsonSchema:  # nobody but the type itself knows what it writes
-            return None
-        return _unknown_name(path, schema, schema.get("$defs", {}))
+            return self._adapter.json_schema(mode="serialization", by_alias=self._by_alias)
+        except PydanticInvalidForJsonSchema:
+            return {}
 
     def _typed(self, value: Any, max_bytes: int) -> Any:
         """The value that *value* is, or is the JSON form of: JSON is read as JSON, all else as Python."""
