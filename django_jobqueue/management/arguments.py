@@ -24,12 +24,13 @@ _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+|\d+(?:\.\d+)?")
 _PART = re.compile(r"([\d.]+)([smhdw]?)")
 
 
-def add_format(parser: ArgumentParser, *formats: str) -> None:
-    """Let the user choose in which of the *formats* the answer comes; by default in the first."""
-    what = {"text": "text for people", "json": "one JSON document", "csv": "comma-separated values"}
-    choices = ", or ".join(what[name] for name in formats)
+def add_format(parser: ArgumentParser) -> None:
+    """Let the user choose in which format the answer comes."""
     parser.add_argument(
-        "--format", choices=formats, default=formats[0], help=f"Answer with {choices}. Default: {formats[0]}."
+        "--format",
+        choices=["text", "json", "csv"],
+        default="text",
+        help="Answer with text for people, one JSON document, or comma-separated values. Default: text.",
     )
 
 
@@ -91,7 +92,7 @@ def json_object(text: str) -> dict[str, Any]:
     try:
         value = decode_json(text, root="JSON")
     except PayloadError as error:
-        raise ArgumentTypeError(str(error)) from None
+        raise ArgumentTypeError(str(error).removeprefix("JSON: ")) from None
     if not isinstance(value, dict):
         raise ArgumentTypeError(f"must be a JSON object, got {shown(text)}.")
     return value

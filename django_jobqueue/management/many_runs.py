@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 
 from django_jobqueue.management.arguments import add_format, add_no_input, add_reason, number
 from django_jobqueue.management.command import JobQueueCommand, operator
-from django_jobqueue.management.output import as_csv, as_json
+from django_jobqueue.management.output import as_record
 from django_jobqueue.management.printable import printable
 from django_jobqueue.management.run_options import add_run_options, run_filter
 from django_jobqueue.operations import CancelledMany, Operation, ReplayedMany, RunFilter
@@ -44,7 +44,7 @@ class ManyRunsCommand(JobQueueCommand):
         add("--dry-run", action="store_true", help="Only say how many there are.")
         add_no_input(parser)
         add_reason(parser)
-        add_format(parser, "text", "json", "csv")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         which = self._named(options)
@@ -87,10 +87,8 @@ class ManyRunsCommand(JobQueueCommand):
 
     def _tell(self, done: CancelledMany | ReplayedMany, options: dict[str, Any]) -> None:
         counts = asdict(done)
-        if options["format"] == "json":
-            self.answer(as_json(counts))
-        elif options["format"] == "csv":
-            self.answer(as_csv([counts], list(counts)))
+        if options["format"] != "text":
+            self.answer(as_record(counts, options["format"]))
         elif options["verbosity"]:
             self.answer(f"{'Would be: ' if done.dry_run else ''}{self._in_words(counts)}.")
             if done.more:

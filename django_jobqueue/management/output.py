@@ -36,6 +36,11 @@ def as_table(titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[str]
     return [GAP.join(map(_fitted, line, widths, numeric)).rstrip() for line in lines]
 
 
+def as_record(record: Mapping[str, object], form: str) -> str:
+    """One *record* for programs, as a JSON document, or as CSV of one line."""
+    return as_csv([record], list(record)) if form == "csv" else as_json(record)
+
+
 def as_json(document: object) -> str:
     """One JSON document. It is ASCII, so that nothing in it is more than text to a terminal."""
     return json.dumps(document, indent=2, default=_plain)

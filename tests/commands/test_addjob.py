@@ -259,6 +259,10 @@ def test_a_program_gets_json() -> None:
         "added": True,
         "state": "pending",
         "run_at": "2033-01-01T08:00:00+00:00",
+        "reason": None,
+        "result": None,
+        "error": None,
+        "finished_at": None,
     }
 
 
@@ -274,13 +278,15 @@ def test_a_program_gets_json() -> None:
         ([""], "'' is not a job. Known: mail.send."),
         (["to=ann"], "Name one job first, as queue.job or as queue job; then its arguments, as key=value."),
         (["mail", "send", "ann"], "Name one job first"),
+        (["mail.send", "bob", "to=ann"], "'bob' is not an argument of the job: write key=value."),
+        (["mail.send", "to=ann", "to=bob"], "'to' is given twice: give it once."),
         (["mail.send", "to=ann", "bob"], "'bob' is not an argument of the job: write key=value."),
         (["mail.send", "=ann"], "'=ann' is not an argument of the job: write key=value."),
         (["mail.send"], "payload: does not fit send(). 'to' is missing."),
         (["mail.send", "to=ann", "subjct=x"], "'subjct' is not a parameter. Did you mean 'subject'?"),
         (["mail.send", "to=ann", "copies=NaN"], 'payload["copies"]: must be a whole number, got nan'),
         (["mail.send", "to=ann", "copies=99999999999999999999"], "an integer beyond 64 bits"),
-        (["mail.send", "--payload", "{"], "argument --payload: "),
+        (["mail.send", "--payload", "{"], "argument --payload: is not JSON. "),
         (["mail.send", "--payload", '{"to": 1, "to": 2}'], "the key 'to' stands twice in one mapping."),
         (["mail.send", "--payload", "[1]"], "argument --payload: must be a JSON object, got '[1]'."),
         (["mail.send", "--payload", "[" * 100_000], "argument --payload: "),

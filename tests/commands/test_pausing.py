@@ -69,7 +69,7 @@ def test_a_pause_can_end_at_a_moment_in_the_time_zone_of_the_project(settings: o
 def test_a_program_gets_json() -> None:
     told = command("pausequeue", "mail", "--until", "2099-07-01T09:00+02:00", "--format", "json")
 
-    assert json.loads(told.out) == {"queue": "mail", "paused": True, "until": "2099-07-01T07:00:00+00:00"}
+    assert json.loads(told.out) == {"queue": "mail", "job": None, "paused": True, "until": "2099-07-01T07:00:00+00:00"}
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,7 @@ def test_resuming_what_is_not_paused_is_no_error() -> None:
     assert told.out == "Queue 'mail' was not paused.\n"
     assert json.loads(command("resumequeue", "mail", "--format=json").out) == {
         "queue": "mail",
+        "job": None,
         "paused": False,
         "was_paused": False,
     }

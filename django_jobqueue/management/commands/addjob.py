@@ -18,7 +18,7 @@ from django_jobqueue.errors import PayloadError, RunVetoed, nearest, shown
 from django_jobqueue.jobs import registry
 from django_jobqueue.management.arguments import add_format, duration, json_object, moment
 from django_jobqueue.management.command import JobQueueCommand
-from django_jobqueue.management.output import as_json
+from django_jobqueue.management.output import as_record
 from django_jobqueue.management.printable import printable
 from django_jobqueue.management.waiting import STILL_GOING, wait_for_end
 from django_jobqueue.models import Run
@@ -28,6 +28,9 @@ from django_jobqueue.operations.visible import Visible
 from django_jobqueue.payloads import decode_json
 from django_jobqueue.payloads.kinds import Kind
 from django_jobqueue.states import FINAL_STATES, OnDuplicate, State
+
+FACTS = ["queue", "job", "state", "run_at", "reason", "result", "error", "finished_at"]
+"""What programs want to know of a run that they have added, beside its id and whether they have."""
 
 
 class Command(JobQueueCommand):
@@ -87,7 +90,7 @@ class Command(JobQueueCommand):
             help=f"Wait until it has ended, and print its result. Exit with 1 where it ended badly, and with "
             f"{STILL_GOING} where it has not ended in time.",
         )
-        add_format(parser, "text", "json")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         queue, job, words = _named(options["words"])
@@ -97,34 +100,42 @@ class Command(JobQueueCommand):
         if run is None:
             raise RunVetoed(queue, job)
         if options["wait"] is None:
-            self._tell(run, str(run.pk), options)
+            self._tell(run, str(run.pk), run.added, options)
             return
         self.note(f"Run {run.pk} was added. Waiting for its end.")
-        run = Visible(wait_for_end(run.pk, options["wait"]), secrets=False).run
-        self._tell(run, json.dumps(run.result), options)
-        _exit_as(run)
+        ended = Visible(wait_for_end(run.pk, options["wait"]), secrets=False).run
+        self._tell(ended, json.dumps(ended.result), run.added, options)
+        _exit_as(ended)
 
-    def _tell(self, run: Run, text: str, options: dict[str, Any]) -> None:
-        self.answer(as_json(_facts(run)) if options["format"] == "json" else text)
+    def _tell(self, run: Run, text: str, added: bool, options: dict[str, Any]) -> None:
+        form = options["format"]
+        self.answer(text if form == "text" else as_record(_facts(run, added), form))
 
 
 def _named(words: list[str]) -> tuple[str, str, list[str]]:
     """The queue and the job that the first one or two *words* name, and the words after them."""
     names = list(takewhile(lambda word: "=" not in word, words))
-    rest = words[len(names) :]
-    if len(names) == 2:
-        return names[0], names[1], rest
-    if len(names) != 1:
+    found = _jobs(names[0]) if names else []
+    if len(names) == 2 and (names[0] in get_config().queues or not found):
+        return names[0], names[1], words[2:]
+    if not names or len(names) > 2:
         raise CommandError("Name one job first, as queue.job or as queue job; then its arguments, as key=value.")
-    jobs = [(queue, job) for queue in get_config().queues for job in registry.names(queue)]
-    found = [(queue, job) for queue, job in jobs if f"{queue}.{job}" == names[0]] + _elsewhere(names[0])
     if not found:
-        known = nearest(names[0], [f"{queue}.{job}" for queue, job in jobs])
+        known = nearest(names[0], [f"{queue}.{job}" for queue, job in _known()])
         raise CommandError(f"{names[0]!r} is not a job. {known}")
     if len(found) > 1:
         raise CommandError(f"{names[0]!r} means more than one job: give queue and job as two words.")
     [(queue, job)] = found
-    return queue, job, rest
+    return queue, job, words[1:]
+
+
+def _jobs(name: str) -> list[tuple[str, str]]:
+    """The jobs that *name* may mean, as queue.job."""
+    return [(queue, job) for queue, job in _known() if f"{queue}.{job}" == name] + _elsewhere(name)
+
+
+def _known() -> list[tuple[str, str]]:
+    return [(queue, job) for queue in get_config().queues for job in registry.names(queue)]
 
 
 def _elsewhere(name: str) -> list[tuple[str, str]]:
@@ -143,6 +154,8 @@ def _arguments(words: list[str], kinds: Mapping[str, Kind]) -> dict[str, Any]:
         key, equals, text = word.partition("=")
         if not equals or not key:
             raise CommandError(f"{shown(word)} is not an argument of the job: write key=value.")
+        if key in arguments:
+            raise CommandError(f"{shown(key)} is given twice: give it once.")
         arguments[key] = _value(text, kinds.get(key))
     return arguments
 
@@ -167,12 +180,11 @@ def _payload(options: dict[str, Any]) -> dict[str, Any]:
         raise CommandError(f"--payload-file: {error}") from error
 
 
-def _facts(run: Run) -> dict[str, Any]:
-    """What programs want to know of a run that they have added."""
-    facts = {"id": run.pk, "queue": run.queue, "job": run.job, "added": run.added, "state": run.state}
-    if run.state not in FINAL_STATES:
-        return facts | {"run_at": run.run_at}
-    return facts | {"reason": run.reason, "result": run.result, "error": run.error, "finished_at": run.finished_at}
+def _facts(run: Run, added: bool) -> dict[str, Any]:
+    """What programs want to know; of a run that is gone since its key made it, little is known."""
+    gone = run.get_deferred_fields()
+    shown = run if gone else Visible(run, secrets=False).run
+    return {"id": run.pk, "added": added} | {name: None if name in gone else getattr(shown, name) for name in FACTS}
 
 
 def _exit_as(run: Run) -> None:

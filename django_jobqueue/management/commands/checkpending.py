@@ -11,10 +11,12 @@ from django.core.management.base import CommandError
 
 from django_jobqueue.management.arguments import add_format
 from django_jobqueue.management.command import JobQueueCommand
-from django_jobqueue.management.output import as_json
+from django_jobqueue.management.output import as_csv, as_json
 from django_jobqueue.management.printable import printable
 from django_jobqueue.operations import check_pending
 from django_jobqueue.operations.checking import Checked, Problem, Some
+
+FIELDS = ["queue", "job", "problem", "runs", "first_runs", "schedules", "first_schedules"]
 
 
 class Command(JobQueueCommand):
@@ -24,12 +26,14 @@ class Command(JobQueueCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_format(parser, "text", "json")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         checked = check_pending()
         if options["format"] == "json":
             self.answer(as_json(asdict(checked)))
+        elif options["format"] == "csv":
+            self.answer(as_csv(map(_line, checked.problems), FIELDS))
         else:
             self._tell(checked)
         if checked.problems:
@@ -48,6 +52,13 @@ class Command(JobQueueCommand):
         if not checked.problems:
             runs, schedules = _counted(checked.runs, "run"), _counted(checked.schedules, "schedule")
             self.answer(f"This release can work all that waits: {runs}, {schedules}.", "SUCCESS")
+
+
+def _line(problem: Problem) -> dict[str, Any]:
+    """The *problem* on one line, for programs."""
+    runs, schedules = problem.runs, problem.schedules
+    found = [runs.count, runs.first, schedules.count, schedules.first]
+    return dict(zip(FIELDS, [problem.queue, problem.job, problem.problem, *found], strict=True))
 
 
 def _lines(problem: Problem) -> Iterator[str]:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_jobqueue.management.arguments import add_format, add_reason, duration, moment
 from django_jobqueue.management.command import JobQueueCommand, operator
-from django_jobqueue.management.output import as_json
+from django_jobqueue.management.output import as_record
 from django_jobqueue.management.times import local
 from django_jobqueue.operations import pause_job, pause_queue
 
@@ -27,7 +27,7 @@ class Command(JobQueueCommand):
             "--for", type=duration, dest="seconds", metavar="DURATION", help="Resume by itself after 90, 5m, 1h30m, 2d."
         )
         add_reason(parser)
-        add_format(parser, "text", "json")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         queue, until = options["queue"], options["until"]
@@ -38,9 +38,9 @@ class Command(JobQueueCommand):
             pause_queue(queue, **given)
         else:
             pause_job(queue, job, **given)
-        if options["format"] == "json":
-            told = {"queue": queue} | ({} if job is None else {"job": job})
-            self.answer(as_json(told | {"paused": True, "until": until}))
+        if options["format"] != "text":
+            told = {"queue": queue, "job": job, "paused": True, "until": until}
+            self.answer(as_record(told, options["format"]))
         elif options["verbosity"]:
             what, which = (f"Queue {queue!r}", queue) if job is None else (f"Job {job!r}", f"{queue} --job {job}")
             end = f" until {local(until)}" if until else ""

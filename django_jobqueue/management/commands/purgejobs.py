@@ -9,7 +9,7 @@ from typing import Any
 
 from django_jobqueue.management.arguments import add_format, add_no_input, add_reason, duration
 from django_jobqueue.management.command import JobQueueCommand, operator
-from django_jobqueue.management.output import as_csv, as_json, as_table
+from django_jobqueue.management.output import as_record, as_table
 from django_jobqueue.operations import Purged, purge
 
 ENDS = ("completed", "failed", "dead_lettered", "cancelled")
@@ -39,7 +39,7 @@ class Command(JobQueueCommand):
         parser.add_argument("--dry-run", action="store_true", help="Count them, and delete nothing.")
         add_no_input(parser)
         add_reason(parser)
-        add_format(parser, "text", "json", "csv")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         earlier = options["completed_after"] is not None or options["failed_after"] is not None
@@ -56,10 +56,8 @@ class Command(JobQueueCommand):
                 on_batch=lambda so_far: progress.tell(f"So far: {_total(so_far):,} {_done(so_far)}."),
             )
         counts = asdict(purged)
-        if options["format"] == "json":
-            self.answer(as_json(counts))
-        elif options["format"] == "csv":
-            self.answer(as_csv([counts], list(counts)))
+        if options["format"] != "text":
+            self.answer(as_record(counts, options["format"]))
         elif options["verbosity"]:
             rows = [(state.replace("_", "-"), counts[state]) for state in ENDS]
             for line in as_table(["runs", _done(purged)], [*rows, ("all", _total(purged))]):

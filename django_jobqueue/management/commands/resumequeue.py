@@ -7,7 +7,7 @@ from typing import Any
 
 from django_jobqueue.management.arguments import add_format, add_reason
 from django_jobqueue.management.command import JobQueueCommand, operator
-from django_jobqueue.management.output import as_json
+from django_jobqueue.management.output import as_record
 from django_jobqueue.operations import resume_job, resume_queue
 
 
@@ -18,15 +18,15 @@ class Command(JobQueueCommand):
         parser.add_argument("queue", help="The queue to resume.")
         parser.add_argument("--job", metavar="NAME", help="Resume only this job of the queue.")
         add_reason(parser)
-        add_format(parser, "text", "json")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         queue, job = options["queue"], options["job"]
         given: dict[str, Any] = {"actor": operator(), "reason": options["reason"]}
         was_paused = resume_queue(queue, **given) if job is None else resume_job(queue, job, **given)
-        if options["format"] == "json":
-            told = {"queue": queue} | ({} if job is None else {"job": job})
-            self.answer(as_json(told | {"paused": False, "was_paused": was_paused}))
+        if options["format"] != "text":
+            told = {"queue": queue, "job": job, "paused": False, "was_paused": was_paused}
+            self.answer(as_record(told, options["format"]))
         elif options["verbosity"]:
             what = f"Queue {queue!r}" if job is None else f"Job {job!r}"
             self.answer(f"{what} {'is resumed' if was_paused else 'was not paused'}.")

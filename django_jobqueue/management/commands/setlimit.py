@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_jobqueue.management.arguments import add_format, add_reason, duration, moment
 from django_jobqueue.management.command import JobQueueCommand, operator
-from django_jobqueue.management.output import as_json
+from django_jobqueue.management.output import as_record
 from django_jobqueue.management.times import local
 from django_jobqueue.operations import set_limit
 from django_jobqueue.operations.limits import LIMIT_OPTIONS
@@ -34,7 +34,7 @@ class Command(JobQueueCommand):
             help="It ends by itself after 90, 5m, 1h30m, 2d.",
         )
         add_reason(parser)
-        add_format(parser, "text", "json")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         queue, limit, job, until = options["queue"], options["limit"], options["job"], options["until"]
@@ -42,9 +42,9 @@ class Command(JobQueueCommand):
         if options["seconds"] is not None:
             until = timezone.now() + timedelta(seconds=options["seconds"])
         set_limit(queue, limit, value, job=job, until=until, actor=operator(), reason=options["reason"])
-        if options["format"] == "json":
+        if options["format"] != "text":
             told = {"queue": queue, "job": job or None, "limit": limit, "value": value, "until": until}
-            self.answer(as_json(told))
+            self.answer(as_record(told, options["format"]))
         elif options["verbosity"]:
             of, which = (f"job {job!r}", f" --job {job}") if job else (f"queue {queue!r}", "")
             end = f" until {local(until)}" if until else ""

@@ -29,7 +29,7 @@ class Command(JobQueueCommand):
         parser.add_argument(
             "--limit", type=number(int, 1, 10_000), metavar="N", default=50, help="Show so many runs. Default: 50."
         )
-        add_format(parser, "text", "json", "csv")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         asked = run_filter(options)

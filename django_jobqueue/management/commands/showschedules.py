@@ -37,7 +37,7 @@ class Command(JobQueueCommand):
     help = "Shows the schedules: when each is due next, and what came of its last due time."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_format(parser, "text", "json", "csv")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         sync_schedules()

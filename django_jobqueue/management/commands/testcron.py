@@ -12,7 +12,7 @@ from django_jobqueue.cron import Cron
 from django_jobqueue.forecast import forecast, warnings
 from django_jobqueue.management.arguments import add_format, moment, number
 from django_jobqueue.management.command import JobQueueCommand
-from django_jobqueue.management.output import as_json, as_table
+from django_jobqueue.management.output import as_csv, as_json, as_table
 from django_jobqueue.models.fields import as_aware
 from django_jobqueue.rhythm import ClockTimes, Rhythm
 from django_jobqueue.zones import zone_named
@@ -27,7 +27,7 @@ class Command(JobQueueCommand):
         add("--timezone", metavar="NAME", help="By whose clocks, such as Europe/Berlin. Default: TIME_ZONE.")
         add("--count", type=number(int, 1, 1000), default=5, metavar="N", help="How many due times. Default: 5.")
         add("--after", type=moment, metavar="MOMENT", help="Those after it: 2030-02-28T09:00. Default: now.")
-        add_format(parser, "text", "json")
+        add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         zone = zone_named(options["timezone"]) if options["timezone"] else timezone.get_default_timezone()
@@ -36,9 +36,12 @@ class Command(JobQueueCommand):
         after = as_aware(options["after"] or timezone.now())
         due = forecast(rhythm, after, options["count"])
         told = warnings(rhythm, after)
+        times = [{"local": time.astimezone(zone).isoformat(), "utc": time, "shift": shift} for time, shift in due]
         if options["format"] == "json":
-            times = [{"local": time.astimezone(zone).isoformat(), "utc": time, "shift": shift} for time, shift in due]
             self.answer(as_json({"cron": cron.expression, "timezone": str(zone), "due": times, "warnings": told}))
+            return
+        if options["format"] == "csv":
+            self.answer(as_csv(times, ["local", "utc", "shift"]))
             return
         rows = [
             (f"{time.astimezone(zone):%a %Y-%m-%d %H:%M %Z}", f"{time.astimezone(UTC):%Y-%m-%d %H:%M}", shift)
