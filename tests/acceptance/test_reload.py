@@ -223,6 +223,16 @@ def test_it_is_on_in_debug_mode_unless_told_otherwise(
     assert supervised is reloads
 
 
+def test_who_drains_waits_for_no_code(tmp_path: Path, workshop: Workshop) -> None:
+    with workshop.settings.open("a") as settings:
+        settings.write("DEBUG = True\n")
+
+    with SupervisorProcess(["--drain"], tmp_path, environment=workshop.environment) as program:
+        assert program.wait() == 0
+
+    assert "Started as supervisor" not in program.output
+
+
 def test_a_failing_job_names_the_line_to_look_at(supervise: Supervise, workshop: Workshop) -> None:
     workshop.jobs.write_text(
         "import json\nfrom django_jobqueue import job\n@job(max_attempts=1)\ndef tell():\n    json.loads('{')\n"

@@ -79,14 +79,16 @@ class Command(JobQueueCommand):
         add(
             "--reload",
             action=BooleanOptionalAction,
-            default=settings.DEBUG,
-            help="Start anew when code changes, after running jobs have ended. Default: as DEBUG.",
+            default=None,
+            help="Start anew when code changes, after running jobs have ended. Default: as DEBUG, but not with --drain.",
         )
         add("--log-format", choices=["text", "json"], default="text", help="Lines for people, or for programs.")
         add("--supervised", action="store_true", help=SUPPRESS)
 
     def handle(self, *args: Any, **options: Any) -> None:
         queues = worked_queues(options["queues"])
+        if options["reload"] is None:
+            options["reload"] = settings.DEBUG and not options["drain"]
         options["concurrency"] = slots_of_process(queues, options["concurrency"])
         require_tables(get_config().database)
         require_isolation(get_config().database)
