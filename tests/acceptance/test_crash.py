@@ -134,3 +134,30 @@ def test_runs_that_a_killed_worker_had_claimed_but_not_started_are_each_started_
     assert {run_id for run_id, count in again.items() if count > 1} == set(
         Run.objects.filter(pk__in=quick, crashes=1).values_list("pk", flat=True)
     )
+
+
+def test_figures_after_a_kill_are_exact_but_for_what_was_not_written_down_yet(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    queues.default.bulk_add([{"job": "record"}] * 20)
+    first = start_worker()
+    wait_until(lambda: queues.default.stats().completed == 20, "the worker writes down what it has counted")
+    queues.default.bulk_add([{"job": "record", "priority": 1}] * 5 + [{"job": "hold"}])
+    effects.wait_for("start", 26)
+    wait_until(lambda: Run.objects.in_state("completed").count() == 25, "all is settled but the one that holds")
+
+    first.send(signal.SIGKILL)
+    first.wait()
+    killed = queues.default.stats()
+
+    assert (killed.running, killed.pending, killed.failed, killed.dead_lettered) == (1, 0, 0, 0)
+    assert 20 <= killed.completed <= 25
+
+    effects.open_gate()
+    second = start_worker()
+    wait_until(lambda: not Run.objects.live().exists(), "the run is taken over and ends")
+    assert second.stop() == 0
+
+    after = queues.default.stats()
+    assert (after.running, after.pending, after.completed) == (0, 0, killed.completed + 1)
+    assert Run.objects.in_state("completed").count() == 26
