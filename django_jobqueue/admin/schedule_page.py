@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_jobqueue.admin import times
 from django_jobqueue.admin.activities import word
@@ -24,7 +25,17 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.models import Activity, Run, Schedule
 from django_jobqueue.models.fields import as_aware
 from django_jobqueue.rhythm import ClockTimes
-from django_jobqueue.states import Misfire
+from django_jobqueue.states import Misfire, SkipReason
+
+SKIPS = {
+    SkipReason.MISFIRE.value: gettext_lazy("no worker looked in time"),
+    SkipReason.OVERLAP.value: gettext_lazy("the last run was not over"),
+    SkipReason.OPERATOR.value: gettext_lazy("skipped by an operator"),
+    SkipReason.VETOED.value: gettext_lazy("vetoed by on_before_add"),
+    SkipReason.DUPLICATE.value: gettext_lazy("a run with the same key was there"),
+    SkipReason.REFUSED.value: gettext_lazy("refused"),
+}
+"""Why a due time made no run."""
 
 NEXT = 5
 """Due times that are shown in advance."""
@@ -149,11 +160,11 @@ class SchedulePage:
 
     def _skips(self) -> Iterator[Turn]:
         for skip in self._schedule.skips.order_by("-first_at")[:MOST]:
-            note = skip.reason
+            note = reason = str(SKIPS.get(skip.reason, skip.reason))
             if skip.number > 1:
                 since = times.exact(skip.first_at)
                 note = _("%(reason)s: %(number)d due times since %(since)s") % {
-                    "reason": skip.reason,
+                    "reason": reason,
                     "number": skip.number,
                     "since": since,
                 }

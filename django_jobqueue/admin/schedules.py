@@ -21,7 +21,7 @@ from django_jobqueue.admin.badges import WORDS, badge
 from django_jobqueue.admin.forms import ReasonForm
 from django_jobqueue.admin.read_only import ReadOnlyAdmin
 from django_jobqueue.admin.schedule_form import ScheduleForm
-from django_jobqueue.admin.schedule_page import Preview, SchedulePage
+from django_jobqueue.admin.schedule_page import SKIPS, Preview, SchedulePage
 from django_jobqueue.admin.schedule_verbs import VERBS, ScheduleVerb
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.models import Run, Schedule
@@ -60,9 +60,11 @@ class ScheduleAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("last due time"))
     def last_outcome(self, schedule: Schedule) -> str | None:
-        if schedule.skip_reason is None and schedule.run_state in WORDS:
-            return badge(schedule.run_state)
-        return schedule.outcome
+        if schedule.skip_reason is not None:
+            reason = SKIPS.get(schedule.skip_reason, schedule.skip_reason)
+            number = _(" (%d times)") % schedule.skipped if schedule.skipped > 1 else ""
+            return _("no run: %s") % f"{reason}{number}"
+        return badge(schedule.run_state) if schedule.run_state in WORDS else schedule.outcome
 
     def get_urls(self) -> list[URLPattern]:
         view, name = self.admin_site.admin_view, f"{self.opts.app_label}_{self.opts.model_name}"

@@ -14,8 +14,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from django_jobqueue import job, operations
+from django_jobqueue.admin.schedule_page import SKIPS
 from django_jobqueue.models import Activity, Run, Schedule, Skip
 from django_jobqueue.operations.schedule_sync import sync_schedules
+from django_jobqueue.states import SkipReason
 from tests.admin.conftest import SCHEDULES, MakeRun, Staff, page, told
 
 GIVEN = {
@@ -63,7 +65,69 @@ def test_the_list_shows_when_each_is_due_and_what_came_of_the_last_time(ana: Cli
     text = text_of(page(ana.get(SCHEDULES)))
 
     assert re.search(r"nightly ● enabled 30 2 \* \* \* \(Europe/Berlin\) mail\.send in \d+ \w+ ▲ dead-lettered", text)
-    assert "off ‖ disabled 30 2 * * * (Europe/Berlin) mail.send - no run: overlap (3 times)" in text
+    assert "off ‖ disabled 30 2 * * * (Europe/Berlin) mail.send - no run: the last run was not over (3 times)" in text
+
+
+@pytest.mark.parametrize("reason", list(SkipReason))
+def test_each_reason_that_made_no_run_is_told_in_words(ana: Client, reason: SkipReason) -> None:
+    schedule, now = create(), timezone.now()
+    Schedule.objects.update(skip_reason=reason, skipped=1)
+    Skip.objects.create(schedule=schedule, first_at=now, last_at=now, number=1, reason=reason)
+
+    [turn] = ana.get(url(schedule)).context["page"].history
+    assert turn.note == SKIPS[reason]
+    assert f"no run: {SKIPS[reason]} " in text_of(page(ana.get(SCHEDULES)))
+
+
+def test_the_page_tells_what_a_schedule_says_and_nothing_else(ana: Client) -> None:
+    facts = dict(ana.get(url(create())).context["page"].facts)
+
+    assert facts == {
+        "Job": "mail.send",
+        "Due": "30 2 * * * (Europe/Berlin)",
+        "Next": facts["Next"],
+        "If no worker looked in time": "one run for all that was missed",
+        "If the last run is not over": "another run",
+        "Declared in": "database",
+    }
+    catches_up = create("catches_up", misfire="catch_up", max_catch_up=7, tags=["night", "mail"])
+    more = dict(ana.get(url(catches_up)).context["page"].facts)
+    assert more["If no worker looked in time"] == "a run for each that was missed, 7 at most"
+    assert more["Tags"] == "night, mail"
+
+
+def test_the_page_names_the_function_that_makes_the_payload(ana: Client) -> None:
+    schedule = create()
+    Schedule.objects.update(payload_function="shop.payloads.yesterday")
+
+    assert ana.get(url(schedule)).context["page"].payload == "shop.payloads.yesterday()"
+
+
+def test_the_page_of_a_schedule_that_is_over_says_so(ana: Client) -> None:
+    soon = timezone.now() + timedelta(seconds=30)
+    schedule = create(cron=None, timezone=None, every_seconds=3600, starts_at=soon, ends_at=soon)
+    preview = ana.get(url(schedule)).context["page"].preview
+    assert len(preview.due) == 1
+    assert "It is not due again." not in preview.warnings
+
+    operations.schedule_skip_next(schedule.name, actor="bo")
+    assert ana.get(url(schedule)).context["page"].preview is None
+
+
+def test_a_form_whose_times_are_over_says_so(ana: Client) -> None:
+    text = page(ana.post(f"{SCHEDULES}add/", GIVEN | {"ends_at": "2020-01-01T00:00", "preview": "Preview"}))
+
+    assert "It is not due again." in text
+
+
+def test_the_preview_begins_after_what_is_accounted_for(ana: Client) -> None:
+    schedule = create(cron=None, timezone=None, every_seconds=3600)
+    operations.schedule_skip_next(schedule.name, actor="bo")
+
+    schedule.refresh_from_db()
+    [(first, *_), *_] = ana.get(url(schedule)).context["page"].preview.due
+    assert schedule.next_run_at is not None
+    assert first == f"{timezone.localtime(schedule.next_run_at):%a %Y-%m-%d %H:%M:%S %Z}"
 
 
 def test_the_list_takes_as_many_queries_for_many_as_for_one(ana: Client) -> None:
@@ -101,7 +165,7 @@ def test_the_page_shows_runs_and_due_times_that_made_none(ana: Client, make_run:
     assert [(turn.run and turn.run.pk, turn.note.partition(" since ")[0]) for turn in turns] == [
         (second.pk, "fired by hand"),
         (None, "refused: no such job"),
-        (None, "overlap: 2 due times"),
+        (None, "the last run was not over: 2 due times"),
         (first.pk, "stands for 2 missed ones too"),
     ]
     assert f"/run/{first.pk}/change/" in page(ana.get(url(schedule)))

@@ -27,7 +27,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import IdempotencyConflict, JobQueueError
 from django_jobqueue.jobs.notes import Notes
 from django_jobqueue.models import IdempotencyKey, Run, Schedule
-from django_jobqueue.operations import cancel, get, replay
+from django_jobqueue.operations import cancel, get, replay, schedule_create
 from django_jobqueue.payloads import decode_json
 from django_jobqueue.queue import Queue
 from tests.front.conftest import send
@@ -154,6 +154,15 @@ def unknown_engine() -> str:
             return check(queues={"mail": {}})()
         finally:
             engine_for.cache_clear()
+
+
+def make_schedule(**options: Any) -> Told:
+    return call(schedule_create, "letters", queue="mail", job="send", actor="ann", **options)
+
+
+def name_of_code() -> str:
+    job(queue="mail", schedule="@daily")(send)
+    return call(schedule_create, "mail.send", queue="mail", job="send", cron="@daily", actor="ann")()
 
 
 BAD_NAMES = ["", "n" * 300, " mail", "mail ", "a b", "\U0001f389", "a\nb", "../etc/passwd", "%s", "'; DROP TABLE x; --"]
@@ -360,6 +369,34 @@ CATALOGUE: dict[str, tuple[Told, str]] = {
         "(jobqueue.W002) USE_TZ is False: in the hour that clocks repeat in autumn, next_run_at can mean",
     ),
     "B31-unknown-engine": (unknown_engine, "(jobqueue.E003) "),
+    "B32-minute-61": (
+        make_schedule(cron="61 * * * *"),
+        "letters[\"cron\"]: '61' in the field 'minute' is not from 0 to 59.",
+    ),
+    "B32-empty": (make_schedule(cron=""), "does not have five fields"),
+    "B32-four-fields": (make_schedule(cron="* * * *"), "does not have five fields"),
+    "B32-seven-fields": (make_schedule(cron="0 0 2 * * * *"), "does not have five fields"),
+    "B32-step-0": (make_schedule(cron="*/0 * * * *"), "has a step that is not from 1 to 59"),
+    "B32-step-70": (make_schedule(cron="*/70 * * * *"), "has a step that is not from 1 to 59"),
+    "B32-wrapped-range": (make_schedule(cron="0 22-2 * * *"), "runs backwards. Write 22-23,0-2"),
+    "B32-reboot": (make_schedule(cron="@reboot"), "Known: @annually, @daily"),
+    "B32-never": (make_schedule(cron="30 2 30 2 *"), "is never due: no month that it names has 30 days"),
+    "B32-last-day": (make_schedule(cron="0 0 L * *"), "in the field 'day of month' is not valid"),
+    "B32-nth-day": (make_schedule(cron="0 0 * * fri#1"), "in the field 'day of week' is not valid"),
+    "B32-other-digits": (make_schedule(cron="\u0663\u0660 * * * *"), "has characters that are not ASCII"),
+    "B32-huge": (make_schedule(cron="* " * 5_000), "is longer than 200 characters"),
+    "B33-every-second": (make_schedule(cron="* * * * * *"), "For seconds, use every_seconds"),
+    "B33-faster": (make_schedule(every_seconds=0.5), 'letters["every_seconds"]: must be a number from 1 to'),
+    "B34-mars": (make_schedule(cron="@daily", timezone="Mars/Base"), "'Mars/Base' is not a time zone"),
+    "B34-blank": (make_schedule(cron="@daily", timezone="CET "), "Did you mean 'CET'?"),
+    "B34-path": (make_schedule(cron="@daily", timezone="../../etc/passwd"), "is not a time zone"),
+    "B34-offset": (make_schedule(cron="@daily", timezone="+02:00"), "'+02:00' is not a time zone"),
+    "B35-end-before-start": (
+        make_schedule(cron="@daily", starts_at="2031-01-02T00:00Z", ends_at="2031-01-01T00:00Z"),
+        "is before starts_at",
+    ),
+    "B35-interval-0": (make_schedule(every_seconds=0), 'letters["every_seconds"]: must be a number from 1 to'),
+    "B35-name-of-code": (name_of_code, "'mail.send' is a schedule of code or settings already. Choose another name."),
     "B54-empty-queue": (command("runjobs", ""), "'' is not a queue. Known: default, mail."),
     "B54-unknown-queue": (command("runjobs", "mial"), "'mial' is not a queue. Did you mean 'mail'?"),
     "B54-concurrency-0": (

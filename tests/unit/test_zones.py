@@ -34,6 +34,8 @@ def test_a_zone_is_found_by_its_name(name: str) -> None:
         ("UTC\0", "Did you mean 'UTC'?"),
         (None, "None is not"),
         (2, "2 is not"),
+        ([], "[] is not"),
+        ("America/Argentina/ComodRivadavia" + "x" * 40, "Use a name such as"),
     ],
 )
 def test_any_other_name_is_refused_with_the_nearest(name: object, hint: str) -> None:
