@@ -65,7 +65,8 @@ class LimitedClaim:
                 return False
         self._lines.call(lines)
         size = self._most - len(self._claims)
-        self._decide(self._engine.candidates(self._namespace, self._queue, limit=size, held=self._holders))
+        held = self._rules.spelled(self._holders)
+        self._decide(self._engine.candidates(self._namespace, self._queue, limit=size, held=held))
         return True
 
     def _with_tokens(self) -> list[Candidate]:

@@ -54,7 +54,7 @@ class Limiter:
     def rules(self, queue: str) -> QueueRules:
         """What holds now."""
         declared = rules = self._declared_rules(queue)
-        if set_by_operators := states(self._config.namespace, queue):
+        if set_by_operators := states(self._config.namespace, queue, declared):
             rules = operated_rules(declared, set_by_operators, now=self._engine.now())
         if replace(rules.queue, paused=False) == declared.queue and rules.jobs == declared.jobs:
             self._operated.discard(queue)

@@ -30,7 +30,12 @@ class QueueLines:
         """The earliest run of each key that has not ended."""
         if not keys:
             return {}
-        return self._engine.heads(self._namespace, self._queue, keys, self._rules.own_keys)
+        found = self._engine.heads(self._namespace, self._queue, self._rules.spelled(keys), self._rules.own_keys)
+        heads: dict[Limit, int] = {}
+        for spelled, run_id in found.items():
+            key = spelled._replace(job=self._rules.job_of(spelled.job))
+            heads[key] = min(run_id, heads.get(key, run_id))
+        return heads
 
     def call(self, lines: Mapping[Limit, int]) -> list[Candidate]:
         """Let the first so many of each line go, in sight of the next claim."""

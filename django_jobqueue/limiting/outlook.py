@@ -39,7 +39,7 @@ class Outlook:
     @property
     def holders(self) -> list[Limit]:
         """All limits that hold it."""
-        return [limit for limit in self.rules.limits(self._run) if self.allowance.holds(limit, self._run)]
+        return [limit for limit in self._limits if self.allowance.holds(limit, self._run)]
 
     def bucket(self, limit: Limit) -> Bucket:
         """The bucket of a rate limit of the run."""
@@ -59,14 +59,27 @@ class Outlook:
             namespace=self._namespace, queue=self._queue, state=State.RUNNING
         )
         if limit is not None:
-            runs = runs.filter(job=limit.job) if limit.job else runs.exclude(job__in=self.rules.own_keys)
+            runs = (
+                runs.filter(job__in=self.rules.names(limit.job))
+                if limit.job
+                else runs.exclude(job__in=self.rules.own_keys)
+            )
         if limit is not None and limit.key is not None:
             runs = runs.filter(concurrency_key=limit.key)
         return runs.order_by("started_at", "pk")
 
+    @property
+    def _limits(self) -> list[Limit]:
+        """All that can hold it; also the line for tokens in which it stands, though they are not its own any more."""
+        limits, line = list(self.rules.limits(self._run)), self._run.line
+        stands = self._run.waits_for_token and not self.is_seen
+        if stands and line is not None and line not in limits and self.rules.has(line):
+            limits.append(line)
+        return limits
+
     def _prepare(self) -> None:
         """Let the allowance know the buckets and the order of the key of the run, as a claim does."""
-        limits = list(self.rules.limits(self._run))
+        limits = self._limits
         rates = [limit for limit in limits if limit.kind == "rate"]
         self.allowance.buckets = buckets.load(self._namespace, self._queue, self.rules, rates, self.now)
         for limit in self._due.intersection(rates):

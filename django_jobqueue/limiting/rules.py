@@ -19,15 +19,19 @@ def declared_rules(queue: str) -> QueueRules:
     if config is None:
         return QueueRules()
     rules = _rules(config)
-    jobs = {}
-    for name in registry.names(queue):
+    names = registry.names(queue)
+    jobs, renamed = {}, {}
+    for name in names:
         try:
-            jobs[name] = _rules(registry.get(queue, name).options)
+            options = registry.get(queue, name).options
         except JobQueueError:
             continue
+        jobs[name] = _rules(options)
+        renamed.update({alias: name for alias in options.aliases if alias not in names})
     return QueueRules(
         replace(rules, rate_per_key=rules.rate is None or "rate_key" in config.job_defaults),
         {name: of_job for name, of_job in jobs.items() if of_job != NO_RULES},
+        renamed,
     )
 
 
@@ -35,16 +39,17 @@ def operated_rules(declared: QueueRules, states: Iterable[QueueState], *, now: d
     """The rules with what operators have set for a queue and its jobs, as far as it has not ended."""
     queue, jobs = declared.queue, dict(declared.jobs)
     for state in states:
-        if state.job:
-            jobs[state.job] = _operated(jobs.get(state.job, NO_RULES), state, now)
+        if name := declared.job_of(state.job):
+            jobs[name] = _operated(jobs.get(name, NO_RULES), state, now)
         else:
             queue = _operated(queue, state, now)
-    return QueueRules(queue, {name: rules for name, rules in jobs.items() if rules != NO_RULES})
+    return QueueRules(queue, {name: rules for name, rules in jobs.items() if rules != NO_RULES}, declared.renamed)
 
 
-def states(namespace: str, queue: str) -> list[QueueState]:
-    """What operators have set for a queue and its jobs."""
-    return list(QueueState.objects.using(get_config().database).filter(namespace=namespace, queue=queue))
+def states(namespace: str, queue: str, declared: QueueRules) -> list[QueueState]:
+    """What operators have set for a queue and its jobs; under an old name of a job first, so that the later is the newer."""
+    found = QueueState.objects.using(get_config().database).filter(namespace=namespace, queue=queue)
+    return sorted(found, key=lambda state: state.job not in declared.renamed)
 
 
 def _rules(options: QueueConfig | JobOptions) -> Rules:

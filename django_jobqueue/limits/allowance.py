@@ -23,7 +23,7 @@ class Allowance:
         self._taken: Counter[Limit] = Counter()
         for job, key, number in running:
             self._running += number
-            self._taken[Limit("job", job)] += number
+            self._taken[Limit("job", rules.job_of(job))] += number
             if (limit := rules.key(job, key)) is not None:
                 self._taken[limit] += number
 
@@ -74,7 +74,7 @@ class Allowance:
 
         Only then may a worker claim it ahead of its own slots: others might start it now.
         """
-        job = Limit("job", run.job)
+        job = Limit("job", self.rules.job_of(run.job))
         slots = [(self.rules.queue.concurrent_jobs, self._running), (self.rules.most(job), self._taken[job])]
         return all(most is None or 2 * taken < most for most, taken in slots)
 

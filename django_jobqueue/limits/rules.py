@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from django_jobqueue.limits.limit import Candidate, Limit
@@ -30,6 +30,8 @@ class QueueRules:
     queue: Rules = field(default_factory=Rules)
     jobs: Mapping[str, Rules] = field(default_factory=dict)
     """Of those jobs that have rules of their own."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """The names of jobs, each by a name that the job had before, and that runs may still have."""
 
     @property
     def limited(self) -> bool:
@@ -47,20 +49,30 @@ class QueueRules:
 
     @property
     def own_keys(self) -> list[str]:
-        """The jobs whose keys count by themselves."""
-        return [job for job, rules in self.jobs.items() if rules.concurrent_jobs_per_key is not None]
+        """The jobs whose keys count by themselves, by all their names."""
+        own = [job for job, rules in self.jobs.items() if rules.concurrent_jobs_per_key is not None]
+        return [name for job in own for name in self.names(job)]
+
+    def job_of(self, name: str) -> str:
+        """The name of the job that has that *name*, or had it before."""
+        return self.renamed.get(name, name)
+
+    def names(self, job: str) -> list[str]:
+        """The name of a job, and those that it had before."""
+        return [job, *(name for name, now in self.renamed.items() if now == job)]
 
     def limits(self, run: Candidate) -> Iterator[Limit]:
         """All that can hold *run* back, in the order in which it is asked."""
-        job = self.jobs.get(run.job, NO_RULES)
+        name = self.job_of(run.job)
+        job = self.jobs.get(name, NO_RULES)
         if job.paused:
-            yield Limit("pause", run.job)
-        if (key := self.key(run.job, run.concurrency_key)) is not None:
+            yield Limit("pause", name)
+        if (key := self.key(name, run.concurrency_key)) is not None:
             yield key
         if job.concurrent_jobs is not None:
-            yield Limit("job", run.job)
+            yield Limit("job", name)
         if job.rate is not None:
-            yield Limit("rate", run.job, run.rate_key)
+            yield Limit("rate", name, run.rate_key)
         if self.queue.rate is not None:
             yield Limit("rate", "", run.rate_key if self.queue.rate_per_key else None)
 
@@ -68,8 +80,9 @@ class QueueRules:
         """The limit of a concurrency key: in its job, if that limits keys itself, else in the queue."""
         if key is None:
             return None
-        if self.jobs.get(job, NO_RULES).concurrent_jobs_per_key is not None:
-            return Limit("key", job, key)
+        name = self.job_of(job)
+        if self.jobs.get(name, NO_RULES).concurrent_jobs_per_key is not None:
+            return Limit("key", name, key)
         return None if self.queue.concurrent_jobs_per_key is None else Limit("key", "", key)
 
     def most(self, limit: Limit) -> int | None:
@@ -101,8 +114,13 @@ class QueueRules:
         limit = self.key(job, key)
         if limit is not None and not (self.keeps_order(limit) and state == State.PENDING):
             yield limit
-        if self.jobs.get(job, NO_RULES).concurrent_jobs is not None:
-            yield Limit("job", job)
+        name = self.job_of(job)
+        if self.jobs.get(name, NO_RULES).concurrent_jobs is not None:
+            yield Limit("job", name)
+
+    def spelled(self, limits: Iterable[Limit]) -> list[Limit]:
+        """*Limits* of jobs as the runs spell them: once by each name of the job."""
+        return [limit._replace(job=name) for limit in limits for name in self.names(limit.job)]
 
     def _of(self, limit: Limit) -> Rules:
         return self.jobs.get(limit.job, NO_RULES) if limit.job else self.queue

@@ -56,8 +56,9 @@ def _pauses(run: Run, outlook: Outlook) -> Iterator[Obstacle]:
     found = pauses([run.queue], now=outlook.now)
     if (pause := found.get((run.queue, ""))) is not None:
         yield _paused(pause, Rule.QUEUE_PAUSED, f"Queue {run.queue!r}")
-    if (pause := found.get((run.queue, run.job))) is not None:
-        yield _paused(pause, Rule.JOB_PAUSED, f"Job {run.job!r}", limit=str(Limit("pause", run.job)))
+    name = outlook.rules.job_of(run.job)
+    if (pause := found.get((run.queue, name))) is not None:
+        yield _paused(pause, Rule.JOB_PAUSED, f"Job {name!r}", limit=str(Limit("pause", name)))
 
 
 def _paused(pause: Pause, rule: Rule, name: str, limit: str | None = None) -> Obstacle:

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.jobs import registry
+from django_jobqueue.limiting.rules import declared_rules
 from django_jobqueue.limiting.sweep import sweep_on_commit
 from django_jobqueue.models import QueueState
 from django_jobqueue.models.now import Now
@@ -40,9 +41,10 @@ def resume_job(queue: str, job: str, *, actor: Actor, reason: str = "") -> bool:
     Raises UnknownQueue, UnknownJob or InvalidArgument.
     """
     name, by, config = registry.get(queue, job).name, author(actor, reason), get_config()
+    names = declared_rules(queue).names(name)
     with transaction.atomic(using=config.database):
         paused = QueueState.objects.using(config.database).filter(
-            namespace=config.namespace, queue=queue, job=name, paused_at__isnull=False
+            namespace=config.namespace, queue=queue, job__in=names, paused_at__isnull=False
         )
         changed = bool(paused.update(paused_at=None, paused_until=None))
         if changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,20 +43,21 @@ def limit_figures(queue: str) -> list[Scope]:
     config = known_queue(queue)
     engine = engine_for(config.database)
     now, names = engine.now(), ["", *registry.names(queue)]
-    declared, rows = declared_rules(queue), {state.job: state for state in states(config.namespace, queue)}
-    operated = operated_rules(declared, rows.values(), now=now)
+    declared = declared_rules(queue)
+    rows = states(config.namespace, queue, declared)
+    operated = operated_rules(declared, rows, now=now)
     running: Counter[str] = Counter()
     for job, _key, number in engine.running(config.namespace, queue):
-        running[job] += number
+        running[declared.job_of(job)] += number
         running[""] += number
-    paused, parked = pauses([queue], now=now), {name: _parked(queue, name) for name in names if name}
+    paused, parked = pauses([queue], now=now), {name: _parked(queue, declared.names(name)) for name in names if name}
     parked[""] = sum(parked.values())
     return [
         Scope(
             job=name,
             declared=declared.jobs.get(name, NO_RULES) if name else declared.queue,
             now=operated.jobs.get(name, NO_RULES) if name else operated.queue,
-            set_until=_set_until(rows[name], now) if name in rows else {},
+            set_until=_set_until((row for row in rows if declared.job_of(row.job) == name), now),
             pause=paused.get((queue, name)),
             running=running[name],
             parked=parked[name],
@@ -65,14 +66,20 @@ def limit_figures(queue: str) -> list[Scope]:
     ]
 
 
-def _parked(queue: str, job: str) -> int:
+def _parked(queue: str, names: Sequence[str]) -> int:
     config = get_config()
     parked = Run.objects.using(config.database).filter(
-        namespace=config.namespace, queue=queue, state=State.PENDING, blocked_on__isnull=False, job=job
+        namespace=config.namespace, queue=queue, state=State.PENDING, blocked_on__isnull=False, job__in=names
     )
     return parked[:MOST_PARKED].count()
 
 
-def _set_until(state: QueueState, now: datetime) -> dict[str, datetime | None]:
-    ends = {option: getattr(state, f"{option}_until") for option in LIMIT_OPTIONS if getattr(state, option) is not None}
-    return {option: until for option, until in ends.items() if until is None or until > now}
+def _set_until(rows: Iterable[QueueState], now: datetime) -> dict[str, datetime | None]:
+    """The limits that the *rows* of one scope set, each with its end."""
+    ends = {}
+    for row in rows:
+        for option in LIMIT_OPTIONS:
+            until = getattr(row, f"{option}_until")
+            if getattr(row, option) is not None and (until is None or until > now):
+                ends[option] = until
+    return ends

@@ -69,9 +69,10 @@ def clear_limit(queue: str, limit: LimitOption, *, actor: Actor, reason: str = "
     Raises UnknownQueue, UnknownJob or InvalidArgument.
     """
     name, by, config = _known(queue, limit, job), author(actor, reason), get_config()
+    names = declared_rules(queue).names(name)
     with transaction.atomic(using=config.database):
         limited = QueueState.objects.using(config.database).filter(
-            namespace=config.namespace, queue=queue, job=name, **{f"{limit}__isnull": False}
+            namespace=config.namespace, queue=queue, job__in=names, **{f"{limit}__isnull": False}
         )
         changed = bool(limited.update(**{limit: None, f"{limit}_until": None}))
         if changed:

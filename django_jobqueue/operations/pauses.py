@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from django_jobqueue.conf import get_config
+from django_jobqueue.limiting.rules import declared_rules
 from django_jobqueue.models import Activity, QueueState
 
 OPERATIONS = ["queues.pause", "queues.pause_job"]
@@ -32,21 +33,24 @@ def pauses(queues: Collection[str], *, now: datetime) -> dict[tuple[str, str], P
     """All pauses of *queues* that are not over, by queue and job; in two queries, or in one if there are none."""
     config = get_config()
     states = list(
-        QueueState.objects.using(config.database).filter(
+        QueueState.objects.using(config.database)
+        .filter(
             Q(paused_until=None) | Q(paused_until__gt=now),
             namespace=config.namespace,
             queue__in=queues,
             paused_at__isnull=False,
         )
+        .order_by("paused_at")
     )
     activities = _activities(states)
     found = {}
     for state in states:
         if state.paused_at is not None:
             activity = activities.get((state.queue, state.job))
-            found[state.queue, state.job] = Pause(
+            job = declared_rules(state.queue).job_of(state.job)
+            found[state.queue, job] = Pause(
                 queue=state.queue,
-                job=state.job,
+                job=job,
                 since=state.paused_at,
                 until=state.paused_until,
                 actor=activity.actor if activity else None,

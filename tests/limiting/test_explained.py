@@ -32,10 +32,10 @@ limits = st.builds(
     st.sampled_from([{}, {}, {"rate_limit": "1/h"}, {"rate_limit": "1/h", "rate_key": "x"}]),
 )
 states = st.fixed_dictionaries(
-    {"job": st.sampled_from(["", "send", "gone"])},
+    {"job": st.sampled_from(["", "send", "old", "gone"])},
     optional={"paused": hours, "concurrent_jobs": hours, "concurrent_jobs_per_key": hours, "rate_limit": hours},
 )
-LINES = ["pause:send", "pause:gone", "job:send", "job:post", "rate:", "rate:/r", "rate:send", "rate:send/r", "key:/a", "key:send/a"]  # fmt: skip
+LINES = ["job:old", "key:old/a", "rate:old", "pause:send", "pause:gone", "job:send", "job:post", "rate:", "rate:/r", "rate:send", "rate:send/r", "key:/a", "key:send/a"]  # fmt: skip
 buckets = st.fixed_dictionaries(
     {
         "key": st.sampled_from([line for line in LINES if line.startswith("rate:")]),
@@ -45,7 +45,7 @@ buckets = st.fixed_dictionaries(
 )
 runs = st.fixed_dictionaries(
     {
-        "job": st.sampled_from(["send", "send", "post", "gone"]),
+        "job": st.sampled_from(["send", "send", "old", "post", "gone"]),
         "concurrency_key": st.sampled_from([None, "a", "a", "b"]),
         "rate_key": st.sampled_from([None, "r"]),
         "priority": st.sampled_from([0, 0, 1]),
@@ -67,7 +67,8 @@ def could_be_parked(run: dict[str, Any]) -> bool:
         return False
     line = Limit.parse(run["blocked_on"])
     key = run["concurrency_key" if line.kind == "key" else "rate_key"]
-    return line.job in {"", run["job"]} and line.key in {None, key}
+    names = {"", run["job"]} | ({"send"} if run["job"] == "old" else set())
+    return line.job in names and line.key in {None, key}
 
 
 def fill(tables: dict[str, list[dict[str, Any]]]) -> None:
@@ -122,7 +123,7 @@ def is_taken(run: Run) -> bool:
 def test_nothing_is_told_of_a_run_if_and_only_if_a_claim_that_comes_to_it_takes_it(
     configure: Configure, queue: dict[str, Any], send: dict[str, Any], tables: dict[str, list[dict[str, Any]]]
 ) -> None:
-    configure(**queue, jobs={"send": send})
+    configure(**queue, jobs={"send": send | {"aliases": ["old"]}})
     with undone():
         fill(tables)
         for run in Run.objects.filter(state="pending"):

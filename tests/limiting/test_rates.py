@@ -10,6 +10,8 @@ from django.utils import timezone
 
 from django_jobqueue.limiting.sweep import Sweep
 from django_jobqueue.models import LimitBucket, QueueState, Run
+from django_jobqueue.operations import explain
+from django_jobqueue.operations.obstacles import Rule
 from django_jobqueue.states import State
 from tests.limiting.conftest import Configure, Office, parked
 
@@ -221,3 +223,20 @@ def test_a_rate_that_an_operator_sets_counts_instead_and_without_a_burst(configu
     Sweep().turn()
     pass_time(seconds=1)
     assert len(office.claim()) == 4
+
+
+def test_who_waits_for_a_token_that_is_not_its_own_any_more_is_told_so_until_it_comes(configure: Configure) -> None:
+    configure(rate_limit="1/h")
+    office = Office()
+    first, second = office.add_many(2, rate_key="7")
+    assert office.claim() == [first]
+
+    configure(rate_limit="1/h", rate_key="x")
+
+    told = {(each.code, each.limit, each.until) for each in explain(second) if each.code != Rule.NO_WORKER}
+    assert told == {(Rule.RATE, "rate:", Run.objects.get(pk=second).run_at)}
+    assert Sweep().turn() is False
+    assert office.claim() == []
+    pass_time(hours=1)
+    assert [each.code for each in explain(second)] == [Rule.NO_WORKER]
+    assert Office().claim() == [second]
