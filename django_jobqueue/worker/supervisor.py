@@ -12,8 +12,11 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
+
+from django_jobqueue.worker.liveness import LivenessFile
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +90,10 @@ class Child:
 class Supervisor:
     """Keeps *programs* running until it is stopped, or until all of them are done."""
 
-    def __init__(self, programs: Sequence[Program], *, grace_seconds: float) -> None:
+    def __init__(self, programs: Sequence[Program], *, grace_seconds: float, liveness_file: Path | None = None) -> None:
         self._children = [Child(program) for program in programs]
         self._grace_seconds = grace_seconds
+        self._liveness = LivenessFile(liveness_file)
         self._inbox: SimpleQueue[None] = SimpleQueue()
         self._stops = 0
         self._obeyed = 0
@@ -103,6 +107,7 @@ class Supervisor:
                 self._turn()
         finally:
             self._kill()
+            self._liveness.remove()
         return self._code
 
     def stop(self) -> None:
@@ -115,6 +120,7 @@ class Supervisor:
         self._inbox.put(None)
 
     def _turn(self) -> None:
+        self._liveness.touch()
         for child in self._children:
             self._tend(child)
         if self._stops > self._obeyed:

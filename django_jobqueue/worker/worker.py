@@ -14,6 +14,7 @@ import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Protocol
@@ -30,6 +31,7 @@ from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.executors.slots import Executors
 from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.liveness import LivenessFile
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.pace import Pace
 from django_jobqueue.worker.runner import Ended, Refused
@@ -77,6 +79,7 @@ class Worker:
         strict: bool = False,
         grace_seconds: float | None = None,
         drain: bool = False,
+        liveness_file: Path | None = None,
     ) -> None:
         self._config = get_config()
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -88,6 +91,7 @@ class Worker:
         self._chores = chores
         self._observer = observer
 
+        self._liveness = LivenessFile(liveness_file)
         self._leases = Leases()
         self._exchange = Exchange(self.name, queues, self._leases, slots=slots, strict=strict)
         self._inbox: SimpleQueue[Ended | Refused | None] = SimpleQueue()
@@ -131,6 +135,7 @@ class Worker:
         self._inbox.put(None)
 
     def _turn(self) -> None:
+        self._liveness.touch()
         self._collect()
         if not self._stopping and self._executors.leaked >= self._most_leaks():
             self._recycle()
@@ -308,6 +313,7 @@ class Worker:
         self._observer.leaving(self._seconds_left())
         self._executors.close()
         connections.close_all()
+        self._liveness.remove()
         return code
 
     def _seconds_left(self) -> float:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from django.db import transaction
@@ -173,3 +174,36 @@ def test_nothing_is_lost_by_any_other_signal(
 
     run.refresh_from_db()
     assert run.failures == 0
+
+
+def test_a_worker_touches_its_liveness_file_while_it_lives_and_takes_it_away_when_it_ends(
+    start_worker: StartWorker, effects: Effects, tmp_path: Path
+) -> None:
+    file = tmp_path / "alive"
+    worker = start_worker(f"--liveness-file={file}").wait_until_ready()
+    wait_until(file.exists, "the file is there")
+    first = file.stat().st_mtime
+
+    wait_until(lambda: file.stat().st_mtime > first, "it is touched again, though there is nothing to do")
+    queues.default.add("hold")
+    effects.wait_for("start")
+    busy = file.stat().st_mtime
+    wait_until(lambda: file.stat().st_mtime > busy, "it is touched while a job runs")
+    worker.send(signal.SIGSTOP)
+    frozen = file.stat().st_mtime
+    time.sleep(1.5)  # nothing is to happen
+    assert file.stat().st_mtime == frozen
+    worker.send(signal.SIGCONT)
+    effects.open_gate()
+
+    assert worker.stop() == 0
+    assert not file.exists()
+
+
+def test_a_liveness_file_that_cannot_be_written_stops_no_work(start_worker: StartWorker, effects: Effects) -> None:
+    worker = start_worker("--liveness-file=/proc/nobody/alive")
+    queues.default.add("record")
+    effects.wait_for("start")
+
+    assert worker.stop() == 0
+    assert worker.output.count("The liveness file cannot be written") == 1

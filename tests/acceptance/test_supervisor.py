@@ -450,3 +450,13 @@ def test_a_program_that_reads_its_input_does_not_take_the_order_to_stop(
     assert supervisor.wait() == 3
     added.refresh_from_db()
     assert (added.state, added.attempt, added.releases) == ("pending", 1, 1)
+
+
+def test_supervisor_and_workers_each_have_a_liveness_file(supervise: Supervise, tmp_path: Path) -> None:
+    files = [tmp_path / "alive", tmp_path / "alive.1", tmp_path / "alive.2"]
+    supervisor = supervise("--processes=2", f"--liveness-file={files[0]}")
+
+    wait_until(lambda: all(file.exists() for file in files), "all are there")
+
+    assert supervisor.stop() == 0
+    assert not [file for file in files if file.exists()]

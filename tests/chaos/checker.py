@@ -33,7 +33,7 @@ class Evidence:
     kills: dict[int, float]
     """When which process was killed."""
     lease_seconds: float
-    forgivable_seconds: float = 2.0
+    forgivable_seconds: float
     """How much later than its lease the run of a killed worker may start again."""
     exits: Sequence[tuple[str, int, int]] = ()
     """Each worker that has ended by itself, its exit code, and the one that it should have had."""

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -82,6 +83,12 @@ class Command(JobQueueCommand):
             default=None,
             help="Start anew when code changes, after running jobs have ended. Default: as DEBUG, but not with --drain.",
         )
+        add(
+            "--liveness-file",
+            type=Path,
+            metavar="PATH",
+            help="Touch this file every second, for a probe; see checkjobs. Each supervised worker has one beside it.",
+        )
         add("--log-format", choices=["text", "json"], default="text", help="Lines for people, or for programs.")
         add("--supervised", action="store_true", help=SUPPRESS)
 
@@ -110,6 +117,7 @@ class Command(JobQueueCommand):
             strict=options["strict"],
             grace_seconds=options["grace"],
             drain=options["drain"],
+            liveness_file=options["liveness_file"],
         )
         if not options["supervised"]:
             obey_signals(worker.stop)
@@ -122,7 +130,7 @@ class Command(JobQueueCommand):
         slots = options["concurrency"] * options["processes"]
         connections.close_all()
         grace = config.worker.grace_seconds if options["grace"] is None else options["grace"]
-        supervisor = Supervisor(_programs(options), grace_seconds=grace)
+        supervisor = Supervisor(_programs(options), grace_seconds=grace, liveness_file=options["liveness_file"])
         obey_signals(supervisor.stop)
         signal.signal(signal.SIGCHLD, lambda *_: supervisor.wake())
         self._observer(options).started(f"supervisor {os.getpid()}", queues, slots)
@@ -139,7 +147,7 @@ def _programs(options: dict[str, Any]) -> list[Program]:
     """This very command, once for each process, made a worker by its last argument; and the development server."""
     command = get_child_arguments()
     programs = [
-        Program(name=f"Worker {number}", arguments=[*command, "--supervised"], ends=options["drain"])
+        Program(name=f"Worker {number}", arguments=[*command, *_of_worker(number, options)], ends=options["drain"])
         for number in range(1, options["processes"] + 1)
     ]
     if options["with_runserver"] is not None:
@@ -147,3 +155,9 @@ def _programs(options: dict[str, Any]) -> list[Program]:
         address = [options["with_runserver"]] if options["with_runserver"] else []
         programs.append(Program(name="runserver", arguments=[*manage, "runserver", *address], listens=False))
     return programs
+
+
+def _of_worker(number: int, options: dict[str, Any]) -> list[str]:
+    """The arguments that only a worker of a supervisor gets: the later one wins."""
+    file = options["liveness_file"]
+    return ["--supervised"] if file is None else ["--supervised", f"--liveness-file={file}.{number}"]
