@@ -67,6 +67,14 @@ def test_with_a_database_that_is_away_a_command_ends_with_one_line(tmp_path: Pat
     assert done.stderr.count("\n") == 1
 
 
+def test_settings_that_do_not_exist_are_named_before_anything_of_ours_is_loaded() -> None:
+    done = manage("runjobs", environment={"DJANGO_SETTINGS_MODULE": "shop.setings"})
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'shop'"
+    assert "django_jobqueue" not in done.stderr
+
+
 def test_settings_that_cannot_work_are_told_line_by_line(settings: Settings) -> None:
     settings.JOBQUEUE = {"queus": {}, "payload_max_bytes": 0}
 

@@ -1,7 +1,8 @@
 """The catalogue of bad inputs, number by number: each is refused at the edge, in words that help, and leaves no row.
 
 The numbers are those of a study of what breaks other queues. What is no mistake, or takes more than a line, stands below the
-table; a database that is away (B53) is with the commands, in ``tests/worker/test_startup.py``.
+table; a database that is away or refuses (B53) is with the commands, in ``tests/worker/test_startup.py`` and
+``tests/commands/test_conventions.py``, and that a job may say a thousand things a second (B56) in ``tests/worker/test_notes.py``.
 """
 
 from __future__ import annotations
@@ -146,14 +147,20 @@ def local_time() -> str:
         return check(queues={"mail": {}})()
 
 
-def unknown_engine() -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections["default"], "vendor", "oracle")
-        engine_for.cache_clear()
-        try:
-            return check(queues={"mail": {}})()
-        finally:
+def check_on(vendor: str, **options: Any) -> Told:
+    """What ``manage.py check`` says of a database of this vendor."""
+
+    def told() -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(connections["default"], "vendor", vendor)
+            patch.setitem(connections["default"].settings_dict, "OPTIONS", options)
             engine_for.cache_clear()
+            try:
+                return check(queues={"mail": {}})()
+            finally:
+                engine_for.cache_clear()
+
+    return told
 
 
 def make_schedule(**options: Any) -> Told:
@@ -368,7 +375,11 @@ CATALOGUE: dict[str, tuple[Told, str]] = {
         local_time,
         "(jobqueue.W002) USE_TZ is False: in the hour that clocks repeat in autumn, next_run_at can mean",
     ),
-    "B31-unknown-engine": (unknown_engine, "(jobqueue.E003) "),
+    "B31-sqlite-for-one-process": (
+        check_on("sqlite"),
+        "(jobqueue.W001) Database 'default' is SQLite without WAL: who reads makes writers wait, and who writes makes readers",
+    ),
+    "B31-unknown-engine": (check_on("oracle"), "(jobqueue.E003) Database 'default' is oracle; runs can be kept in "),
     "B32-minute-61": (
         make_schedule(cron="61 * * * *"),
         "letters[\"cron\"]: '61' in the field 'minute' is not from 0 to 59.",
@@ -410,6 +421,26 @@ CATALOGUE: dict[str, tuple[Told, str]] = {
     "B54-processes-10-to-the-6": (
         command("runjobs", "--processes=1000000"),
         "Error: argument --processes: must be a number from 1 to 1000, got '1000000'.",
+    ),
+    "B54-a-server-is-never-done": (
+        command("runjobs", "--drain", "--with-runserver"),
+        "Error: argument --with-runserver: not allowed with argument --drain",
+    ),
+    "B54-more-slots-than-a-process-has": (
+        command("runjobs", "mail:9", "--concurrency=4"),
+        "mail:9 is more than the slots of a process: --concurrency is 4.",
+    ),
+    "B54-queue-that-is-given-twice": (
+        command("runjobs", "mail:1", "mail:2"),
+        "Queue 'mail' is given twice, as mail:1 and as mail:2: give it once.",
+    ),
+    "B54-pause-with-two-ends": (
+        command("pausequeue", "mail", "--for=5m", "--until=2099-01-01T00:00"),
+        "Error: argument --until: not allowed with argument --for",
+    ),
+    "B54-runs-named-twice-over": (
+        command("canceljobs", "7", "--queue=mail"),
+        "Name runs either by their ids, or by what is true of them, such as --state or --queue.",
     ),
     "B55-malformed-id": (call(get, "7; DROP TABLE"), "There is no run '7; DROP TABLE'."),
     "B55-negative-id": (call(cancel, -1, actor="ada"), "There is no run -1."),

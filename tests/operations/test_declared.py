@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 
 from django_jobqueue import operations
 from django_jobqueue.errors import RunNotFound
+from django_jobqueue.models import Run
 from django_jobqueue.operations import OPERATIONS, Auth, Operation
 from django_jobqueue.operations.operation import operation
 from django_jobqueue.signals import RunCancelled, RunEnqueued
 from tests.operations.conftest import MakeRun
+from tests.operations.test_recording import RECORDED
 
 
 def test_every_exported_operation_is_in_the_register_by_its_key() -> None:
@@ -48,6 +52,33 @@ def test_every_operation_has_an_async_twin() -> None:
         assert inspect.iscoroutinefunction(twin)
         assert twin.__name__ == f"a{name}"
         assert {name, f"a{name}"} <= set(operations.__all__)
+
+
+LOOKING: dict[str, Callable[[Run], tuple[list[Any], Callable[[Any], object]]]] = {
+    "jobs.enqueue": lambda run: (["mail", "send"], lambda new: (new.job, new.state)),
+    "jobs.enqueue_many": lambda run: (["mail", [{"job": "send"}] * 2], len),
+    "jobs.get": lambda run: ([run.pk], lambda found: found.pk),
+    "jobs.explain": lambda run: ([run.pk], lambda obstacles: [each.code for each in obstacles]),
+    "jobs.stats": lambda run: (["mail"], lambda figures: figures.total.failed),
+    "jobs.check_pending": lambda run: ([], lambda checked: checked.problems),
+    "jobs.schedule.list": lambda run: ([], list),
+    "jobs.schedule.get": lambda run: (["nightly"], lambda schedule: schedule.job),
+}
+"""Operations for which nobody answers: arguments, and what is the same in two of their answers."""
+
+
+def test_every_operation_is_called_by_its_twin_here_or_where_it_is_recorded() -> None:
+    assert set(LOOKING) | set(RECORDED) == set(OPERATIONS)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("key", LOOKING)
+def test_a_twin_answers_the_same(key: str, make_run: MakeRun) -> None:
+    operations.schedule_create("nightly", queue="mail", job="send", cron="0 3 * * *", actor="bo")
+    arguments, told = LOOKING[key](make_run("failed"))
+    twin = getattr(operations, f"a{OPERATIONS[key].function.__name__}")
+
+    assert told(async_to_sync(twin)(*arguments)) == told(OPERATIONS[key](*arguments))
 
 
 @pytest.mark.django_db(transaction=True)
