@@ -115,7 +115,7 @@ class Model:
         return list(self.settle(ends, lost=True).items())
 
     def next_due(self, queues: Sequence[str]) -> float | None:
-        return min((run.run_at - self.now for run in self.pending(queues)), default=None)
+        return min((run.run_at - self.now for run in self.pending(queues) if not run.expired), default=None)
 
     def pending(self, queues: Sequence[str]) -> list[ModelRun]:
         return [

@@ -77,7 +77,7 @@ class Claiming(Database):
     def next_due(self, namespace: str, queues: Sequence[str]) -> float | None:
         """Seconds until a run of *queues* can be claimed: 0 or less if one is due, None if none is pending.
 
-        Of runs that are parked, only those count that wait for a token.
+        Of runs that are parked, only those count that wait for a token; of those that have expired, none.
         """
 
 
