@@ -8,6 +8,7 @@ from typing import Self
 from django.db import connections, models
 from django.db.models import BooleanField, Case, F, Func, Q, Value, When
 
+from django_jobqueue.errors import InvalidArgument, nearest, shown
 from django_jobqueue.models.fields import NameField, PartialIndex
 from django_jobqueue.models.now import Now
 from django_jobqueue.states import FINAL_STATES, Delivery, Reason, State
@@ -17,7 +18,12 @@ class RunQuerySet(models.QuerySet["Run"]):
     """Questions about runs, in the words of the glossary."""
 
     def in_state(self, state: State | str) -> Self:
-        return self.filter(state=State(state))
+        try:
+            return self.filter(state=State(state))
+        except ValueError:
+            raise InvalidArgument(
+                f"state: {shown(state)} is none. {nearest(state, [known.value for known in State])}"
+            ) from None
 
     def scheduled(self) -> Self:
         """Pending, for a time to come."""

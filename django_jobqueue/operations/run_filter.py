@@ -67,6 +67,8 @@ class RunFilter:
     """It is one of these, for a face that shows its users only some. Alone it names no runs."""
 
     def __post_init__(self) -> None:
+        for name in ("ids", "states"):
+            _check_several(name, getattr(self, name))
         for run_id in self.ids:
             if parsed_id(run_id) is None:
                 raise InvalidArgument(f"ids: {shown(run_id)} is the id of no run.")
@@ -117,6 +119,12 @@ class RunFilter:
             # to meet soon what may all be very old.
             return self.runs().order_by(F("pk") * -1)
         return self.runs().order_by("-pk")
+
+
+def _check_several(argument: str, values: object) -> None:
+    """A text would be taken for its letters: the ids 1 and 2 for "12"."""
+    if isinstance(values, str) or not isinstance(values, Collection):
+        raise InvalidArgument(f"{argument}: must be a list, got {shown(values)}.")
 
 
 def _check_word(argument: str, word: object, known: Collection[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from django_jobqueue import job, queues
-from django_jobqueue.errors import JobQueueError, UnknownQueue
+from django_jobqueue.errors import InvalidArgument, JobQueueError, UnknownQueue
 from django_jobqueue.queue import Queue
 from tests.front.conftest import send
 
@@ -99,6 +99,13 @@ def test_a_queue_shows_its_jobs() -> None:
     assert list(jobs) == ["post", "send"]
     assert jobs["post"].function is send
     assert jobs["post"].options.max_attempts == 7
+
+
+def test_runs_of_a_state_that_is_none_are_refused_with_the_nearest_one() -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        queues.mail.runs("dead_letter")
+
+    assert str(caught.value) == "state: 'dead_letter' is none. Did you mean 'dead_lettered'?"
 
 
 @pytest.mark.django_db

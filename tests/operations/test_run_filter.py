@@ -147,6 +147,9 @@ def test_bad_ends_are_found_by_their_index(states: list[str]) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
+        ({"states": "failed"}, "states: must be a list, got 'failed'."),
+        ({"ids": "12"}, "ids: must be a list, got '12'."),
+        ({"ids": 12}, "ids: must be a list, got 12."),
         ({"states": ["faild"]}, "state: 'faild' is none. Did you mean 'failed'?"),
         ({"states": ["failed", None]}, "state: None is none. Known: cancelled, completed, dead_lettered, due,"),
         ({"reason": "lots"}, "reason: 'lots' is none. Did you mean 'lost'?"),
