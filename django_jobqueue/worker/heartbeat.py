@@ -29,6 +29,9 @@ BEATS_PER_LEASE = 3
 NOTES_SECONDS = 1.0
 """Between two looks at what jobs have noted; a job may note more often than anybody wants to read."""
 
+LAST_SECONDS = 5.0
+"""What the heartbeat gets to sign off, when all else has ended."""
+
 GONE_SECONDS = 0.5
 """A run that is not ours any more is just being settled by ourselves; or else, so much later, its lease is lost."""
 
@@ -63,7 +66,7 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(LAST_SECONDS)  # a database that does not answer must not keep the process from ending
 
     @property
     def interval(self) -> float:

@@ -43,8 +43,6 @@ class Program:
 
     name: str
     arguments: Sequence[str]
-    listens: bool = True
-    """Whether it obeys the pipe; if not, it is stopped by SIGTERM."""
     ends: bool = False
     """Whether it is done when it ends by itself, and not to be started again; its exit code is then ours."""
 
@@ -67,11 +65,7 @@ class Child:
         )
 
     def stop(self) -> None:
-        if self.process is None:
-            return
-        if not self.program.listens:
-            self.process.terminate()
-        elif self.process.stdin is not None:
+        if self.process is not None and self.process.stdin is not None:
             with suppress(OSError):
                 self.process.stdin.write(STOP)
                 self.process.stdin.flush()

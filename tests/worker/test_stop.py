@@ -6,12 +6,15 @@ import threading
 from typing import Any
 
 import pytest
+from django.db import connection, connections
 from django.utils import timezone
 
 from django_jobqueue import RunContext, job, queues
 from django_jobqueue.models import Run
-from tests.worker.bench import Gate, Recorder
-from tests.worker.conftest import StartWorker
+from django_jobqueue.worker import heartbeat
+from django_jobqueue.worker.executors import threads
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder
+from tests.worker.conftest import OnConnect, StartWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -233,3 +236,60 @@ def test_a_stopping_worker_still_settles_retries_and_dead_letters(
     run.refresh_from_db()
     assert exit_code == 0
     assert (run.state, run.attempt, run.failures) == ("pending", 1, 1)
+
+
+def test_a_worker_ends_though_its_heartbeat_waits_for_a_database_that_does_not_answer(
+    start_worker: StartWorker, on_connect: OnConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "LAST_SECONDS", 0.1)
+    answered, asked = threading.Event(), threading.Event()
+
+    def hang(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        asked.set()
+        assert answered.wait(PATIENCE_SECONDS)
+        return execute(sql, params, many, context)
+
+    def watch(connection: Any) -> None:
+        if threading.current_thread().name == "jobqueue-heartbeat":
+            connection.execute_wrappers.append(hang)
+
+    on_connect(watch)
+    with start_worker() as worker:
+        assert asked.wait(PATIENCE_SECONDS)
+        exit_code = worker.stop()
+    [beating] = [thread for thread in threading.enumerate() if thread.name == "jobqueue-heartbeat"]
+    answered.set()
+    beating.join(PATIENCE_SECONDS)
+
+    assert exit_code == 0
+
+
+def test_a_worker_ends_though_a_connection_of_an_idle_thread_cannot_be_closed(
+    start_worker: StartWorker, observer: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
+    answered = threading.Event()
+
+    @job
+    def connect() -> None:
+        Run.objects.count()
+        close = connection._close  # type: ignore[attr-defined]  # the stubs lack it
+
+        def hang() -> None:
+            assert answered.wait(PATIENCE_SECONDS)
+            close()
+
+        connection._close = hang  # type: ignore[attr-defined]
+
+    run = queues.default.add("connect")
+    with start_worker() as worker:
+        observer.wait_until_settled(run)
+        exit_code = worker.stop()
+    idle = [thread for thread in threading.enumerate() if thread.name == "jobqueue-1"]
+    answered.set()
+    for thread in idle:
+        thread.join(PATIENCE_SECONDS)
+
+    assert exit_code == 0
+    assert len(idle) == 1

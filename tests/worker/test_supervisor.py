@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -16,6 +17,7 @@ from typing import Any, Self, TypeAlias
 import psutil
 import pytest
 
+from django_jobqueue.management.commands.runjobs import TETHERED
 from django_jobqueue.worker import supervisor as rules
 from django_jobqueue.worker.supervisor import Program, Supervisor
 from tests.acceptance.programs import wait_until
@@ -332,11 +334,13 @@ def test_a_request_that_comes_before_the_first_start_is_obeyed(script: Callable[
         assert supervisor.wait() == 0
 
 
-def test_a_program_that_does_not_listen_is_terminated(supervise: Supervise, script: Callable[..., Script]) -> None:
+def test_a_program_that_does_not_listen_is_tethered_and_so_terminated(
+    supervise: Supervise, script: Callable[..., Script]
+) -> None:
     deaf = script(
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('ready', file=log, flush=True); " + HANG,
-        listens=False,
     )
+    deaf.program = replace(deaf.program, arguments=[*TETHERED, *deaf.program.arguments])
     supervisor = supervise(deaf)
     wait_until(lambda: "ready" in deaf.log(), "it can be terminated")
 

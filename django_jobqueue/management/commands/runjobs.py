@@ -15,6 +15,7 @@ from django.utils.autoreload import get_child_arguments
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.conf.config import DAY_SECONDS
+from django_jobqueue.management import tether
 from django_jobqueue.management.arguments import number
 from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.commanding import obey_signals, obey_supervisor
@@ -143,6 +144,10 @@ class Command(JobQueueCommand):
         return Console(self.stdout, self.style, verbosity=verbosity, banner=not options["supervised"])
 
 
+TETHERED = [sys.executable, tether.__file__]
+"""Begins the command line of a program that does not listen to its supervisor itself."""
+
+
 def _programs(options: dict[str, Any]) -> list[Program]:
     """This very command, once for each process, made a worker by its last argument; and the development server."""
     command = get_child_arguments()
@@ -153,7 +158,7 @@ def _programs(options: dict[str, Any]) -> list[Program]:
     if options["with_runserver"] is not None:
         manage = command[: len(command) - len(sys.argv[1:])]
         address = [options["with_runserver"]] if options["with_runserver"] else []
-        programs.append(Program(name="runserver", arguments=[*manage, "runserver", *address], listens=False))
+        programs.append(Program(name="runserver", arguments=[*TETHERED, *manage, "runserver", *address]))
     return programs
 
 

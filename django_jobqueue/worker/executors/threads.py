@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from queue import SimpleQueue
+from time import monotonic
 
 from django_jobqueue.engines.base import Ref
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.executor import OnEnded
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, run_attempt
+
+CLOSE_SECONDS = 5.0
+"""What idle threads get to close their connections; a database that does not answer must not keep the process from ending."""
 
 
 class Threads(ABC):
@@ -35,8 +39,9 @@ class Threads(ABC):
     def close(self, *, wait: bool) -> None:
         for _ in self._threads:
             self._attempts.put(None)
+        until = monotonic() + CLOSE_SECONDS
         for thread in self._threads if wait else ():
-            thread.join()
+            thread.join(max(0.0, until - monotonic()))
 
     @abstractmethod
     def _work(self) -> None:
