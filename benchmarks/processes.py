@@ -9,7 +9,7 @@ from typing import Any
 
 import django
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 def drain_with_processes(queue: str, processes: int) -> float:

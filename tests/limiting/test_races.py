@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import chain
 from threading import Barrier
+from time import monotonic
 from typing import Any, TypeAlias
 
 import pytest
@@ -89,6 +90,38 @@ def test_a_rate_is_never_exceeded_by_claimers_together(configure: Configure, rac
     assert len(list(claimed)) == 10
     assert len(parked()) == 30
     assert LimitBucket.objects.get().tokens == pytest.approx(0, abs=0.01)
+
+
+def test_a_rate_gives_in_no_time_more_than_its_burst_and_what_comes_in_it_and_loses_no_token(
+    configure: Configure, race: Race
+) -> None:
+    rate, burst = 20, 60  # a pause of three seconds would fill the bucket
+    configure(rate_limit=f"{rate}/s", rate_burst=burst)
+    offices = [Office(f"worker-{number}") for number in range(RUNNERS)]
+    offices[0].add_many(2 * burst)
+    starts: list[tuple[float, float]] = []  # each between the moments before and after its claim
+
+    def claim(number: int) -> None:
+        before = monotonic()
+        claimed = offices[number].claim(burst)
+        starts.extend([(before, monotonic())] * len(claimed))
+
+    def work(number: int) -> None:
+        while len(starts) < burst + rate:
+            claim(number)
+
+    claim(0)
+    begun = LimitBucket.objects.get()
+    assert len(starts) == burst
+    race(work)
+
+    for since, _ in starts:
+        for _, until in starts:
+            within = [start for start in starts if since <= start[0] and start[1] <= until]
+            assert len(within) <= burst + rate * (until - since) + 1e-3
+    ended = LimitBucket.objects.get()
+    come = rate * (ended.updated_at - begun.updated_at).total_seconds()
+    assert ended.tokens == pytest.approx(begun.tokens + come - (len(starts) - burst), abs=1e-3)
 
 
 def test_nobody_is_parked_while_the_last_one_ends(configure: Configure, race: Race) -> None:
