@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -17,6 +18,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Note, Ref
 from django_jobqueue.models import Run, Worker
 from django_jobqueue.operations.schedule_sync import declarations
+from django_jobqueue.states import State
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.leases import Interrupt, Lease, Leases
@@ -40,16 +42,24 @@ class Heartbeat:
     """Renews the leases from a thread of its own, whatever the jobs and the main thread do, from start to end of a block.
 
     It carries what passes between running jobs and the database: it interrupts those that are asked to cancel, or whose
-    lease is lost, and stores what they have noted. And it keeps the worker's row, which is there for people to look at.
+    lease is lost, and stores what they have noted. It sees when others miss their heartbeats. And it keeps the worker's row, which is there for people to look at.
     """
 
     def __init__(
-        self, name: str, leases: Leases, *, queues: Mapping[str, int | None], concurrency: int, interrupt: Interrupt
+        self,
+        name: str,
+        leases: Leases,
+        *,
+        queues: Mapping[str, int | None],
+        concurrency: int,
+        interrupt: Interrupt,
+        prepare: Callable[[], None],
     ) -> None:
-        """*Interrupt* is given the attempt, and why."""
+        """*Interrupt* is given the attempt, and why. *Prepare* is called when a run of others is likely to come here."""
         self._name = name
         self._leases = leases
         self._interrupt = interrupt
+        self._prepare = prepare
         self._config = get_config()
         self._queues = dict(queues)
         self._concurrency = concurrency
@@ -105,6 +115,8 @@ class Heartbeat:
                     lease.renewed_at = sent_at
                 if renewed.get(lease.claim.ref):
                     lease.ask_to_end("The run was cancelled.", self._interrupt)
+        if self._others_are_late():
+            self._prepare()
         seen = {"heartbeat_at": timezone.now(), "running": len(leases)}
         if not self._row().update(**seen):
             self._row().create(
@@ -117,6 +129,17 @@ class Heartbeat:
                 started_at=self._started_at,
                 **seen,
             )
+
+    def _others_are_late(self) -> bool:
+        """Whether others have not renewed a lease for half its length: they have missed a heartbeat, or have vanished."""
+        half = timedelta(seconds=self.interval * BEATS_PER_LEASE / 2)
+        runs = Run.objects.using(self._config.database).filter(
+            namespace=self._config.namespace,
+            queue__in=list(self._queues),
+            state=State.RUNNING,
+            lease_until__lt=self._engine.now() + half,
+        )
+        return runs.exclude(worker=self._name).exists()
 
     def _look_for_lost(self) -> None:
         """Read again what the heartbeat has missed."""

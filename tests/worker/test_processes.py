@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 from importlib import reload
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from django.utils import timezone
 
 import tests.shop.jobs as shop
 from django_jobqueue import job, operations, queues
+from django_jobqueue.engines.base import Engine
 from django_jobqueue.jobs import registry
-from django_jobqueue.models import Run
+from django_jobqueue.models import Run, Worker
 from django_jobqueue.worker import heartbeat
 from tests.acceptance.programs import Effects
 from tests.worker.bench import Recorder, wait_until
@@ -71,9 +74,13 @@ def test_a_child_runs_one_job_after_the_other_and_ends_with_its_worker(
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ("exit", "The process of the job exited with code 3."),
+        pytest.param("exit", "The process of the job exited with code 3.", marks=pytest.mark.slow),
         ("segfault", "The process of the job was killed by signal 11 (SIGSEGV)."),
-        ("kill", "The process of the job was killed by signal 9 (SIGKILL), as the system does when memory runs out."),
+        pytest.param(
+            "kill",
+            "The process of the job was killed by signal 9 (SIGKILL), as the system does when memory runs out.",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_job_that_takes_its_process_down_is_settled_at_once_and_disturbs_nobody(
@@ -95,6 +102,7 @@ def test_a_job_that_takes_its_process_down_is_settled_at_once_and_disturbs_nobod
     assert ended(beside) == ("completed", "completed")
 
 
+@pytest.mark.slow
 def test_a_crash_is_noticed_within_two_seconds(
     start_worker: StartWorker, observer: Recorder, effects: Effects, settings: Any
 ) -> None:
@@ -123,7 +131,7 @@ def test_what_a_job_says_from_a_child_is_to_be_seen_and_decides(
     assert (run.snoozes, run.result) == (1, None)
 
 
-@pytest.mark.parametrize("name", ["overrun", "overrun_too"])
+@pytest.mark.parametrize("name", ["overrun", pytest.param("overrun_too", marks=pytest.mark.slow)])
 def test_a_job_is_interrupted_when_its_time_is_over(work: Work, effects: Effects, name: str) -> None:
     run = queues.default.add(name)
 
@@ -136,6 +144,7 @@ def test_a_job_is_interrupted_when_its_time_is_over(work: Work, effects: Effects
         assert len(effects.all("end")) == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_heeds_no_exception_is_killed_with_what_it_has_started(
     start_worker: StartWorker, observer: Recorder, effects: Effects
 ) -> None:
@@ -159,7 +168,7 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["linger", "linger_too"])
+@pytest.mark.parametrize("name", ["linger", pytest.param("linger_too", marks=pytest.mark.slow)])
 def test_a_job_is_interrupted_when_its_run_is_cancelled(
     start_worker: StartWorker, observer: Recorder, effects: Effects, name: str
 ) -> None:
@@ -191,6 +200,7 @@ def test_a_signal_from_elsewhere_interrupts_nobody(
     assert run.result == "not cancelled"
 
 
+@pytest.mark.slow
 def test_a_worker_that_stops_kills_what_does_not_end_and_hands_the_run_back(
     start_worker: StartWorker, effects: Effects
 ) -> None:
@@ -206,6 +216,7 @@ def test_a_worker_that_stops_kills_what_does_not_end_and_hands_the_run_back(
     wait_until(lambda: not _is_alive(process))
 
 
+@pytest.mark.slow
 def test_an_idle_child_that_was_killed_costs_the_next_run_nothing(
     start_worker: StartWorker, observer: Recorder
 ) -> None:
@@ -224,6 +235,7 @@ def test_an_idle_child_that_was_killed_costs_the_next_run_nothing(
 # Recycling.
 
 
+@pytest.mark.slow
 def test_a_child_is_replaced_after_so_many_runs(start_worker: StartWorker, observer: Recorder, settings: Any) -> None:
     settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "recycle_after_runs": 2}}
     with start_worker(concurrency=1):
@@ -234,6 +246,7 @@ def test_a_child_is_replaced_after_so_many_runs(start_worker: StartWorker, obser
     assert first == second != third
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not tell")
 def test_a_child_that_takes_too_much_memory_is_replaced(
     start_worker: StartWorker, observer: Recorder, settings: Any
@@ -248,6 +261,7 @@ def test_a_child_that_takes_too_much_memory_is_replaced(
     assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
 
 
+@pytest.mark.slow
 def test_a_limit_below_what_a_child_takes_from_the_start_is_told(
     start_worker: StartWorker, observer: Recorder, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -274,6 +288,41 @@ def test_after_a_crash_any_job_runs_in_a_child(start_worker: StartWorker, observ
     assert set(Run.objects.values_list("state", flat=True)) == {"completed"}
 
 
+def test_a_child_starts_before_the_run_of_a_vanished_worker_is_free(
+    start_worker: StartWorker, observer: Recorder, engine: Engine, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 3600}}
+    run = queues.default.add("count_crashes")
+    engine.claim("default", "default", worker="gone:1:a", limit=1, lease_seconds=1700)  # it has missed a heartbeat
+    with start_worker():
+        wait_until(descendants)
+        [child] = descendants()
+        assert Run.objects.get(pk=run.pk).attempt == 1
+        Run.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        observer.wait_until_settled(run)
+
+    assert ended(run) == ("completed", "completed")
+    assert (run.attempt, run.result) == (2, child.pid)
+    assert not child.is_running()
+
+
+def test_as_long_as_all_workers_of_its_queues_live_no_child_starts_ahead(
+    start_worker: StartWorker, engine: Engine, settings: Any
+) -> None:
+    settings.JOBQUEUE = {
+        "worker": {"poll_seconds": 0.05, "lease_seconds": 3600},
+        "queues": {"default": {}, "elsewhere": {"jobs": {"count_crashes": "tests.shop.jobs.count_crashes"}}},
+    }
+    queues.default.add("count_crashes")
+    queues.elsewhere.add("count_crashes")
+    engine.claim("default", "default", worker="alive:1:a", limit=1, lease_seconds=1900)
+    engine.claim("default", "elsewhere", worker="gone:1:a", limit=1, lease_seconds=600)
+    with start_worker() as worker:
+        wait_until(Worker.objects.exists)  # its first heartbeat is complete
+        worker.chores.wait_for_turns(1)
+        assert not descendants()
+
+
 def test_a_job_that_only_the_worker_knows_runs_there(work: Work, caplog: pytest.LogCaptureFixture) -> None:
     @job
     def known_here() -> int:
@@ -289,6 +338,7 @@ def test_a_job_that_only_the_worker_knows_runs_there(work: Work, caplog: pytest.
     assert "default.known_here is not known in a child process, and runs here" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_job_for_a_process_that_no_child_knows_is_left_to_others(
     work: Work, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -110,11 +110,12 @@ class ChildProcess:
                     self._wire.send(interrupt=list(ref), why=why)
 
     def leave(self) -> None:
-        """Let it end in order, which it may do in a moment."""
-        with suppress(OSError):
-            self._wire.send(leave=True)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(LEAVE_SECONDS)
+        """Let it end in order, which it may do in a moment. One that has run nothing has nothing to put in order."""
+        if self.runs:
+            with suppress(OSError):
+                self._wire.send(leave=True)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(LEAVE_SECONDS)
         self.kill()
         self._process.wait()
         self._wire.close()

@@ -38,6 +38,13 @@ class ProcessExecutor(Threads):
         if (child := self._children.get(ref)) is not None:
             child.interrupt(ref, why)
 
+    def prepare(self) -> None:
+        """Have a child that is idle, or about to be: an attempt is likely to come, and need not wait for its start."""
+        with self._lock:
+            if self._idle == 0 and not self._killed:
+                self._add_thread()
+                self._idle += 1
+
     def kill(self) -> None:
         """Kill all children that still run an attempt, and tell nothing of it: their runs are handed back."""
         with self._lock:
@@ -47,7 +54,7 @@ class ProcessExecutor(Threads):
             child.kill()
 
     def _work(self) -> None:
-        child: ChildProcess | None = None
+        child: ChildProcess | None = ChildProcess()
         while (assignment := self._attempts.get()) is not None:
             if child is not None and not child.is_alive():
                 child.leave()

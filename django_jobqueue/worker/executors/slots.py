@@ -70,6 +70,10 @@ class Executors:
         for executor in self._executors:
             executor.interrupt(ref, why)
 
+    def prepare(self) -> None:
+        """Make ready for a run that has crashed elsewhere. Callable from any thread."""
+        self._processes.prepare()
+
     def kill(self) -> None:
         """Kill what can be killed of the attempts that still run: their runs are about to be handed back."""
         self._processes.kill()
