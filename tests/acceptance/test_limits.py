@@ -25,6 +25,8 @@ WORKERS = 4
 RUNS = 40
 """Of each queue."""
 KEYS = "abc"
+LONG = 0.1
+"""Seconds of a run that is to overlap with others, however slowly they come on a busy machine."""
 LIMITED = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.limited_settings"}
 BROKEN = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.broken.settings"}
 QUEUES = [*MOST, "at_a_rate"]
@@ -36,12 +38,13 @@ def project(settings: Settings, transactional_db: None) -> None:
     settings.JOBQUEUE = limited_settings.JOBQUEUE
 
 
-def add(names: Sequence[str] = QUEUES) -> dict[int, str]:
-    """Add runs to queues; answer with what counts together with each of them: the queue, or one key of it."""
+def add(names: Sequence[str] = QUEUES, seconds: float = 0.01) -> dict[int, str]:
+    """Add runs to queues that take so many *seconds*; answer with what counts together with each of them: the queue, or one key of it."""
     groups: dict[int, str] = {}
     for name in names:
         keys = [KEYS[number % len(KEYS)] for number in range(RUNS)]
-        items = ({"job": "take_turn", "concurrency_key": key, "priority": n} for n, key in enumerate(keys))
+        turn = {"job": "take_turn", "payload": {"seconds": seconds}}
+        items = (turn | {"concurrency_key": key, "priority": n} for n, key in enumerate(keys))
         ids = queues[name].bulk_add(items)
         keyed = name in {"of_a_key", "in_order"}
         groups |= {run_id: f"{name}/{key}" if keyed else name for run_id, key in zip(ids, keys, strict=True) if run_id}
@@ -139,13 +142,13 @@ LEFT_OUT = [
 def test_workers_that_leave_out_what_limits_need_are_found_out(
     start_worker: StartWorker, effects: Effects, left_out: str, broken: set[str]
 ) -> None:
-    groups = add(sorted(broken))
+    groups = add(sorted(broken), LONG)
     for _ in range(WORKERS):
         start_worker("--concurrency=8", *broken, environment=BROKEN | {LEFT_OUT_BY_WORKERS: left_out})
 
     def found_out() -> bool:
         if not Run.objects.live().exists():
-            groups.update(add(sorted(broken)))
+            groups.update(add(sorted(broken), LONG))
         return breaches(effects.all(), groups) == broken
 
     wait_until(found_out, "the breach is seen")

@@ -38,10 +38,10 @@ def record_slowly(*, run: RunContext) -> None:
     time.sleep(0.01)
 
 
-def take_turn(*, run: RunContext) -> None:
-    """Take some milliseconds, between two traces. Now and then, the first attempt comes to nothing."""
+def take_turn(seconds: float = 0.01, *, run: RunContext) -> None:
+    """Take some time, between two traces. Now and then, the first attempt comes to nothing."""
     _effect(run, "start")
-    time.sleep(0.01)
+    time.sleep(seconds)
     _effect(run, "end")
     if run.attempt == 1 and run.id % 7 == 0:
         raise Retry("once more", delay_seconds=0)
