@@ -1,4 +1,4 @@
-"""Many threads that do the same at the same moment, each on its own connection."""
+"""Many threads that do the same at the same moment, each on its own connection; and what comes of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from threading import Barrier
 from typing import Any, TypeAlias
 
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 
 Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 """Calls a function in every thread, with the number of the thread; answers with what they answer, or raises."""
@@ -55,3 +55,18 @@ def wait_for_the_lock(call: Future[Any], *, waiting: int = 1) -> None:
         while found < waiting and not call.done():
             cursor.execute(WAITING[connection.vendor])
             [found] = cursor.fetchone()
+
+
+@contextmanager
+def colliding(statement: str, *codes: int) -> Iterator[None]:
+    """Let a statement that holds these words collide, once for each of the *codes* of MariaDB."""
+    left = list(codes)
+
+    def collide(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if statement in sql and left:
+            raise OperationalError(left.pop(0), "try restarting transaction")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(collide):
+        yield
+    assert not left

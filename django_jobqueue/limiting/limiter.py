@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from django.db import transaction
 
@@ -44,8 +45,11 @@ class Limiter:
         for queue in queues:
             self.rules(queue)  # operators may limit it
         if any(self.is_limited(queue) for queue in queues):
-            with self.turn(queues) as turn:
-                turn.free(freed)
+            self._engine.insist(partial(self._free, queues, freed))
+
+    def _free(self, queues: Iterable[str], freed: Sequence[Freed]) -> None:
+        with self.turn(queues) as turn:
+            turn.free(freed)
 
     def is_limited(self, queue: str) -> bool:
         """Whether to claim from *queue* takes its lock."""

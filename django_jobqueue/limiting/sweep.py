@@ -18,7 +18,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.limiting import buckets
 from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.lines import QueueLines
-from django_jobqueue.limits import Allowance, Candidate, Limit
+from django_jobqueue.limits import Allowance, Candidate, Limit, QueueRules
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
 
@@ -59,13 +59,17 @@ class Sweep:
             buckets.mend(self._config.namespace, queue, rules, rates, self._engine.now())
         if not self._vacant(queue, lines):  # without the lock: mostly there is nothing to be done
             return 0
-        with self._limiter.turn([queue]):
-            rules, vacant = self._limiter.rules(queue), self._vacant(queue, lines)
-            called = QueueLines(self._engine, self._config.namespace, queue, rules).call(vacant)
+        rules, called = self._engine.insist(partial(self._call_vacant, queue, lines))
         for run in called:
             if run.line is not None and rules.has(run.line):
                 self._called[run.id] = queue, run.line
         return len(called)
+
+    def _call_vacant(self, queue: str, lines: Sequence[Limit]) -> tuple[QueueRules, list[Candidate]]:
+        """Call, under the lock of the queue, from those of *lines* that have a slot."""
+        with self._limiter.turn([queue]):
+            rules, vacant = self._limiter.rules(queue), self._vacant(queue, lines)
+            return rules, QueueLines(self._engine, self._config.namespace, queue, rules).call(vacant)
 
     def _next_lines(self) -> dict[str, list[Limit]]:
         """The next lines of each queue."""

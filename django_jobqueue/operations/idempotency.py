@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from django.db import transaction
@@ -42,10 +43,11 @@ def insert_once(news: Sequence[NewRun], insert: Callable[[Sequence[NewRun]], Row
     Raises IdempotencyConflict where a key is given again with other arguments, and what *insert* raises.
     """
     first = _first_places(news)
+    insist = engine_for(get_config().database).insist
     found: dict[int, Inserted | Existing] = {}
     for _ in range(MOST_ROUNDS):
         places = [place for place in sorted(set(first)) if place not in found]
-        rows, taken = _try(news, places, insert) if places else ({}, [])
+        rows, taken = insist(partial(_try, news, places, insert)) if places else ({}, [])
         if not taken:
             found |= rows
             return [

@@ -7,10 +7,10 @@ ended, ``w`` through a window of time. Whatever statement ends that reach takes 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -70,16 +70,26 @@ def insert_unique(news: Sequence[NewRun]) -> list[Inserted | Existing]:
 
     The transaction of the caller goes on, whatever comes of it. Raises DuplicateRun or KeyContested.
     """
-    batch = _Batch(in_windows(news))
-    with batch.transaction():
-        for _ in range(MOST_ROUNDS):
-            batch.insert()
-            if batch.waiting:
-                batch.look_at_holders()
-            if not batch.waiting:
-                return batch.answers()
-        kept_out = batch.kept_out()
-        raise KeyContested(kept_out.queue, kept_out.job, f"unique_key {shown(kept_out.unique_key)}", MOST_ROUNDS)
+    news = in_windows(news)
+    if all(new.on_duplicate != OnDuplicate.REPLACE for new in news):
+        return _decided(news)
+    alias = get_config().database
+    engine = engine_for(alias)
+    with engine.alone({new.unique_lock for new in news if new.unique_lock is not None}):
+        return engine.insist(partial(transaction.atomic(using=alias)(_decided), news))
+
+
+def _decided(news: Sequence[NewRun]) -> list[Inserted | Existing]:
+    """Insert, and replace, until it is decided about each: several writes, where runs are replaced."""
+    batch = _Batch(news)
+    for _ in range(MOST_ROUNDS):
+        batch.insert()
+        if batch.waiting:
+            batch.look_at_holders()
+        if not batch.waiting:
+            return batch.answers()
+    kept_out = batch.kept_out()
+    raise KeyContested(kept_out.queue, kept_out.job, f"unique_key {shown(kept_out.unique_key)}", MOST_ROUNDS)
 
 
 class _Batch:
@@ -96,16 +106,6 @@ class _Batch:
         config = get_config()
         self._engine, self._namespace = engine_for(config.database), config.namespace
         self._runs = Run.objects.using(config.database).filter(namespace=config.namespace)
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """What holds several writes together, where there may be several."""
-        if all(self._news[place].on_duplicate != OnDuplicate.REPLACE for place in self.waiting):
-            yield
-            return
-        locks = {lock for place in self.waiting if (lock := self._news[place].unique_lock) is not None}
-        with self._engine.alone(locks), transaction.atomic(using=self._runs.db):
-            yield
 
     def insert(self) -> None:
         """Insert those that wait; the others, whose lock is held, go on waiting."""

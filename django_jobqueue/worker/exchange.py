@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 
 from django.db import transaction
@@ -74,10 +75,7 @@ class Exchange:
         queues = {attempt.claim.queue for attempt in ended}.union(self._queues if wanted + ahead > 0 else ())
         sent_at = monotonic()
         try:
-            with self._limiter.turn(queues) as turn:
-                states = self._settle([attempt.settlement for attempt in ended], followers)
-                turn.free(_freed((attempt.claim for attempt in ended), states))
-                claims, more = self._claim(turn, wanted, ahead, self._held(ended))
+            states, claims, more = self._engine.insist(partial(self._turn, queues, ended, followers, wanted, ahead))
         except DATABASE_AWAY:
             raise
         except Exception:
@@ -90,6 +88,15 @@ class Exchange:
             self._leases.add([claim], self._config.queues[claim.queue].lease_seconds, sent_at)
         self._leases.drop(attempt.claim.ref for attempt in ended)
         return Trade(_with_states(ended, states), claims, more)
+
+    def _turn(
+        self, queues: Iterable[str], ended: Sequence[Ended], followers: Followers, wanted: int, ahead: int
+    ) -> tuple[dict[Ref, State], list[Claim], bool]:
+        """The transaction of a trade."""
+        with self._limiter.turn(queues) as turn:
+            states = self._settle([attempt.settlement for attempt in ended], followers)
+            turn.free(_freed((attempt.claim for attempt in ended), states))
+            return states, *self._claim(turn, wanted, ahead, self._held(ended))
 
     def release(self, claims: Sequence[Claim], delay_seconds: float, *, unknown: bool = False) -> list[Claim]:
         """Hand back claims of which no user code ran; answer with those that were cancelled instead."""
@@ -125,8 +132,7 @@ class Exchange:
         why = "The worker was stopped before the job had ended."
         ended = [Ended(lease.claim, _abandoned(lease, why)) for lease in leases]
         followers = followers_of((attempt.claim, attempt.settlement) for attempt in ended)
-        with transaction.atomic(using=self._config.database):
-            states = self._settle([attempt.settlement for attempt in ended], followers)
+        states = self._settle_alone([attempt.settlement for attempt in ended], followers)
         self._leases.drop(lease.claim.ref for lease in leases)
         self._limiter.free(_freed((lease.claim for lease in leases), states))
         return _with_states(ended, states)
@@ -202,7 +208,7 @@ class Exchange:
         states: dict[Ref, State] = {}
         for settlement in [attempt.settlement for attempt in ended]:
             try:
-                states |= self._settle_one(settlement, followers)
+                states |= self._settle_alone([settlement], followers)
             except DATABASE_AWAY:
                 raise
             except Exception as error:
@@ -217,12 +223,13 @@ class Exchange:
                     run_at=None,
                     delay_seconds=1.0,
                 )
-                states |= self._settle_one(plainly, followers)
+                states |= self._settle_alone([plainly], followers)
         return states
 
-    def _settle_one(self, settlement: Settlement, followers: Followers) -> dict[Ref, State]:
-        with transaction.atomic(using=self._config.database):
-            return self._settle([settlement], followers)
+    def _settle_alone(self, settlements: Sequence[Settlement], followers: Followers) -> dict[Ref, State]:
+        """Settle, and do nothing else, in a transaction."""
+        settle = transaction.atomic(using=self._config.database)(self._settle)
+        return self._engine.insist(partial(settle, settlements, followers))
 
 
 def _freed(claims: Iterable[Claim], states: dict[Ref, State]) -> list[Freed]:

@@ -89,7 +89,8 @@ def test_no_query_reads_more_runs_than_it_counts(staff: Staff, make_run: MakeRun
     with CaptureQueriesContext(connection) as queries:
         page(client.get(QUEUES))
 
-    on_runs = [query["sql"] for query in queries if '"jobqueue_run"' in query["sql"]]
+    table = connection.ops.quote_name("jobqueue_run")
+    on_runs = [query["sql"] for query in queries if table in query["sql"]]
     assert len(on_runs) == 4  # one for all that runs, and one for each queue
     assert len(queries) <= 12
     for sql in on_runs:

@@ -165,3 +165,34 @@ def test_it_works_without_returning_as_mysql_does(engine: Engine, monkeypatch: p
     assert engine.insert_unique("default", batch) == [None, None, None]
     assert engine.keep_keys("default", keys[:1], seconds=60) == {"k"}
     assert engine.keep_keys("default", keys, seconds=60) == {"l"}
+
+
+# --- Packets -----------------------------------------------------------------------------------------------------------
+
+LONG = "\\" * 250_000
+"""The server gets two bytes for each; of such it does not take forty at once."""
+
+
+@pytest.mark.parametrize("returning", [True, False])
+def test_more_is_inserted_at_once_than_the_server_takes(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, returning: bool
+) -> None:
+    monkeypatch.setattr(DatabaseFeatures, "can_return_rows_from_bulk_insert", returning)
+    runs = [NewRun(queue="mail", job="send", priority=number, payload_text=f'"{LONG}"') for number in range(40)]
+
+    rows = engine.insert("default", runs)
+
+    assert [Run.objects.values_list("priority", flat=True).get(pk=row.id) for row in rows] == list(range(40))
+
+
+def test_more_is_settled_at_once_than_the_server_takes(engine: Engine, make_run: MakeRun) -> None:
+    for _ in range(40):
+        make_run()
+    claims = engine.claim("default", "mail", worker="a", limit=40, lease_seconds=30)
+
+    states = engine.settle([completed(claim.ref, error=f"{claim.id}{LONG}") for claim in claims])
+
+    assert set(states.values()) == {"completed"}
+    for run in Run.objects.iterator(chunk_size=10):
+        assert run.error == f"{run.pk}{LONG}"
+        assert run.attempts.get().error == run.error

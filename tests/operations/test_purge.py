@@ -254,9 +254,10 @@ def test_a_large_table_is_purged_in_small_batches_by_primary_key() -> None:
 
 def test_a_purger_that_comes_second_to_each_run_records_nothing(make_run: MakeRun) -> None:
     run = make_run("completed", **ended(99))
+    first_statement = "SKIP LOCKED" if connection.vendor == "mysql" else "DELETE FROM jobqueue_run"
 
     def come_first(execute: Any, sql: str, *context: Any) -> Any:
-        if "DELETE FROM jobqueue_run" in sql:
+        if first_statement in sql:
             Run.objects.filter(pk=run.pk)._raw_delete("default")
         return execute(sql, *context)
 

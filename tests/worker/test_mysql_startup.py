@@ -45,3 +45,51 @@ def test_an_old_server_is_refused(monkeypatch: pytest.MonkeyPatch, mariadb: bool
 
     with pytest.raises(CommandError, match=told):
         require_mysql("default")
+
+
+@pytest.mark.parametrize("modes", ["", "NO_ENGINE_SUBSTITUTION,ANSI_QUOTES"])
+def test_a_server_that_cuts_what_does_not_fit_is_refused(modes: str) -> None:
+    try:
+        execute(f"SET SESSION sql_mode = '{modes}'")
+        with pytest.raises(CommandError, match=r"without strict mode: .* \"SET sql_mode = 'STRICT_TRANS_TABLES'\""):
+            require_mysql("default")
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("mode", ["STRICT_TRANS_TABLES", "STRICT_ALL_TABLES", "TRADITIONAL"])
+def test_any_strict_mode_will_do(mode: str) -> None:
+    try:
+        execute(f"SET SESSION sql_mode = '{mode}'")
+        require_mysql("default")
+    finally:
+        connection.close()
+
+
+def test_a_connection_that_lacks_characters_is_refused() -> None:
+    try:
+        execute("SET NAMES latin1")
+        with pytest.raises(CommandError, match=r"is spoken to in latin1, which lacks characters\. Remove charset"):
+            require_mysql("default")
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("ENGINE = Aria, CHARACTER SET utf8mb4", "keeps our tables in Aria, which has no transactions"),
+        ("ENGINE = InnoDB, CHARACTER SET latin1", "keeps our tables in latin1, which lacks characters"),
+    ],
+    ids=["Aria", "latin1"],
+)
+def test_tables_that_cannot_keep_all_that_is_written_are_refused(options: str, told: str) -> None:
+    try:
+        execute("CREATE DATABASE jobqueue_elsewhere")
+        execute("USE jobqueue_elsewhere")
+        execute(f"CREATE TABLE jobqueue_run (id bigint) {options}")
+        with pytest.raises(CommandError, match=told):
+            require_mysql("default")
+    finally:
+        execute("DROP DATABASE jobqueue_elsewhere")
+        connection.close()

@@ -77,17 +77,18 @@ def test_another_database_is_named_in_the_command_to_run(elsewhere: str) -> None
 
 
 def database_without_tables(folder: Path) -> dict[str, str]:
-    """What leads to it: on PostgreSQL the one that every server has."""
-    names = {"sqlite": str(folder / "empty.sqlite3"), "postgresql": "postgres"}
+    """What leads to it: where there is a server, the one that each has."""
+    names = {"sqlite": str(folder / "empty.sqlite3"), "postgresql": "postgres", "mysql": "mysql"}
     return {"JOBQUEUE_TEST_DATABASE_NAME": names[connection.vendor]}
 
 
 def database_that_is_away(folder: Path) -> dict[str, str]:
     nowhere = folder / "nowhere"
-    names = {"sqlite": str(nowhere / "db.sqlite3"), "postgresql": "jobqueue"}
+    names = {"sqlite": str(nowhere / "db.sqlite3"), "postgresql": "jobqueue", "mysql": "jobqueue"}
     return {
         "JOBQUEUE_TEST_DATABASE_NAME": names[connection.vendor],
         "JOBQUEUE_TEST_POSTGRESQL_HOST": str(nowhere),
+        "JOBQUEUE_TEST_MYSQL_HOST": str(nowhere),
     }
 
 

@@ -6,12 +6,14 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connections
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+T = TypeVar("T")
 
 
 class Database(ABC):
@@ -36,6 +38,13 @@ class Database(ABC):
     @abstractmethod
     def timestamps(self) -> Callable[[datetime], str]:
         """What writes a moment as this database compares it with its columns."""
+
+    def insist(self, work: Callable[[], T]) -> T:
+        """Let *work* do its transaction; again, where the database has undone it and says to try it once more.
+
+        Part of a transaction of the caller, it is his to repeat.
+        """
+        return work()
 
     def fetch(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """Run one statement and answer with its rows."""

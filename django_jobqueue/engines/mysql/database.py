@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -18,6 +18,9 @@ COLLISIONS = {1205, 1213}
 """What MySQL calls a wait for a lock that took too long, and a deadlock."""
 
 TRIES = 3
+
+PACKET = 2 * 1024 * 1024
+"""Most characters of what one statement writes: the server hangs up on more bytes than ``max_allowed_packet``, 16 MiB."""
 
 T = TypeVar("T")
 
@@ -46,13 +49,17 @@ class MySQLDatabase(Database):
         return parameters | {"ahead_of_utc": ahead_of_utc(self.connection)}
 
     def together(self, work: Callable[[], T]) -> T:
-        """Let *work* be one transaction. If nobody else's work is in it, it is tried again when it has collided."""
+        """Let *work* be one transaction, or a part of the caller's."""
+        if self.connection.in_atomic_block:
+            return work()
+        return self.insist(transaction.atomic(using=self.alias)(work))
+
+    def insist(self, work: Callable[[], T]) -> T:
         if self.connection.in_atomic_block:
             return work()
         for tries_left in reversed(range(TRIES)):
             try:
-                with transaction.atomic(using=self.alias):
-                    return work()
+                return work()
             except OperationalError as error:
                 if not (tries_left and has_collided(error)):
                     raise
@@ -62,6 +69,21 @@ class MySQLDatabase(Database):
 def has_collided(error: OperationalError) -> bool:
     """Whether the same transaction may well succeed when it is tried again."""
     return bool(error.args) and error.args[0] in COLLISIONS
+
+
+def packets(rows: Iterable[T], values: Callable[[T], Iterable[Any]]) -> Iterator[list[T]]:
+    """As many *rows* at once as one statement may hold, of which *values* tells what is written of each."""
+    packet: list[T] = []
+    size = 0
+    for row in rows:
+        weight = sum(len(value) for value in values(row) if isinstance(value, str))
+        if packet and size + weight > PACKET:
+            yield packet
+            packet, size = [], 0
+        packet.append(row)
+        size += weight
+    if packet:
+        yield packet
 
 
 def microseconds(seconds: float) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
-from django_jobqueue.engines.mysql.database import MySQLDatabase
+from django_jobqueue.engines.mysql.database import MySQLDatabase, packets
 
 NAME_LENGTH = 64
 WAIT_SECONDS = 10
@@ -39,9 +40,11 @@ class MySQLGuarding(MySQLDatabase):
 
     def insert_rows(self, sql: str, row: str, ending: str, values: Sequence[Sequence[Any]]) -> list[Row]:
         """Insert as many of a row as there are *values*, in that order; answer with what the *ending* returns."""
+        rows: list[Row] = []
         with self.connection.cursor() as cursor:
-            cursor.execute(sql + ",".join([row] * len(values)) + ending, [value for each in values for value in each])
-            rows: list[Row] = cursor.fetchall()
+            for packet in packets(values, tuple):
+                cursor.execute(sql + ",".join([row] * len(packet)) + ending, list(chain.from_iterable(packet)))
+                rows += cursor.fetchall()
         return rows
 
     def insert_one(self, sql: str, row: str, values: Sequence[Any]) -> int | None:

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from itertools import chain
 
 from django_jobqueue.engines.base import Inserted, Inserting, NewRun, matched
-from django_jobqueue.engines.mysql.database import microseconds
+from django_jobqueue.engines.mysql.database import microseconds, packets
 from django_jobqueue.engines.mysql.guarding import MySQLGuarding, Row
 from django_jobqueue.models.now import ahead_of_utc
 
@@ -61,17 +62,22 @@ class MySQLInserting(MySQLGuarding, Inserting):
         if not runs:
             return []
         values = self._values(namespace, runs)
-        if self.connection.features.can_return_rows_from_bulk_insert:
+        if not self.connection.features.can_return_rows_from_bulk_insert:
+            rows = self.together(lambda: self._insert_numbered(values))
+        elif len(values) == 1:
             rows = self.insert_rows(self.INSERT, self.RUN, self.RETURNING, values)
         else:
-            rows = self.together(lambda: self._insert_numbered(values))
+            rows = self.together(lambda: self.insert_rows(self.INSERT, self.RUN, self.RETURNING, values))
         return [row for row, _ in self._inserted(rows)]
 
     def _insert_numbered(self, values: Sequence[Row]) -> list[Row]:
-        with self.connection.cursor() as cursor:
-            cursor.execute(self.INSERT + ",".join([self.RUN] * len(values)), [value for row in values for value in row])
-            first = cursor.lastrowid
-        return self.fetch(self.NUMBERED, {"first": first, "number": len(values)})
+        rows: list[Row] = []
+        for packet in packets(values, tuple):
+            with self.connection.cursor() as cursor:
+                cursor.execute(self.INSERT + ",".join([self.RUN] * len(packet)), list(chain.from_iterable(packet)))
+                first = cursor.lastrowid
+            rows += self.fetch(self.NUMBERED, {"first": first, "number": len(packet)})
+        return rows
 
     def alone(self, locks: Collection[str]) -> AbstractContextManager[None]:
         return self.guarded(locks)

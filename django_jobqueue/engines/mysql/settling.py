@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from django_jobqueue.engines.base import Ref, Settlement, Settling, seconds_ago
-from django_jobqueue.engines.mysql.database import microseconds
+from django_jobqueue.engines.mysql.database import microseconds, packets
 from django_jobqueue.engines.mysql.deleting import MySQLDeleting
 from django_jobqueue.states import Reason, State
 
@@ -78,9 +78,9 @@ class MySQLSettling(MySQLDeleting, Settling):
                 )
                 for ref, run in held.items()
             }
-            if endings:
+            for packet in packets(endings.values(), dict.values):
                 [now] = {run.moment for run in held.values()}
-                parameters = {"endings": self.document(endings.values()), "now": now}
+                parameters = {"endings": self.document(packet), "now": now}
                 self.fetch(self.SETTLE, parameters)
                 self.fetch(self.RECORD, parameters)
             return {ref: State(ending["state"]) for ref, ending in endings.items()}
