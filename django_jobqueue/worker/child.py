@@ -71,6 +71,23 @@ def _definition(claim: Claim) -> JobDefinition | None:
     return None if job is None or claim.version > job.options.version else job
 
 
+class Surroundings:
+    """What a job may change of its process, and the next one is to find as it was."""
+
+    def __init__(self) -> None:
+        self._directory: str | None = None
+        with suppress(OSError):  # deleted, as by a deployment
+            self._directory = os.getcwd()
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
+
+    def restore(self) -> None:
+        os.umask(self._umask)
+        if self._directory is not None:
+            with suppress(OSError):
+                os.chdir(self._directory)
+
+
 class Child:
     """Runs what comes over the *wire*, and sends back what came of it."""
 
@@ -79,6 +96,7 @@ class Child:
         self._inbox: SimpleQueue[tuple[Claim, Notes] | None] = SimpleQueue()
         self._outbox: SimpleQueue[Ended | Refused] = SimpleQueue()
         self._interrupts = Interrupts()
+        self._surroundings = Surroundings()
         self._coroutines = AsyncioExecutor(self._tell_of_start, self._outbox.put)
         self._now: tuple[Ref, Notes] | None = None
         self._changing = threading.Lock()
@@ -99,6 +117,7 @@ class Child:
             self._wire.send(unknown=True)
             return
         ended = self._attempt(Assignment(claim, job, notes))
+        self._surroundings.restore()
         with self._changing:
             self._now = None
         if isinstance(ended, Refused):

@@ -131,6 +131,23 @@ def linger(*, run: RunContext) -> str:
 
 
 @job(executor="process")
+def shrug(*, run: RunContext) -> str:
+    """Come to a good end when it is cancelled."""
+    _effect(run, "start")
+    with suppress(Cancel):
+        _wait_for_gate()
+    return f"asked to end: {run.cancel_requested}"
+
+
+@job(executor="process")
+def wander() -> list[object]:
+    """Tell where it begins, and change that."""
+    found = [os.getcwd(), os.umask(0o007)]
+    os.chdir("/")
+    return found
+
+
+@job(executor="process")
 async def linger_too(*, run: RunContext) -> None:
     """The same, as a coroutine."""
     _effect(run, "start")

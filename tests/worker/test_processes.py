@@ -184,6 +184,35 @@ def test_a_job_is_interrupted_when_its_run_is_cancelled(
         assert len(effects.all("cancelled")) == 1
 
 
+def test_a_job_that_succeeds_although_its_run_is_cancelled_has_succeeded(
+    start_worker: StartWorker, observer: Recorder, effects: Effects
+) -> None:
+    run = queues.default.add("shrug")
+    with start_worker():
+        effects.wait_for("start")
+        operations.cancel(run.id, actor="ann")
+        observer.wait_until_settled(run)
+
+    assert ended(run) == ("completed", "completed")
+    assert run.result == "asked to end: True"
+
+
+def test_a_job_that_changes_its_surroundings_changes_nothing_for_the_next_one(
+    start_worker: StartWorker, observer: Recorder
+) -> None:
+    with start_worker(concurrency=1):
+        observer.wait_until_settled(*[queues.default.add("wander") for _ in range(2)])
+
+    first, second = Run.objects.order_by("pk").values_list("result", flat=True)
+    assert first == second == [os.getcwd(), umask()]
+
+
+def umask() -> int:
+    """That of this process."""
+    os.umask(mask := os.umask(0o077))
+    return mask
+
+
 def test_a_signal_from_elsewhere_interrupts_nobody(
     start_worker: StartWorker, observer: Recorder, effects: Effects
 ) -> None:
