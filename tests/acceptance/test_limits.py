@@ -132,7 +132,8 @@ def test_no_limit_is_exceeded_and_all_is_done_though_a_worker_is_killed(
 
 
 LEFT_OUT = [
-    pytest.param("lock", {"of_a_queue"}, marks=pytest.mark.postgresql),  # SQLite has one writer at a time anyway
+    # SQLite has one writer at a time anyway.
+    pytest.param("lock", {"of_a_queue"}, marks=[pytest.mark.mysql, pytest.mark.postgresql]),
     ("running", {"of_a_queue", "of_a_job", "of_a_key"}),
     ("keep_order", {"in_order"}),
 ]
