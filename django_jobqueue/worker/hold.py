@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from django_jobqueue.conf import QueueConfig, get_config
-from django_jobqueue.conf.config import DAY_SECONDS
+from django_jobqueue.conf.job import DAY_SECONDS
 from django_jobqueue.engines import engine_for
 from django_jobqueue.models import Run
 

@@ -14,21 +14,21 @@ from itertools import pairwise
 from textwrap import dedent
 from typing import Any
 
-from django_jobqueue.conf import config, schedules
+from django_jobqueue import conf
 from django_jobqueue.retry import Backoff
 
 SECTIONS: dict[str, type[Any]] = {
-    "project": config.Config,
-    "worker": config.WorkerConfig,
-    "project-cleanup": config.ProjectCleanup,
-    "queue": config.QueueConfig,
-    "cleanup": config.Cleanup,
-    "job": config.JobOptions,
-    "job-in-settings": config.JobConfig,
-    "preflight": config.Preflight,
+    "project": conf.Config,
+    "worker": conf.WorkerConfig,
+    "project-cleanup": conf.ProjectCleanup,
+    "queue": conf.QueueConfig,
+    "cleanup": conf.Cleanup,
+    "job": conf.JobOptions,
+    "job-in-settings": conf.JobConfig,
+    "preflight": conf.Preflight,
     "backoff": Backoff,
-    "schedule": schedules.ScheduleOptions,
-    "schedule-in-settings": schedules.ScheduleConfig,
+    "schedule": conf.ScheduleOptions,
+    "schedule-in-settings": conf.ScheduleConfig,
 }
 """The dataclass behind each mapping in the settings."""
 

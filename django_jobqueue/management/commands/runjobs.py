@@ -14,7 +14,7 @@ from django.db import connections
 from django.utils.autoreload import get_child_arguments
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.conf.config import DAY_SECONDS
+from django_jobqueue.conf.job import DAY_SECONDS
 from django_jobqueue.management import tether
 from django_jobqueue.management.arguments import number
 from django_jobqueue.management.command import JobQueueCommand
