@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.apps import AppConfig
 
-from django_jobqueue.engines.base import Engine, Ref, Settlement
-from django_jobqueue.states import State
+if TYPE_CHECKING:  # this is read while Django loads its apps: no models yet
+    from django_jobqueue.engines.base import Engine, Ref, Settlement
+    from django_jobqueue.states import State
 
 
 class UnfencedConfig(AppConfig):

@@ -43,7 +43,7 @@ ONE: dict[str, Callable[[], list[str]]] = {
 }
 """Commands with one thing to tell, and arguments for them."""
 
-SEVERAL = {"checkpending", "showjobs", "showschedules", "testcron"}
+SEVERAL = {"checkjobs", "checkpending", "showjobs", "showschedules", "testcron"}
 """Commands that list things."""
 
 
