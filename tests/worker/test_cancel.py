@@ -266,9 +266,10 @@ def test_a_job_whose_lease_is_lost_is_asked_to_end(
 
 @pytest.mark.postgresql
 def test_a_lease_that_is_locked_for_a_while_is_not_lost(
-    start_worker: StartWorker, observer: Recorder, gate: Gate, caplog: pytest.LogCaptureFixture
+    settings: Any, start_worker: StartWorker, observer: Recorder, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The heartbeat passes over a row that somebody else has locked."""
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 3, "poll_seconds": 0.05}}  # longer than it is locked
     asked: list[bool] = []
 
     @job
