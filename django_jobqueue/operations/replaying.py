@@ -47,11 +47,13 @@ def replay(run_id: int | str, *, actor: Actor, reason: str = "") -> Run:
 
 def again(old: Run) -> NewRun:
     """What *old* was asked to do, asked of the job as it is now. As somebody wants it now, no window keeps it out."""
+    job = registry.get(old.queue, old.job)
     new = new_run(
         old.queue,
         old.job,
-        registry.get(old.queue, old.job).current_payload(old.payload, old.version),
+        job.current_payload(old.payload, old.version),
         priority=old.priority,
+        unique_key=(old.unique_key or None) if job.options.unique is not None else None,
         max_attempts=old.max_attempts,
         timeout_seconds=old.timeout_seconds,
         concurrency_key=old.concurrency_key,

@@ -7,6 +7,7 @@ ended, ``w`` through a window of time. Whatever statement ends that reach takes 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +30,9 @@ from django_jobqueue.states import OnDuplicate, Reason, State
 
 LOCK_LENGTH = 64
 
+HASH = re.compile(r"sha256:[0-9a-f]{64}")
+"""What a key looks like that is not shown."""
+
 MOST_ROUNDS = 100
 """Tries to insert a run whose key is held each time, and by nobody when one looks."""
 
@@ -48,9 +52,9 @@ def unique_fields(job: JobDefinition, payload_text: str, given: Mapping[str, Any
             raise InvalidRun(f"{argument}: job {job.name!r} is not unique. Give it the option unique.")
         return {"on_duplicate": None}
     payload = json.loads(payload_text)
-    key = given["unique_key"] if "unique_key" in given else _key(job, payload)
-    lock = digest([job.queue, job.name, key])
-    shown = _shown(key, scrubbed=job.scrubber(payload))
+    key = _text(given["unique_key"] if "unique_key" in given else _key(job, payload))
+    lock = digest([job.queue, job.name, _hashed(key)])
+    shown = key if _may_be_shown(key, scrubbed=job.scrubber(payload)) else _hashed(key)
     fields = {"unique_key": shown, "on_duplicate": given.get("on_duplicate", OnDuplicate.SKIP)}
     if isinstance(reach, int):
         return fields | {"unique_lock": lock, "unique_seconds": reach}
@@ -183,8 +187,16 @@ def _key(job: JobDefinition, payload: Mapping[str, Any]) -> object:
     return payload if job.unique_key is None else job.unique_key(payload)
 
 
-def _shown(key: object, *, scrubbed: Callable[[str], str]) -> str:
-    """The key as one searches for it: a text as it is, all else as JSON; as a hash, if it is too long, or holds secrets."""
-    text = key if isinstance(key, str) else canonical(key)
-    plain = len(text) <= KEY_LENGTH and text.isprintable() and scrubbed(text) == text
-    return text if plain else f"sha256:{sha256(text.encode()).hexdigest()}"
+def _text(key: object) -> str:
+    """The key as one searches for it: a text as it is, all else as JSON."""
+    return key if isinstance(key, str) else canonical(key)
+
+
+def _may_be_shown(key: str, *, scrubbed: Callable[[str], str]) -> bool:
+    """Whether the column holds the key, and it holds no secret of the payload."""
+    return len(key) <= KEY_LENGTH and key.isprintable() and scrubbed(key) == key
+
+
+def _hashed(key: str) -> str:
+    """What stands for a key that is not shown. A hash stands for itself, so that a stored key means what it came from."""
+    return key if HASH.fullmatch(key) else f"sha256:{sha256(key.encode()).hexdigest()}"

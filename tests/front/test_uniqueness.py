@@ -204,6 +204,23 @@ def test_the_caller_may_say_the_key(mail: Queue) -> None:
     assert mail.add("send", {"to": "n1"}, unique_key="letter 8").added
 
 
+def test_keys_that_read_the_same_are_the_same(mail: Queue) -> None:
+    unique(unique_key="to")
+
+    assert same({"to": 7}, {"to": "7"})
+    assert same({"to": ["a", 1]}, {"to": '["a",1]'})
+    assert not same({"to": 7}, {"to": "07"})
+
+
+def test_a_key_that_the_caller_says_is_the_same_whatever_of_the_payload_is_secret(mail: Queue) -> None:
+    unique(secret=["to"])
+    hidden = mail.add("send", {"to": "ann@example.org"}, unique_key="ann@example.org")
+
+    assert str(hidden.unique_key).startswith("sha256:")
+    assert mail.add("send", {"to": "n1"}, unique_key="ann@example.org") == hidden
+    assert mail.add("send", {"to": "n1"}, unique_key=hidden.unique_key) == hidden
+
+
 def test_one_can_search_for_the_key(mail: Queue) -> None:
     for name, key in {"whole": None, "field": "to", "fields": ["to", "subject"]}.items():
         job(queue="mail", name=name, unique="live", unique_key=key)(send)
@@ -366,6 +383,46 @@ def test_a_replay_is_an_error_while_another_run_with_the_key_is_live(mail: Queue
         replay(old.pk, actor="ada")
 
     live.delete()
+    assert replay(old.pk, actor="ada").added
+
+
+@pytest.mark.parametrize("key", ["a", "x" * 255, "ann@example.org"])
+def test_a_replay_has_the_key_that_the_caller_gave(mail: Queue, key: str) -> None:
+    unique("live", secret=["to"])
+    old = mail.add("send", {"to": "ann@example.org"}, unique_key=key)
+    end()
+    live = mail.add("send", {"to": "n2"}, unique_key=key)
+
+    with pytest.raises(DuplicateRun, match=f"run {live.pk} has the same key"):
+        replay(old.pk, actor="ada")
+
+    end()
+    again = replay(old.pk, actor="ada")
+    assert again.unique_key == old.unique_key
+    assert mail.add("send", {"to": "n3"}, unique_key=key) == again
+
+
+@pytest.mark.parametrize(
+    "to", ["", "a\nb", "x" * 256, None, 7, ["n1"]], ids=["empty", "lines", "long", "null", "7", "list"]
+)
+def test_a_replay_has_the_key_that_its_payload_has(mail: Queue, to: Any) -> None:
+    unique("live", unique_key="to")
+    old = mail.add("send", {"to": to})
+    end()
+
+    again = replay(old.pk, actor="ada")
+
+    assert (again.added, again.unique_key) == (True, old.unique_key)
+    assert mail.add("send", {"to": to, "subject": "another"}) == again
+
+
+def test_a_replay_of_a_job_that_is_unique_no_more_is_kept_out_by_nothing(mail: Queue) -> None:
+    unique("live")
+    old = mail.add("send", unique_key="a")
+    end()
+    mail.add("send", unique_key="a")
+    unique(None)
+
     assert replay(old.pk, actor="ada").added
 
 
