@@ -75,6 +75,7 @@ def replay_many(
     def replay_batch(runs: list[Run]) -> int:
         # Locked by now, and so safe from others; but what they have done before that, the search did not see.
         done = set(all_runs().filter(replay_of__in=[run.pk for run in runs]).values_list("replay_of_id", flat=True))
+        refused_before = counts["refused"]
         news: list[NewRun] = []
         for run in runs:
             try:
@@ -82,12 +83,12 @@ def replay_many(
                     news.append(again(run))
             except JobQueueError as error:
                 refuse(run.pk, error)
-        if news:
-            inserted = _inserted(news, refuse)
-            counts["replayed"] += len(inserted)
+        inserted = _inserted(news, refuse) if news else []
+        counts["replayed"] += len(inserted)
+        if inserted or counts["refused"] > refused_before:
             chronicle.write(counts)
-            work_at_once(inserted)
-        return len(news)
+        work_at_once(inserted)
+        return len(inserted)
 
     def so_far(more: bool = False) -> ReplayedMany:
         return ReplayedMany(replayed=counts["replayed"], refused=counts["refused"], refusals=tuple(refusals), more=more)

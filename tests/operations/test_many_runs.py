@@ -134,6 +134,35 @@ def test_what_cannot_be_added_again_hinders_no_other(make_run: MakeRun) -> None:
     assert "strict" in done.refusals[1] or "whom" in done.refusals[1]
 
 
+def test_refused_runs_do_not_count_towards_the_limit(make_run: MakeRun) -> None:
+    job(queue="mail", name="sync", unique="live", unique_key="to")(lambda to: None)
+    for to in ("n1", "n2", "n3"):
+        make_run("failed", job="sync", payload={"to": to})
+    for to in ("n1", "n2"):
+        queues.mail.add("sync", {"to": to})
+
+    first, second = (operations.replay_many(MAIL, actor="ana", limit=1) for _ in range(2))
+
+    assert (first.replayed, first.refused, first.more) == (1, 2, True)
+    assert (second.replayed, second.refused, second.more) == (0, 2, False)
+    assert Run.objects.exclude(replay_of=None).get().payload == {"to": "n3"}
+
+
+@pytest.mark.parametrize("why", ["gone", "duplicate"])
+def test_a_call_that_only_refuses_is_an_activity_too(make_run: MakeRun, why: str) -> None:
+    if why == "duplicate":
+        job(queue="mail", name="sync", unique="live")(lambda: None)
+        queues.mail.add("sync")
+    make_run("failed", job="sync")
+
+    operations.replay_many(MAIL, actor="ana")
+
+    assert {name: Activity.objects.get().detail[name] for name in ("replayed", "refused")} == {
+        "replayed": 0,
+        "refused": 1,
+    }
+
+
 def test_replays_that_fail_at_once_are_not_replayed_by_the_same_call(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
