@@ -8,7 +8,6 @@ from typing import Any, Unpack
 
 from django.db import transaction
 
-from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Inserted, NewRun
 from django_jobqueue.errors import AlreadyAdded, RunNotFound
 from django_jobqueue.models import Run
@@ -16,6 +15,7 @@ from django_jobqueue.operations.at_once import work_at_once, worked_at_once
 from django_jobqueue.operations.inserting import hinting, insert, insert_many
 from django_jobqueue.operations.new_runs import AddOptions, new_run, new_runs
 from django_jobqueue.operations.operation import Auth, operation
+from django_jobqueue.operations.queues import known_queue
 from django_jobqueue.operations.selection import run_by_id
 from django_jobqueue.operations.uniqueness import Existing
 from django_jobqueue.payloads import Payload
@@ -43,18 +43,19 @@ def enqueue(queue: str, job: str, payload: Payload | None = None, **options: Unp
 def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int | None]:
     """Add a run for each item, a mapping of the arguments of ``enqueue``; all of them or none.
 
-    Returns the ids in the order of the items, None where ``enqueue`` does. Raises what ``enqueue`` raises, naming the
-    index of the item.
+    Returns the ids in the order of the items, None where ``enqueue`` does. Raises UnknownQueue before it asks for an item,
+    and what ``enqueue`` raises, naming the index of the item.
     """
+    config = known_queue(queue)
     waiting = new_runs(queue, items)
     ids: list[int | None] = []
     added: list[int] = []
-    with hinting(), transaction.atomic(using=get_config().database):
+    with hinting(), transaction.atomic(using=config.database):
         while chunk := list(islice(waiting, CHUNK)):
             rows = _inserted(chunk, first=len(ids))
             ids += [None if row is None else row.id for row in rows]
             added += [row.id for row in rows if isinstance(row, Inserted)]
-    if not get_config().queues[queue].external:
+    if not config.queues[queue].external:
         work_at_once(added)
     return ids
 

@@ -13,8 +13,9 @@ from django.db import transaction
 from pytest_django import DjangoAssertNumQueries
 
 from django_jobqueue import job
-from django_jobqueue.errors import InvalidRun, JobQueueError, PayloadError, UnknownJob
+from django_jobqueue.errors import InvalidRun, JobQueueError, PayloadError, UnknownJob, UnknownQueue
 from django_jobqueue.models import Run
+from django_jobqueue.operations import enqueue_many
 from django_jobqueue.operations.new_runs import AddOptions
 from django_jobqueue.operations.runs import CHUNK
 from django_jobqueue.queue import Queue
@@ -65,6 +66,16 @@ def test_nothing_is_added_where_there_is_nothing_to_add(mail: Queue) -> None:
     assert mail.bulk_add([]) == []
     assert mail.bulk_add(iter(())) == []
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("items", [[], [{"job": "send"}], [{}]], ids=["none", "one", "a wrong one"])
+def test_a_queue_that_is_none_is_refused_before_an_item_is_asked_for(mail: Queue, items: list[dict[str, Any]]) -> None:
+    asked = iter(items)
+
+    with pytest.raises(UnknownQueue, match=r"^'mial' is not a queue\. Did you mean 'mail'\?$"):
+        enqueue_many("mial", asked)
+
+    assert [*asked] == items
 
 
 def test_items_may_be_any_mappings(mail: Queue) -> None:
