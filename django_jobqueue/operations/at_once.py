@@ -7,7 +7,6 @@ from contextlib import suppress
 from contextvars import ContextVar
 from typing import TypeAlias
 
-from django_jobqueue.conf import get_config
 from django_jobqueue.models import Run
 
 Work: TypeAlias = Callable[[Sequence[int]], None]
@@ -25,7 +24,7 @@ def work_at_once(run_ids: Sequence[int]) -> None:
 
 def worked_at_once(run: Run) -> Run:
     """*run*; worked, if it is new and somebody asks for that."""
-    if run.added and working.get() is not None and not get_config().queues[run.queue].external:
+    if run.added and working.get() is not None:
         work_at_once([run.pk])
         with suppress(Run.DoesNotExist):
             run.refresh_from_db(using=run._state.db)

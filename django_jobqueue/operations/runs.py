@@ -55,8 +55,7 @@ def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int | N
             rows = _inserted(chunk, first=len(ids))
             ids += [None if row is None else row.id for row in rows]
             added += [row.id for row in rows if isinstance(row, Inserted)]
-    if not config.queues[queue].external:
-        work_at_once(added)
+    work_at_once(added)
     return ids
 
 

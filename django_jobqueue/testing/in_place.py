@@ -15,7 +15,7 @@ from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.db.models import F
 
-from django_jobqueue.conf import get_config
+from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim
 from django_jobqueue.errors import JobQueueError
@@ -66,13 +66,13 @@ class InPlaceWorker:
             claim = self._claim_alone(run_id, again=True) if again else None
 
     def _claim_alone(self, run_id: int, *, again: bool = False) -> Claim | None:
-        """Claim this run and no other, if it is due, or if it is tried *again*.
+        """Claim this run and no other, if it is due, or if it is tried *again*; none of an external queue.
 
         Meanwhile it is alone in a namespace of its own: nothing stands before it, and its queue has no pause and no
         limit there.
         """
         config = get_config()
-        runs = Run.objects.using(config.database).filter(pk=run_id)
+        runs = Run.objects.using(config.database).filter(pk=run_id).exclude(queue__in=external_queues())
         alone = f"alone:{run_id}"
         due_at = F("created_at") if again else F("run_at")
         with transaction.atomic(using=config.database):

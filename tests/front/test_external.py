@@ -141,6 +141,30 @@ def test_a_test_that_works_runs_at_once_leaves_it_alone() -> None:
     assert {*Run.objects.values_list("state", "attempt")} == {("pending", 0)}
 
 
+def test_a_test_that_replays_many_leaves_the_replays_alone() -> None:
+    for _ in range(2):
+        queues.reports.add("monthly")
+    queues.reports.runs().cancel_pending()
+
+    with inline():
+        done = operations.replay_many(operations.RunFilter(states=["cancelled"]), actor="ana")
+
+    assert done.replayed == 2
+    assert [*Run.objects.exclude(replay_of=None).values_list("state", "attempt")] == [("pending", 0)] * 2
+
+
+def test_what_a_job_here_adds_in_a_test_is_left_alone_too() -> None:
+    job(queue="mail", name="ask")(lambda: queues.reports.add("monthly"))
+
+    with inline():
+        queues.mail.add("ask")
+
+    assert {*Run.objects.values_list("queue", "state", "attempt")} == {
+        ("mail", "completed", 1),
+        ("reports", "pending", 0),
+    }
+
+
 def test_its_lost_runs_are_not_reaped_here_and_hide_no_others() -> None:
     job(queue="mail")(send)
     queues.reports.bulk_add([{"job": "monthly"}] * (BATCH + 5))
