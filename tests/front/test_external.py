@@ -154,7 +154,9 @@ def test_a_test_that_replays_many_leaves_the_replays_alone() -> None:
 
 
 def test_what_a_job_here_adds_in_a_test_is_left_alone_too() -> None:
-    job(queue="mail", name="ask")(lambda: queues.reports.add("monthly"))
+    @job(queue="mail")
+    def ask() -> None:
+        queues.reports.add("monthly")
 
     with inline():
         queues.mail.add("ask")
