@@ -13,6 +13,13 @@ from django.utils.translation import gettext_lazy as _
 
 MAX_REASON = 1000
 
+MOMENT = "%Y-%m-%dT%H:%M:%S"
+"""How browsers take a moment. It has seconds: a form that is sent back as it was shown changes nothing."""
+
+
+def moment_input() -> forms.DateTimeInput:
+    return forms.DateTimeInput({"type": "datetime-local", "step": 1}, MOMENT)
+
 
 class ReasonForm(forms.Form):
     """Asks for a reason, which need not be given."""
@@ -29,11 +36,7 @@ class ReasonForm(forms.Form):
 class PauseForm(ReasonForm):
     """Asks also for the end of a pause."""
 
-    until = forms.DateTimeField(
-        label=_("Until"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
+    until = forms.DateTimeField(label=_("Until"), required=False, widget=moment_input())
     field_order = ["until", "reason"]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from django_jobqueue.admin.forms import MAX_REASON
+from django_jobqueue.admin.forms import MAX_REASON, moment_input
 from django_jobqueue.conf import get_config
 from django_jobqueue.cron import Cron
 from django_jobqueue.errors import JobQueueError
@@ -18,8 +18,6 @@ from django_jobqueue.models import Schedule
 from django_jobqueue.operations.schedules import OVERRIDABLE, draft
 from django_jobqueue.states import Misfire, Overlap
 from django_jobqueue.zones import zone_named
-
-MOMENT = "%Y-%m-%dT%H:%M"
 
 MISFIRES = {
     Misfire.FIRE_ONCE.value: _("one run for all that was missed"),
@@ -56,12 +54,10 @@ class ScheduleForm(forms.Form):
     starts_at = forms.DateTimeField(
         label=_("Not before"),
         required=False,
-        widget=forms.DateTimeInput({"type": "datetime-local"}, MOMENT),
+        widget=moment_input(),
         help_text=_("By the clocks of the project, as the end."),
     )
-    ends_at = forms.DateTimeField(
-        label=_("Not after"), required=False, widget=forms.DateTimeInput({"type": "datetime-local"}, MOMENT)
-    )
+    ends_at = forms.DateTimeField(label=_("Not after"), required=False, widget=moment_input())
     payload = forms.JSONField(
         label=_("Payload"), required=False, initial=dict, widget=forms.Textarea({"rows": 4}), help_text=_("As JSON.")
     )

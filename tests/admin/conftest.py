@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from html.parser import HTMLParser
 from typing import Any, TypeAlias
 
 import pytest
@@ -96,6 +97,40 @@ def page(response: Any) -> str:
     """The text of a page that was shown."""
     assert response.status_code == 200, response
     return str(response.content.decode())
+
+
+class Fields(HTMLParser):
+    """The fields of a page, as a browser would send them back if nobody touched them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.values: dict[str, str] = {}
+        self._name = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag in {"textarea", "select"}:
+            self._name = given.get("name", "")
+            self.values[self._name] = ""
+        elif tag == "option" and "selected" in given:
+            self.values[self._name] = given["value"]
+        elif given.get("type") == "checkbox":
+            self.values |= {given["name"]: given.get("value", "on")} if "checked" in given else {}
+        elif tag == "input" and "name" in given and given["type"] != "submit":
+            self.values[given["name"]] = given.get("value", "")
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag == "textarea" and self._name:
+            self.values[self._name] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._name = ""
+
+
+def fields(response: Any) -> dict[str, str]:
+    """What the form of a page says, untouched."""
+    return Fields(page(response)).values
 
 
 def told(response: Any) -> list[str]:

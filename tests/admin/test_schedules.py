@@ -18,7 +18,7 @@ from django_jobqueue.admin.schedule_page import SKIPS
 from django_jobqueue.models import Activity, Run, Schedule, Skip
 from django_jobqueue.operations.schedule_sync import sync_schedules
 from django_jobqueue.states import SkipReason
-from tests.admin.conftest import SCHEDULES, MakeRun, Staff, page, told
+from tests.admin.conftest import SCHEDULES, MakeRun, Staff, fields, page, told
 
 GIVEN = {
     "name": "nightly",
@@ -276,22 +276,42 @@ def test_what_the_operation_refuses_is_told_too(ana: Client, given: dict[str, st
     assert not Schedule.objects.exists()
 
 
-def test_a_schedule_is_edited_and_only_what_was_changed_is(ana: Client) -> None:
-    start = timezone.now() + timedelta(days=3)
-    schedule = create(payload={"to": "bo"}, starts_at=start)
-    form = ana.get(url(schedule, "edit")).context["form"]
-    unchanged = {name: form[name].value() for name in form.fields}
-    given = unchanged | {"payload": '{"to": "ann"}', "enabled": "on", "starts_at": start.strftime("%Y-%m-%dT%H:%M")}
-    given = {name: value for name, value in given.items() if value is not None}
+def test_a_form_that_nobody_touched_changes_nothing(ana: Client) -> None:
+    start = timezone.now() + timedelta(days=3, seconds=1)
+    end = start + timedelta(days=3)
+    schedule = create(cron=None, timezone=None, every_seconds=5400, starts_at=start, ends_at=end)
 
-    answer = ana.post(
-        url(schedule, "edit"), given | {"starts_at": form["starts_at"].value().strftime("%Y-%m-%dT%H:%M")}
-    )
+    answer = ana.post(url(schedule, "edit"), fields(ana.get(url(schedule, "edit"))))
 
     assert answer["Location"] == url(schedule), page(answer)
-    edited = Schedule.objects.get()
-    assert (edited.payload, edited.cron) == ({"to": "ann"}, "30 2 * * *")
+    same = Schedule.objects.get()
+    assert (same.starts_at, same.ends_at, same.next_run_at) == (start, end, schedule.next_run_at)
+    assert [activity.operation for activity in Activity.objects.all()] == ["jobs.schedule.create"]
+
+
+def test_a_schedule_is_edited_and_only_what_was_changed_is(ana: Client) -> None:
+    start = timezone.now().replace(second=37) + timedelta(days=3)
+    schedule = create(payload={"to": "bo"}, starts_at=start)
+    form = fields(ana.get(url(schedule, "edit")))
+
+    answer = ana.post(url(schedule, "edit"), form | {"payload": '{"to": "ann"}'})
+
+    assert answer["Location"] == url(schedule), page(answer)
     assert told(answer) == ["Schedule nightly is changed."]
+    edited = Schedule.objects.get()
+    assert (edited.payload, edited.cron, edited.starts_at) == ({"to": "ann"}, "30 2 * * *", start)
+    assert Activity.objects.latest("pk").detail == {"payload": [{"to": "bo"}, {"to": "ann"}]}
+
+
+def test_a_start_is_said_to_the_second(ana: Client) -> None:
+    start = timezone.localtime().replace(second=37, microsecond=0) + timedelta(days=3)
+    schedule = create()
+    form = fields(ana.get(url(schedule, "edit")))
+
+    ana.post(url(schedule, "edit"), form | {"starts_at": f"{start:%Y-%m-%dT%H:%M:%S}"})
+
+    assert Schedule.objects.get().starts_at == start
+    assert 'step="1"' in page(ana.get(url(schedule, "edit")))
 
 
 def test_of_a_declared_schedule_the_form_asks_only_what_can_be_changed(ana: Client, declared: Schedule) -> None:
@@ -311,15 +331,13 @@ def test_each_verb_is_confirmed_done_and_recorded(ana: Client) -> None:
     schedule = create()
     before = schedule.next_run_at
 
-    for verb, sentence in [
-        ("fire", "made run"),
-        ("skip", "makes no run for"),
-        ("disable", "is disabled"),
-        ("enable", "is enabled"),
+    for verb, question, sentence in [
+        ("fire", "Fire schedule nightly now?", "made run"),
+        ("skip", "Skip the next due time of schedule nightly?", "makes no run for"),
+        ("disable", "Disable schedule nightly?", "is disabled"),
+        ("enable", "Enable schedule nightly?", "is enabled"),
     ]:
-        assert f">{schedule.name}" in page(ana.get(url(schedule, verb))) or schedule.name in page(
-            ana.get(url(schedule, verb))
-        )
+        assert question in text_of(page(ana.get(url(schedule, verb))))
         answer = ana.post(url(schedule, verb), {"reason": f"to {verb}"})
         assert sentence in told(answer)[0]
         assert answer["Location"] == url(schedule)
