@@ -66,7 +66,7 @@ VERBS = (
         permission="fire_schedule",
         button=gettext_lazy("Fire now"),
         title=gettext_lazy("Fire schedule %s now?"),
-        effect=gettext_lazy("It makes a run at once, beside its due times, whatever runs already."),
+        effect=gettext_lazy("It makes a run at once, beside its due times and whatever its overlap rule."),
         offered=lambda schedule: schedule.removed_at is None,
         act=_fire,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
@@ -27,7 +28,7 @@ from django_jobqueue.operations.schedule_runs import run_of
 from django_jobqueue.operations.skips import record_skips, skip
 from django_jobqueue.rhythm import Span
 from django_jobqueue.signals import RunEnqueued
-from django_jobqueue.states import Misfire, Overlap, SkipReason
+from django_jobqueue.states import Misfire, OnDuplicate, Overlap, SkipReason
 
 
 class ScheduleArguments(TypedDict, total=False):
@@ -145,12 +146,13 @@ def schedule_delete(name: str, *, actor: Actor, reason: str = "") -> None:
 def schedule_fire_now(name: str, *, actor: Actor, reason: str = "") -> Run:
     """Make a run of a schedule at once, whatever its times, its overlap rule, and whether it is enabled.
 
-    The run has no ``fires_at``: it is for no due time. Raises ScheduleNotFound, and what ``enqueue`` raises.
+    The run has no ``fires_at``: it is for no due time. Raises ScheduleNotFound, RunVetoed, DuplicateRun, and what
+    ``enqueue`` raises.
     """
     schedule, by = schedule_get(name), author(actor, reason)
     new = run_of(schedule, _now(), declared_schedules()[0])
     with transaction.atomic(using=get_config().database):
-        run = insert(new)
+        run = insert(replace(new, on_duplicate=OnDuplicate.RAISE))
         record(schedule_fire_now.key, by, schedule=schedule, run=run)
     return worked_at_once(run)
 

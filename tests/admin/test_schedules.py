@@ -367,6 +367,17 @@ def test_an_override_is_reset(ana: Client, declared: Schedule) -> None:
     assert (declared.cron, declared.overrides) == ("30 2 * * *", {})
 
 
+def test_firing_a_unique_job_whose_run_waits_is_told_and_not_recorded(ana: Client) -> None:
+    job(queue="mail", name="once", unique="live")(lambda: None)
+    schedule = create(job="once")
+    ana.post(url(schedule, "fire"))
+
+    answer = ana.post(url(schedule, "fire"))
+
+    assert f"is unique, and run {Run.objects.get().pk} has the same key" in told(answer)[-1]
+    assert Activity.objects.filter(operation="jobs.schedule.fire_now").count() == 1
+
+
 def test_what_cannot_be_done_is_told(ana: Client, declared: Schedule) -> None:
     answer = ana.post(url(declared, "delete"))
 

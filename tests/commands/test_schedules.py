@@ -169,6 +169,17 @@ def test_fireschedule_tells_programs_the_same(mail: Queue) -> None:
 
 
 @pytest.mark.django_db
+def test_fireschedule_tells_that_the_run_of_a_unique_job_is_there(mail: Queue) -> None:
+    job(queue="mail", schedule="@daily", unique="live")(ping)
+    first = command("fireschedule", "mail.ping").out.strip()
+
+    with pytest.raises(CommandError, match=f"'ping' of queue 'mail' is unique, and run {first} has the same key"):
+        command("fireschedule", "mail.ping")
+
+    assert Run.objects.get().pk == int(first)
+
+
+@pytest.mark.django_db
 def test_fireschedule_refuses_a_name_that_there_is_not(mail: Queue) -> None:
     job(queue="mail", schedule="@daily")(ping)
 

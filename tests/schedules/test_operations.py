@@ -10,7 +10,14 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from django_jobqueue import job, schedule
-from django_jobqueue.errors import InvalidSchedule, JobQueueError, PayloadError, ScheduleNotFound, UnknownJob
+from django_jobqueue.errors import (
+    DuplicateRun,
+    InvalidSchedule,
+    JobQueueError,
+    PayloadError,
+    ScheduleNotFound,
+    UnknownJob,
+)
 from django_jobqueue.models import Activity, Run, Schedule, Skip
 from django_jobqueue.operations.schedule_sync import sync_schedules
 from django_jobqueue.operations.schedules import (
@@ -275,6 +282,18 @@ def test_a_disabled_schedule_can_be_fired_now_and_more_than_once() -> None:
     runs = {schedule_fire_now("letters", actor="ann").pk for _ in range(3)}
 
     assert len(runs) == 3
+
+
+def test_of_a_unique_job_a_second_run_is_refused_and_recorded_nowhere() -> None:
+    job(queue="mail", name="once", unique="live")(lambda: None)
+    create(job="once")
+    first = schedule_fire_now("letters", actor="ann")
+
+    with pytest.raises(DuplicateRun, match=rf"'once' of queue 'mail' is unique, and run {first.pk} has the same key"):
+        schedule_fire_now("letters", actor="ann")
+
+    assert Run.objects.get().pk == first.pk
+    assert Activity.objects.get(operation="jobs.schedule.fire_now").run_id == first.pk
 
 
 def test_a_schedule_is_deleted_and_its_runs_stay(make_schedule: MakeSchedule, tick: TickAt) -> None:
