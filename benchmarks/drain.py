@@ -7,7 +7,6 @@ ratios say more about the machine than about the queue.
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from statistics import median
@@ -16,6 +15,7 @@ from time import perf_counter
 from django.db import connection
 
 from benchmarks.ceiling import drain_postgresql, drain_sqlite
+from benchmarks.plain import conninfo
 from django_jobqueue import queues
 from django_jobqueue.models import Attempt
 from django_jobqueue.worker.maintenance import Maintenance
@@ -79,4 +79,4 @@ def drain_plainly() -> None:
     if connection.vendor == "sqlite":
         drain_sqlite(str(connection.settings_dict["NAME"]))
     else:
-        drain_postgresql(f"host={os.environ['BENCHMARK_HOST']} port={os.environ['BENCHMARK_PORT']} user=postgres")
+        drain_postgresql(conninfo())

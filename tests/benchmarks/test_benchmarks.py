@@ -14,6 +14,8 @@ from benchmarks.__main__ import BENCHMARKS
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALLEST = {
+    "add": ["--runs=20", "--rounds=1"],
+    "bulk_add": ["--runs=20", "--rounds=1", "--many=20"],
     "claims": ["--few=20", "--many=20", "--future=20", "--dead=20", "--claims=1"],
     "drain": ["--runs=20", "--rounds=1"],
     "limits": ["--runs=20", "--rounds=1", "--claims=2", "--parked=20", "--processes=1"],
