@@ -105,7 +105,7 @@ class Deal:
     def _next(self, free: int) -> tuple[Share, int]:
         """Who comes next, and how many it may get.
 
-        Whoever holds less than its share, in whole slots, comes before those who do not; a share is at most rounded up.
+        Whoever holds its share already comes last; the others by how far they have come. A share is at most rounded up.
         """
         if self._shares.strict:
             return self._rest[0], free
@@ -113,5 +113,5 @@ class Deal:
         weights = sum(share.weight for share in rivals)
         together = free + sum(self._held.get(share.queue, 0) for share in rivals)
         lacking = {share.queue: together * share.weight / weights - self._held.get(share.queue, 0) for share in rivals}
-        share = min(rivals, key=lambda share: (lacking[share.queue] < 1, share.served))
+        share = min(rivals, key=lambda share: (lacking[share.queue] <= 0, share.served))
         return share, ceil(lacking[share.queue])

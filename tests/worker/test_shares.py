@@ -130,6 +130,27 @@ def test_a_queue_with_long_runs_does_not_keep_another_from_its_slots() -> None:
     assert ours.held == {"long": 2, "short": 2}
 
 
+def test_a_queue_whose_share_is_less_than_a_slot_gets_its_runs_where_all_slots_become_free_together() -> None:
+    ours = slots(2, {"light": MANY, "heavy": MANY}, Share(queue="light", weight=1), Share(queue="heavy", weight=3))
+    started: Counter[str] = Counter()
+
+    for _ in range(100):
+        started += ours.turn()
+        ours.running.clear()
+
+    assert started == {"light": 50, "heavy": 150}
+
+
+def test_a_queue_that_is_behind_and_holds_more_than_its_share_gets_at_once_what_the_others_leave() -> None:
+    busy, empty = Share(queue="busy"), Share(queue="empty", served=10.0)
+    ours = slots(4, {"busy": MANY}, busy, empty)
+    ours.running = ["busy"] * 3
+
+    ours.turn()
+
+    assert ours.held == {"busy": 4}
+
+
 def test_a_queue_gets_its_share_back_as_soon_as_slots_become_free() -> None:
     ours = slots(4, {"busy": MANY, "quiet": 0})
     ours.fill()
