@@ -6,15 +6,18 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, reset_queries
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_jobqueue.worker import statement_timeout
 
 logger = logging.getLogger(__name__)
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
-"""What Django raises when the database cannot be reached, or is too busy: it may answer again."""
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError)
+"""What Django raises when the database cannot be reached, or is too busy: it may answer again.
+
+An InternalError is how PostgreSQL says that it is read-only: a failover has left this connection with the old primary.
+"""
 
 
 def before_attempt(timeout_seconds: float | None = None) -> None:

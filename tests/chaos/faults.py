@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from os import environ
 from types import TracebackType
 from typing import Self
@@ -19,13 +19,15 @@ from tests.servers import HOST, PostgresServer
 
 EMPTY = "chaos"
 """The database with our tables, of which each test gets a copy."""
+CROWD = "crowd"
+"""Who takes the connections away from the workers."""
 
 
 class SpareServer(PostgresServer):
     """A PostgreSQL beside that of the suite, with our tables."""
 
-    def __init__(self, *, max_connections: int = 100) -> None:
-        super().__init__(fsync=False, max_connections=max_connections)
+    def __init__(self) -> None:
+        super().__init__(fsync=False, max_connections=20)
         self._databases = 0
 
     @property
@@ -51,14 +53,34 @@ class SpareServer(PostgresServer):
 
     def terminate_backends(self) -> int:
         """End the sessions of all others; return how many there were."""
-        rows = self._execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IS NOT NULL AND pid <> pg_backend_pid()"
-        )
-        return len(rows)
+        with self._connect() as admin:
+            return self._terminate(admin)
 
-    def be_read_only(self, yes: bool) -> None:
-        """Be as a replica is after a failover, or be a primary again."""
-        self._execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if yes else 'off'}")
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Be as a replica is after a failover, until the end of the block."""
+        self._set_read_only("on")
+        try:
+            yield
+        finally:
+            self._set_read_only("off")
+
+    @contextmanager
+    def crowded(self) -> Iterator[None]:
+        """Let others have all connections that there are, until the end of the block."""
+        with self._connect() as admin, ExitStack() as crowd:
+            self._fill(crowd)
+            while self._terminate(admin):  # some are quick to come back
+                self._fill(crowd)
+            yield
+
+    def _fill(self, crowd: ExitStack) -> None:
+        with suppress(psycopg.OperationalError):
+            while True:
+                crowd.enter_context(self._connect(application_name=CROWD))
+
+    def _set_read_only(self, value: str) -> None:
+        self._execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
         self._execute("SELECT pg_reload_conf()")
 
     def _create_tables(self) -> None:
@@ -76,11 +98,20 @@ class SpareServer(PostgresServer):
             "JOBQUEUE_TEST_DATABASE_NAME": database,
         }
 
-    def _execute(self, sql: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(self.conninfo(), autocommit=True) as admin:
-            admin.read_only = False
-            cursor = admin.execute(sql)
-            return cursor.fetchall() if cursor.description else []
+    def _execute(self, sql: str) -> None:
+        with self._connect() as admin:
+            admin.execute(sql)
+
+    def _terminate(self, admin: psycopg.Connection) -> int:
+        sessions = admin.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND application_name <> %s AND pid <> pg_backend_pid()",
+            [CROWD],
+        )
+        return len(sessions.fetchall())
+
+    def _connect(self, application_name: str = "") -> psycopg.Connection:
+        return psycopg.connect(self.conninfo(), autocommit=True, application_name=application_name)
 
 
 class Proxy:

@@ -11,6 +11,7 @@ import time
 
 import psutil
 import pytest
+from django.db import connection
 
 from django_jobqueue.models import Run
 from tests.acceptance.programs import WorkerProcess, wait_until
@@ -151,6 +152,21 @@ def test_d1_the_database_is_stopped_for_longer_than_a_lease(server: SpareServer,
 
 
 @pytest.mark.postgresql
+def test_d4_all_sessions_are_ended_again_and_again(server: SpareServer, trial: Trial) -> None:
+    trial.start_two()
+    trial.ledger.add_work(RUNS)
+
+    for part in (0.1, 0.2, 0.3, 0.4, 0.5):
+        trial.effects.wait_for("start", int(RUNS * part))
+        connection.close()
+        trial.faults += server.terminate_backends()
+
+    assert trial.faults >= 5
+    assert trial.finish() == []
+    assert set(Run.objects.values_list("crashes", flat=True)) == {0}
+
+
+@pytest.mark.postgresql
 def test_d8_the_replies_to_some_commits_are_lost(server: SpareServer, proxy: Proxy, trial: Trial) -> None:
     trial.start_two()
     trial.ledger.add_work(RUNS)
@@ -163,6 +179,38 @@ def test_d8_the_replies_to_some_commits_are_lost(server: SpareServer, proxy: Pro
 
     assert trial.finish() == []
     assert set(Run.objects.values_list("crashes", flat=True)) == {0}
+
+
+@pytest.mark.postgresql
+def test_d9_a_failover_leaves_the_workers_with_a_server_that_is_read_only(server: SpareServer, trial: Trial) -> None:
+    workers = trial.start_two()
+    trial.ledger.add_work(RUNS)
+    trial.effects.wait_for("start", trial.some())
+
+    with server.read_only():
+        trial.faults += 1
+        time.sleep(1.2 * LEASE_SECONDS)  # nobody could tell of it
+        trial.ledger.add_work(1)
+
+    assert trial.finish() == []
+    assert set(Run.objects.values_list("crashes", flat=True)) == {0}
+    assert all("read-only transaction" in worker.output for worker in workers)
+
+
+@pytest.mark.postgresql
+def test_d11_others_take_all_connections(server: SpareServer, trial: Trial) -> None:
+    workers = trial.start_two()
+    trial.ledger.add_work(RUNS)
+    trial.effects.wait_for("start", trial.some())
+
+    with server.crowded():
+        trial.faults += 1
+        time.sleep(1.2 * LEASE_SECONDS)  # nobody could tell of it
+
+    connection.close()
+    assert trial.finish() == []
+    assert set(Run.objects.values_list("crashes", flat=True)) == {0}
+    assert all("too many clients" in worker.output for worker in workers)
 
 
 @pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "unfenced"])

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import InternalError, OperationalError, connection, connections, transaction
 
 from django_jobqueue import RunContext, job, queues
 from django_jobqueue.models import Run
-from tests.worker.bench import Gate, Recorder
+from tests.worker.bench import Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work
 from tests.worker.test_async import is_open
 
@@ -234,3 +234,45 @@ def test_the_loss_of_the_connection_is_told_once_and_the_results_are_kept(
     assert (run.state, run.result) == ("completed", "kept")
     warnings = [record for record in caplog.records if "does not answer" in record.getMessage()]
     assert [record.levelname for record in warnings] == ["WARNING"]
+
+
+@pytest.mark.parametrize("kind", [OperationalError, InternalError], ids=lambda kind: kind.__name__)
+def test_a_connection_to_a_server_that_may_not_write_any_more_is_given_up(
+    start_worker: StartWorker,
+    observer: Recorder,
+    gate: Gate,
+    on_connect: OnConnect,
+    settings: Any,
+    kind: type[Exception],
+) -> None:
+    """After a failover the new primary is to be had by a new connection only."""
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+    demoted = threading.Event()
+    refused = set()
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if demoted.is_set() and not sql.lstrip().startswith("SELECT"):
+            refused.add(threading.current_thread().name.partition("-worker-")[0])
+            raise kind("cannot execute UPDATE in a read-only transaction")
+        return execute(sql, params, many, context)
+
+    def watch(new: Any) -> None:
+        if not demoted.is_set() and threading.current_thread() is not threading.main_thread():
+            new.execute_wrappers.append(refuse)
+
+    @job
+    def wait() -> str:
+        gate.wait_to_pass()
+        return "kept"
+
+    on_connect(watch)
+    run = queues.default.add("wait")
+    with start_worker():
+        gate.wait_for_job()
+        demoted.set()
+        wait_until(lambda: refused == {"jobqueue-heartbeat", "test"})
+        gate.open()
+        observer.wait_until_settled(run)
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.result) == ("completed", 1, "kept")
