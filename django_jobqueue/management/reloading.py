@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from django.utils import autoreload
 
-from django_jobqueue.worker.supervisor import EXIT_RECYCLE
+from django_jobqueue.worker.exit_codes import EXIT_RECYCLE
 
 
 def work_until_code_changes(work: Callable[[], int], stop: Callable[[], None]) -> int:

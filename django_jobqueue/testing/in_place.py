@@ -31,7 +31,7 @@ from django_jobqueue.worker.exchange import Exchange, Trade
 from django_jobqueue.worker.executors.event_loop import in_own_task
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.runner import Ended, Refused, run_async_attempt, run_attempt
-from django_jobqueue.worker.worker import UNKNOWN_JOB_DELAY_SECONDS
+from django_jobqueue.worker.unknown_jobs import UNKNOWN_JOB_DELAY_SECONDS
 
 
 class InPlaceWorker:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 from django_jobqueue.engines.base import Claim
-from django_jobqueue.jobs import JobDefinition, Notes
+from django_jobqueue.errors import JobQueueError
+from django_jobqueue.jobs import JobDefinition, Notes, registry
+
+logger = logging.getLogger(__name__)
 
 HARD_TIMEOUT_AFTER_SECONDS = 10.0
 """How long an attempt may go on after its timeout, where its job says nothing."""
@@ -34,3 +38,13 @@ class Assignment(NamedTuple):
         if options.timeout_seconds is None or options.hard_timeout_seconds is None:
             return soft + HARD_TIMEOUT_AFTER_SECONDS
         return soft + options.hard_timeout_seconds - options.timeout_seconds
+
+
+def known_job(claim: Claim) -> JobDefinition | None:
+    """The job of *claim*, if this release has it, in a version that it can work, and it can work at all."""
+    try:
+        job = registry.find(claim.queue, claim.job)
+    except JobQueueError:
+        logger.exception("Job %s.%s cannot work.", claim.queue, claim.job)
+        return None
+    return None if job is None or claim.version > job.options.version else job

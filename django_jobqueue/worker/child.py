@@ -7,7 +7,6 @@ worker, however that ends.
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import signal
 import socket
@@ -18,16 +17,13 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from django_jobqueue.engines.base import Claim, Ref
-from django_jobqueue.errors import JobQueueError
-from django_jobqueue.jobs import JobDefinition, Notes, registry
+from django_jobqueue.jobs import Notes
 from django_jobqueue.worker import connections
-from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.assignment import Assignment, known_job
 from django_jobqueue.worker.executors.event_loop import AsyncioExecutor
 from django_jobqueue.worker.interrupts import Interrupts
 from django_jobqueue.worker.runner import Ended, Refused, run_attempt
 from django_jobqueue.worker.wire import Message, Wire, claim_of, plain
-
-logger = logging.getLogger(__name__)
 
 NOTES_SECONDS = 1.0
 """Between two looks at what the job has noted."""
@@ -59,16 +55,6 @@ def megabytes() -> float:
     except OSError:
         return 0.0
     return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _definition(claim: Claim) -> JobDefinition | None:
-    """The job of *claim*, if it is known here, and can work."""
-    try:
-        job = registry.find(claim.queue, claim.job)
-    except JobQueueError:
-        logger.exception("Job %s.%s cannot work.", claim.queue, claim.job)
-        return None
-    return None if job is None or claim.version > job.options.version else job
 
 
 class Surroundings:
@@ -112,7 +98,7 @@ class Child:
         connections.close_all()
 
     def _work(self, claim: Claim, notes: Notes) -> None:
-        job = _definition(claim)
+        job = known_job(claim)
         if job is None:
             self._wire.send(unknown=True)
             return

@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from time import monotonic
 
@@ -17,11 +16,12 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Ref, Settlement
 from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.turn import Freed, Turn
-from django_jobqueue.models import Attempt, Run
+from django_jobqueue.models import Run
 from django_jobqueue.states import FINAL_STATES, Delivery, Outcome, Reason, State
 from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
 from django_jobqueue.worker.leases import Lease, Leases
+from django_jobqueue.worker.receipts import receipts
 from django_jobqueue.worker.runner import Ended
 from django_jobqueue.worker.shares import Share, Shares
 
@@ -120,13 +120,6 @@ class Exchange:
             states = self._engine.release(list(unheard))
             self._limiter.free([Freed(*unheard[ref], state) for ref, state in states.items()])
 
-    def unknown_for(self, claims: Sequence[Claim], seconds: float) -> list[Claim]:
-        """Those of *claims* that no worker has known for so long."""
-        runs = Run.objects.using(self._config.database).filter(pk__in=[claim.id for claim in claims])
-        before = self._engine.now() - timedelta(seconds=seconds)
-        ids = set(runs.filter(unknown_since__lte=before).values_list("pk", flat=True))
-        return [claim for claim in claims if claim.id in ids]
-
     def abandon(self, leases: Sequence[Lease]) -> list[tuple[Ended, State]]:
         """Settle attempts that are still running, because this process is about to end."""
         why = "The worker was stopped before the job had ended."
@@ -182,26 +175,7 @@ class Exchange:
         states = self._engine.settle(settlements)
         add_followers(followers, states)
         missing = [settlement for settlement in settlements if settlement.ref not in states]
-        return states | self._receipts(missing)
-
-    def _receipts(self, missing: Sequence[Settlement]) -> dict[Ref, State]:
-        """The states of those that an Attempt of ours tells of. One that a reaper wrote tells another outcome.
-
-        Of one that was to be deleted nothing is left to tell, nor to be done.
-        """
-        if not missing:
-            return {}
-        ids = [settlement.id for settlement in missing]
-        ours = Attempt.objects.using(self._config.database).filter(worker=self._worker, run_id__in=ids)
-        outcomes = {
-            Ref(run_id, number): told for run_id, number, told in ours.values_list("run_id", "number", "outcome")
-        }
-        kept = set(Run.objects.using(self._config.database).filter(pk__in=ids).values_list("pk", flat=True))
-        return {
-            settlement.ref: settlement.state
-            for settlement in missing
-            if (settlement.id not in kept if settlement.delete else outcomes.get(settlement.ref) == settlement.outcome)
-        }
+        return states | receipts(self._worker, missing)
 
     def _settle_each(self, ended: Sequence[Ended], followers: Followers) -> dict[Ref, State]:
         """Settle one by one; what the database refuses is written without the job's own words."""

@@ -16,14 +16,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
 
+from django_jobqueue.worker.exit_codes import EXIT_DONE, EXIT_FORCED, EXIT_RECYCLE
 from django_jobqueue.worker.liveness import LivenessFile
 
 logger = logging.getLogger(__name__)
-
-EXIT_DONE = 0
-EXIT_FORCED = 3
-EXIT_RECYCLE = 75
-"""A program that ends with this wants to be started again at once."""
 
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 30.0

@@ -20,37 +20,26 @@ from time import monotonic
 from typing import Protocol
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.engines.base import Claim, Settlement
-from django_jobqueue.errors import JobQueueError
-from django_jobqueue.jobs import JobDefinition, registry
-from django_jobqueue.states import Outcome, Reason, State
+from django_jobqueue.engines.base import Claim
 from django_jobqueue.worker import connections
-from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.assignment import Assignment, known_job
 from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.executors.slots import Executors
+from django_jobqueue.worker.exit_codes import EXIT_FORCED, EXIT_RECYCLE
 from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.liveness import LivenessFile
 from django_jobqueue.worker.observer import Observer
+from django_jobqueue.worker.outage import Outage
 from django_jobqueue.worker.pace import Pace
 from django_jobqueue.worker.runner import Ended, Refused
 from django_jobqueue.worker.self_fence import SelfFence
+from django_jobqueue.worker.shutdown import Shutdown
+from django_jobqueue.worker.unknown_jobs import UnknownJobs
 from django_jobqueue.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
-
-EXIT_DRAINED = 0
-EXIT_FORCED = 3
-EXIT_RECYCLE = 75
-
-UNKNOWN_JOB_DELAY_SECONDS = 30.0
-"""How long a run whose job this release does not know is left to workers of another release."""
-UNKNOWN_JOB_SECONDS = 3600.0
-"""For how long every worker that claims it may not know its job, before it ends as failed."""
-
-LAST_SECONDS = 1.0
-"""What observers get to come to their end, even where the grace is over."""
 
 BUSY_LOOK_SECONDS = 0.05
 """How soon a worker looks again after a turn that did something, but found its queues empty."""
@@ -86,7 +75,6 @@ class Worker:
         self.queues = {queue: (slots or {}).get(queue) for queue in queues}
         """Each with the slots that it may hold at most."""
         self.concurrency = concurrency or self._config.worker.concurrency
-        self._grace_seconds = self._config.worker.grace_seconds if grace_seconds is None else grace_seconds
         self._drain = drain
         self._chores = chores
         self._observer = observer
@@ -97,22 +85,17 @@ class Worker:
         self._inbox: SimpleQueue[Ended | Refused | None] = SimpleQueue()
         self._executors = Executors(self.concurrency, observer.attempt_started, self._inbox.put)
         self._pace = Pace(self.concurrency)
+        self._outage = Outage()
+        self._shutdown = Shutdown(self._config.worker.grace_seconds if grace_seconds is None else grace_seconds)
 
         self._ended: list[Ended] = []
         """What is to be settled."""
         self._refused: dict[float, list[Claim]] = {}
         """What is to be released, by the seconds for which."""
-        self._unknown: list[Claim] = []
-        """What this release cannot work."""
+        self._unknown = UnknownJobs(self._exchange, observer)
         self._look_at = 0.0
         """When to look for work again."""
-        self._database_at = 0.0
-        """When to turn to a database again that did not answer, and how often it has not."""
-        self._database_failures = 0
         self._idle = False
-        self._stops = 0
-        self._recycling = False
-        self._deadline: float | None = None
 
     def run(self) -> int:
         """Work; return the exit code of the process. Call it once."""
@@ -132,29 +115,30 @@ class Worker:
 
     def stop(self) -> None:
         """Ask the worker to stop: within its grace at the first call, at once at the second. Safe in signal handlers."""
-        self._stops += 1
+        self._shutdown.ask()
         self._inbox.put(None)
 
     def _turn(self) -> None:
         self._liveness.touch()
         self._collect()
-        if not self._stopping and self._executors.leaked >= self._most_leaks():
+        if not self._shutdown.wanted and self._executors.leaked >= self._most_leaks():
             self._recycle()
-        if self._stopping and self._deadline is None:
+        if self._shutdown.wanted and self._shutdown.deadline is None:
             self._begin_to_stop()
-        if monotonic() < self._database_at:
+        if monotonic() < self._outage.next_try_at:
             return
         try:
-            if self._database_failures:
+            if self._outage.lasts:
                 self._exchange.release_unheard()
             if self._chores.turn(self._leases):
                 self._look_at = monotonic()
             self._hand_back()
             self._trade(self._wanted())
         except DATABASE_AWAY as error:
-            self._wait_for_database(error)
+            connections.close_all()
+            self._outage.go_on(error, kept=len(self._ended))
         else:
-            self._database_failures = 0
+            self._outage.end()
 
     def _collect(self) -> None:
         """Wait until an attempt ends, something is due, or somebody calls; then take in all that has ended."""
@@ -166,8 +150,8 @@ class Worker:
         wake_at = self._chores.due_at
         if self._free_slots() > 0:
             wake_at = min(wake_at, self._look_at)
-        wake_at = max(wake_at, self._database_at)
-        return wake_at if self._deadline is None else min(wake_at, self._deadline)
+        wake_at = max(wake_at, self._outage.next_try_at)
+        return wake_at if self._shutdown.deadline is None else min(wake_at, self._shutdown.deadline)
 
     def _take_in_all(self) -> None:
         with suppress(Empty):
@@ -189,7 +173,7 @@ class Worker:
 
     def _free_slots(self) -> int:
         """How many runs to claim: for the free slots, and a few ahead while attempts are short."""
-        return 0 if self._stopping else self._slots() + self._pace.ahead() - self._running()
+        return 0 if self._shutdown.wanted else self._slots() + self._pace.ahead() - self._running()
 
     def _slots(self) -> int:
         """How many attempts may run at once: fewer, the more slots have leaked."""
@@ -233,73 +217,44 @@ class Worker:
 
     def _start(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
-            job = _definition(claim)
-            if job is not None and claim.version <= job.options.version:
-                notes = self._leases.open_notes(claim) if job.needs_context else None
-                self._executors.submit(Assignment(claim, job, notes))
-            else:
-                self._unknown.append(claim)
+            if (job := known_job(claim)) is None:
+                self._unknown.add(claim)
+                continue
+            notes = self._leases.open_notes(claim) if job.needs_context else None
+            self._executors.submit(Assignment(claim, job, notes))
 
     def _hand_back(self) -> None:
         """Release what this worker will not start, or not soon: others may be idle."""
         if self._pace.is_stalled() and (waiting := self._executors.take_back()):
             self._pace.reset()
             self._refuse(waiting)
-        if self._unknown:
-            self._put_back_unknown()
+        for ended in self._unknown.put_back():
+            self._take_in(ended)
         for delay_seconds, claims in list(self._refused.items()):
             self._observer.cancelled(self._exchange.release(claims, delay_seconds))
             del self._refused[delay_seconds]
 
-    def _put_back_unknown(self) -> None:
-        """Leave what this release cannot work to workers of another one; give up what none has known for an hour."""
-        given_up = self._exchange.unknown_for(self._unknown, UNKNOWN_JOB_SECONDS)
-        waiting = [claim for claim in self._unknown if claim not in given_up]
-        if waiting:
-            names = sorted({f"{claim.queue}.{claim.job}@{claim.version}" for claim in waiting})
-            logger.warning("Not known here, and left to workers of another release: %s.", ", ".join(names))
-            self._observer.cancelled(self._exchange.release(waiting, UNKNOWN_JOB_DELAY_SECONDS, unknown=True))
-        self._unknown = []
-        for claim in given_up:
-            self._take_in(_never_known(claim))
-
-    def _wait_for_database(self, error: Exception) -> None:
-        connections.close_all()
-        self._database_failures += 1
-        seconds = min(5.0, 0.1 * 2 ** min(self._database_failures, 10)) * random.uniform(0.5, 1.0)
-        self._database_at = monotonic() + seconds
-        logger.warning(
-            "The database does not answer. %d results are kept; next try in %.1f s: %s",
-            *(len(self._ended), seconds, error),
-        )
-
-    @property
-    def _stopping(self) -> bool:
-        return self._stops > 0 or self._recycling
-
     def _recycle(self) -> None:
-        self._recycling = True
+        self._shutdown.recycle()
         logger.error(
             "%d of %d slots are taken by attempts that were cut off: this worker ends with exit code %d, to be started anew.",
             *(self._executors.leaked, self.concurrency, EXIT_RECYCLE),
         )
 
     def _begin_to_stop(self) -> None:
-        self._deadline = monotonic() + self._grace_seconds
+        self._shutdown.begin()
         waiting = self._executors.take_back()
         self._refuse(waiting)
-        self._observer.stopping(self._running() - len(waiting), self._grace_seconds)
+        self._observer.stopping(self._running() - len(waiting), self._shutdown.grace_seconds)
 
     def _is_over(self) -> bool:
-        if not self._stopping:
+        if not self._shutdown.wanted:
             return self._drain and self._idle and not self._leases
-        return self._stops > 1 or not self._leases or (self._deadline is not None and monotonic() >= self._deadline)
+        return self._shutdown.forced or not self._leases or self._shutdown.overdue
 
     def _leave(self) -> int:
         """Settle what has ended, and hand back what has not."""
-        code = EXIT_RECYCLE if self._recycling else EXIT_DRAINED
-        if self._stops > 1:
-            code = EXIT_FORCED
+        code = self._shutdown.exit_code
         try:
             self._refuse(self._executors.take_back())
             self._take_in_all()
@@ -311,36 +266,8 @@ class Worker:
         except DATABASE_AWAY:
             logger.exception("The database does not answer. %d runs are left to the reapers.", len(self._leases))
             code = EXIT_FORCED
-        self._observer.leaving(self._seconds_left())
+        self._observer.leaving(self._shutdown.seconds_left())
         self._executors.close()
         connections.close_all()
         self._liveness.remove()
         return code
-
-    def _seconds_left(self) -> float:
-        """How long the rest may take: what is left of the grace, but at least a moment."""
-        if self._stops > 1:
-            return LAST_SECONDS
-        deadline = self._deadline or monotonic() + self._grace_seconds
-        return max(LAST_SECONDS, deadline - monotonic())
-
-
-def _definition(claim: Claim) -> JobDefinition | None:
-    """The job of *claim*, if this release has it and it can work."""
-    try:
-        return registry.find(claim.queue, claim.job)
-    except JobQueueError:
-        logger.exception("Job %s.%s cannot work.", claim.queue, claim.job)
-        return None
-
-
-def _never_known(claim: Claim) -> Ended:
-    settlement = Settlement(
-        *claim.ref,
-        outcome=Outcome.FAILED,
-        state=State.FAILED,
-        reason=Reason.UNKNOWN_JOB,
-        counter="failures",
-        error=f"No release could work job {claim.job!r} of queue {claim.queue!r} in version {claim.version} for an hour.",
-    )
-    return Ended(claim, settlement)

@@ -338,7 +338,7 @@ def test_a_worker_waits_for_receivers_no_longer_than_its_grace(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("django_jobqueue.worker.worker.LAST_SECONDS", 0.05)
+    monkeypatch.setattr("django_jobqueue.worker.shutdown.LAST_SECONDS", 0.05)
     declare(fine)
     runs = [queues.default.add("note") for _ in range(3)]
 

@@ -1,0 +1,40 @@
+"""Outages: the times in which the database does not answer."""
+
+from __future__ import annotations
+
+import logging
+import random
+from time import monotonic
+
+logger = logging.getLogger(__name__)
+
+FIRST_SECONDS = 0.2
+LONGEST_SECONDS = 5.0
+"""Between two tries; the longer, the more have failed."""
+
+
+class Outage:
+    """Tells when to turn to the database again."""
+
+    def __init__(self) -> None:
+        self.next_try_at = 0.0
+        """By ``time.monotonic()``."""
+        self._failures = 0
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the database did not answer the last time."""
+        return self._failures > 0
+
+    def go_on(self, error: Exception, *, kept: int) -> None:
+        """The database has not answered, but with *error*; so many results are *kept* for it."""
+        seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)
+        self._failures += 1
+        self.next_try_at = monotonic() + seconds
+        logger.warning(
+            "The database does not answer. %d results are kept; next try in %.1f s: %s", kept, seconds, error
+        )
+
+    def end(self) -> None:
+        """The database has answered."""
+        self._failures = 0
