@@ -5,11 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
-
-from django_jobqueue.conf import get_config
-from django_jobqueue.errors import UnknownQueue, nearest, shown
-from django_jobqueue.jobs import registry
 from django_jobqueue.management.arguments import moment_or_age
 from django_jobqueue.operations.run_filter import STANDINGS, RunFilter
 from django_jobqueue.states import Reason
@@ -42,8 +37,8 @@ def add_run_options(parser: ArgumentParser) -> None:
 
 
 def run_filter(options: dict[str, Any]) -> RunFilter:
-    """What they say. Raises UnknownQueue or CommandError for a name that neither this release nor any run knows."""
-    asked = RunFilter(
+    """What they say."""
+    return RunFilter(
         queue=options["queue"],
         job=options["job"],
         states=tuple(options["states"] or ()),
@@ -53,15 +48,3 @@ def run_filter(options: dict[str, Any]) -> RunFilter:
         error=options["error"],
         tags=tuple(options["tags"] or ()),
     )
-    _check_names(asked.queue, asked.job)
-    return asked
-
-
-def _check_names(queue: str | None, job: str | None) -> None:
-    """A queue or a job that is declared no more may still have runs."""
-    queues = get_config().queues
-    if queue is not None and queue not in queues and not RunFilter(queue=queue).runs().exists():
-        raise UnknownQueue(queue, queues)
-    known = {name for each in queues if queue in {None, each} for name in registry.names(each)}
-    if job is not None and job not in known and not RunFilter(queue=queue, job=job).runs().exists():
-        raise CommandError(f"{shown(job)} is not a job. {nearest(job, known)}")

@@ -12,7 +12,7 @@ from django.db import transaction
 from django_jobqueue.conf import get_config
 from django_jobqueue.errors import InvalidArgument, shown
 from django_jobqueue.models import Run, RunQuerySet
-from django_jobqueue.operations.run_filter import RunFilter
+from django_jobqueue.operations.run_filter import RunFilter, check_names
 from django_jobqueue.operations.selection import all_runs
 
 BATCH = 200
@@ -50,11 +50,12 @@ def untold(so_far: object) -> None:
 
 
 def check_many(which: RunFilter, limit: object) -> None:
-    """Raise InvalidArgument for what might mean all runs by mistake."""
+    """Raise InvalidArgument or UnknownQueue for what might mean all runs, or none, by mistake."""
     if not which:
         raise InvalidArgument("Say which runs: a filter without any condition would mean all of them.")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise InvalidArgument(f"limit: must be a whole number of at least 1, got {shown(limit)}.")
+    check_names(which)
 
 
 def described(which: RunFilter) -> dict[str, Any]:

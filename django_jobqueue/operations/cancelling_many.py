@@ -48,7 +48,7 @@ def cancel_many(
     """Cancel those of the runs that have not ended, up to *limit*, as ``cancel`` does.
 
     In batches, each in a transaction of its own: when it is interrupted, the same call goes on. *on_batch* is told after each
-    what came of it so far. Raises InvalidArgument.
+    what came of it so far. Raises InvalidArgument or UnknownQueue.
     """
     by = author(actor, reason)
     check_many(which, limit)

@@ -54,7 +54,7 @@ def replay_many(
 
     A filter that names no state means those that failed or were dead-lettered. In batches, each in a transaction of its
     own: when it is interrupted, or called twice, each run is replayed once. *on_batch* is told after each what came of it so
-    far. Raises InvalidArgument.
+    far. Raises InvalidArgument or UnknownQueue.
     """
     by = author(actor, reason)
     check_many(which, limit)

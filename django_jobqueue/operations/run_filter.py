@@ -14,8 +14,10 @@ from django.db.models import BooleanField, F, Q
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
+from django_jobqueue.conf import get_config
 from django_jobqueue.conf.options import labels
-from django_jobqueue.errors import ConfigError, InvalidArgument, nearest, shown
+from django_jobqueue.errors import ConfigError, InvalidArgument, UnknownQueue, nearest, shown
+from django_jobqueue.jobs import registry
 from django_jobqueue.models import RunQuerySet
 from django_jobqueue.operations.selection import all_runs, parsed_id
 from django_jobqueue.states import Reason, State
@@ -119,6 +121,30 @@ class RunFilter:
             # to meet soon what may all be very old.
             return self.runs().order_by(F("pk") * -1)
         return self.runs().order_by("-pk")
+
+
+def check_names(which: RunFilter) -> None:
+    """Raise UnknownQueue or InvalidArgument for a queue or a job that neither this release nor any run knows.
+
+    One that is declared no more may still have runs.
+    """
+    queues = get_config().queues
+    if which.queue is not None and which.queue not in queues and not RunFilter(queue=which.queue).runs().exists():
+        raise UnknownQueue(which.queue, queues)
+    of_queues = [queue for queue in queues if which.queue in {None, queue}]
+    if which.job is None or any(_is_job(queue, which.job) for queue in of_queues):
+        return
+    if not RunFilter(queue=which.queue, job=which.job).runs().exists():
+        known = {name for queue in of_queues for name in registry.names(queue)}
+        raise InvalidArgument(f"job: {shown(which.job)} is not a job. {nearest(which.job, known)}")
+
+
+def _is_job(queue: str, name: str) -> bool:
+    """Whether *queue* has or had such a job, if only one that cannot work."""
+    try:
+        return registry.find(queue, name) is not None
+    except ConfigError:
+        return True
 
 
 def _check_several(argument: str, values: object) -> None:

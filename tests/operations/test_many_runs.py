@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, connections
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from django_jobqueue import job, operations, queues
-from django_jobqueue.errors import InvalidArgument
+from django_jobqueue.errors import InvalidArgument, UnknownQueue
 from django_jobqueue.models import Activity, Run
 from django_jobqueue.operations import CancelledMany, ReplayedMany, RunFilter, batches
 from tests.listening import Listener
@@ -301,6 +302,57 @@ def test_what_cannot_be_meant_is_refused(
 
     assert told in str(caught.value)
     assert list(Run.objects.values()) == before
+
+
+@pytest.mark.parametrize("operation", [operations.cancel_many, operations.replay_many])
+@pytest.mark.parametrize(
+    ("which", "error", "told"),
+    [
+        ({"queue": "mial"}, UnknownQueue, "'mial' is not a queue. Did you mean 'mail'?"),
+        ({"queue": "mial", "job": "send"}, UnknownQueue, "'mial' is not a queue. Did you mean 'mail'?"),
+        ({"job": "sned"}, InvalidArgument, "job: 'sned' is not a job. Did you mean 'send'?"),
+        ({"queue": "mail", "job": "render"}, InvalidArgument, "job: 'render' is not a job. Did you mean 'send'?"),
+        ({"queue": "old", "job": "sned"}, InvalidArgument, "job: 'sned' is not a job. There are none."),
+    ],
+)
+def test_a_name_that_neither_this_release_nor_any_run_knows_is_refused(
+    operation: Any, which: Any, error: type[Exception], told: str, make_run: MakeRun
+) -> None:
+    make_run("failed", queue="old", job="gone")
+
+    with pytest.raises(error) as caught:
+        operation(RunFilter(**which), actor="ana", dry_run=True)
+
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        {"job": "render"},
+        {"queue": "mail", "job": "letter"},
+        {"queue": "mail", "job": "broken"},
+        {"queue": "exports", "job": "monthly"},
+    ],
+    ids=["another queue", "an old name", "a job that cannot work", "a job of an external queue"],
+)
+def test_a_name_that_is_known_may_be_of_no_run(which: Any, settings: Settings) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {}, "reports": {}, "exports": {"external": True}}}
+    job(queue="mail", name="deliver", aliases=["letter"])(lambda: None)
+    job(queue="mail", name="broken", unique_key="nowhere.to_be_found", unique="live")(lambda: None)
+
+    assert operations.cancel_many(RunFilter(**which), actor="ana") == CancelledMany()
+
+
+def test_names_that_are_declared_no_more_are_known_by_their_runs(make_run: MakeRun) -> None:
+    make_run(queue="old", job="gone"), make_run(queue="old"), make_run(job="gone")
+
+    for which, number in [
+        (RunFilter(queue="old", job="gone"), 1),
+        (RunFilter(queue="old"), 1),
+        (RunFilter(job="gone"), 1),
+    ]:
+        assert operations.cancel_many(which, actor="ana").cancelled == number
 
 
 def test_an_id_of_no_run_is_refused() -> None:

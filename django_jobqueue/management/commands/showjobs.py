@@ -17,7 +17,7 @@ from django_jobqueue.management.output import Cell, as_csv, as_json, as_table
 from django_jobqueue.management.run_options import add_run_options, run_filter
 from django_jobqueue.operations import stats
 from django_jobqueue.operations.overview import overview
-from django_jobqueue.operations.run_filter import RunFilter
+from django_jobqueue.operations.run_filter import RunFilter, check_names
 
 
 class Command(JobQueueCommand):
@@ -33,6 +33,7 @@ class Command(JobQueueCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         asked = run_filter(options)
+        check_names(asked)
         if options["runs"] or asked.given.keys() - {"queue", "job"}:
             self._show_runs(asked, options)
         else:
