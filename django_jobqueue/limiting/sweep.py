@@ -13,7 +13,7 @@ from time import monotonic
 
 from django.db import transaction
 
-from django_jobqueue.conf import get_config
+from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.limiting import buckets
 from django_jobqueue.limiting.limiter import Limiter
@@ -53,7 +53,12 @@ class Sweep:
         return called > 0
 
     def call(self, queue: str, lines: Sequence[Limit]) -> int:
-        """Call from *lines* of *queue* whoever can start; answer how many that were."""
+        """Call from *lines* of *queue* whoever can start; answer how many that were.
+
+        Of an external queue that is nobody: its rules are known only where it is worked.
+        """
+        if queue in external_queues():
+            return 0
         if rates := [line for line in lines if line.kind == "rate"]:
             rules = self._limiter.rules(queue)
             buckets.mend(self._config.namespace, queue, rules, rates, self._engine.now())
@@ -73,7 +78,8 @@ class Sweep:
 
     def _next_lines(self) -> dict[str, list[Limit]]:
         """The next lines of each queue."""
-        queues = {queue: self._after.get(queue, "") for queue in self._config.queues}
+        external = external_queues()
+        queues = {queue: self._after.get(queue, "") for queue in self._config.queues if queue not in external}
         found = self._engine.lines(self._config.namespace, queues, limit=LINES)
         self._after = dict(found) if len(found) == LINES else {}
         lines: dict[str, list[Limit]] = {}

@@ -175,6 +175,42 @@ def test_lines_of_other_namespaces_and_queues_are_left_alone(configure: Configur
     assert list(parked()) == ids
 
 
+def test_an_external_queue_is_left_to_those_who_work_it_and_know_its_rules(configure: Configure) -> None:
+    configure(rate_limit="1/h", concurrent_jobs_per_key=1)
+    office = Office()
+    office.add_many(2, key="7")
+    office.add(key="8")
+    office.claim()
+    theirs = parked(), list(LimitBucket.objects.values())
+    assert sorted(theirs[0].values()) == ["key:/7", "rate:"]
+
+    configure(external=True)
+    assert Sweep().turn() is False
+    sweep_queue("mail")
+
+    assert (parked(), list(LimitBucket.objects.values())) == theirs
+
+
+def held_by_nothing(*numbers: int) -> None:
+    """Let so many runs of queue ``mail``, and of queue ``post``, be parked on what does not limit them."""
+    office = Office()
+    for queue, number in zip(["mail", "post"], numbers, strict=True):
+        ids = office.add_many(number)
+        Run.objects.filter(pk__in=ids).update(queue=queue, blocked_on="job:send")
+
+
+def test_the_lines_of_an_external_queue_do_not_count_as_looked_at(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "LINES", 1)
+    settings.JOBQUEUE = {"queues": {"mail": {"external": True}, "post": {}}}
+    held_by_nothing(1, 1)
+
+    assert Sweep().turn() is True
+
+    assert [run.queue for run in Run.objects.filter(blocked_on=None)] == ["post"]
+
+
 def cancel_one(run_id: int) -> None:
     operations.cancel(run_id, actor="ana")
 
