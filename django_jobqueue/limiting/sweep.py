@@ -95,10 +95,12 @@ class Sweep:
         return {line: number for line, number in numbers.items() if number > 0}
 
     def _still_waiting(self) -> Counter[tuple[str, Limit]]:
-        """Those who were called before, and whom nobody has taken yet."""
+        """Those who were called before, and whom nobody has taken yet, though anybody might."""
         if self._called:
-            pending = Run.objects.using(self._config.database).filter(state=State.PENDING, blocked_on=None)
-            ids = set(pending.filter(pk__in=list(self._called)).values_list("pk", flat=True))
+            claimable = Run.objects.using(self._config.database).filter(
+                state=State.PENDING, blocked_on=None, run_at__lte=self._engine.now()
+            )
+            ids = set(claimable.filter(pk__in=list(self._called)).values_list("pk", flat=True))
             self._called = {run_id: line for run_id, line in self._called.items() if run_id in ids}
         return Counter(self._called.values())
 

@@ -76,6 +76,7 @@ class Limits(RuleBasedStateMachine):
     def begin(self, options: dict[str, Any]) -> None:
         self.configure(**options)
         self.offices = [Office("worker-a"), Office("worker-b")]
+        self.sweeping = Sweep()
 
     # --- Workers ---
 
@@ -118,7 +119,7 @@ class Limits(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        Sweep().turn()
+        self.sweeping.turn()
 
     # --- Operators ---
 

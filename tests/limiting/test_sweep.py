@@ -71,6 +71,21 @@ def test_nobody_is_called_for_a_slot_that_is_taken_or_was_offered(
     assert list(parked()) == [fourth]
 
 
+def test_one_who_is_put_off_after_being_called_leaves_the_slot_to_the_next(configure: Configure) -> None:
+    configure(concurrent_jobs_per_key=1)
+    office, sweeping = Office(), Sweep()
+    first, second, third, fourth = office.add_many(4, key="7")
+    office.claim()
+    forget(first)
+    assert sweeping.turn() is True
+
+    operations.reschedule(second, actor="ana", delay_seconds=86_400)
+
+    assert sweeping.turn() is True
+    assert list(parked()) == [fourth]
+    assert office.claim() == [third]
+
+
 def test_a_limit_that_is_gone_holds_nobody(configure: Configure) -> None:
     configure(concurrent_jobs_per_key=1, rate_limit="1/h")
     office = Office()
