@@ -27,7 +27,7 @@ LINES = 500
 BATCH = 1000
 """Runs that one transaction calls from a line that nothing holds any more."""
 LONGEST_SECONDS = 0.2
-"""How long one sweep goes on with that."""
+"""How long one sweep goes on with that, after the first transaction of each queue."""
 
 
 class Sweep:
@@ -44,13 +44,9 @@ class Sweep:
 
     def turn(self) -> bool:
         """Sweep; answer whether anybody was called."""
-        called, ends_at = 0, monotonic() + LONGEST_SECONDS
-        for queue, lines in self._next_lines().items():
-            number = BATCH
-            while number >= BATCH and monotonic() < ends_at:
-                number = self.call(queue, lines)
-                called += number
-        return called > 0
+        ends_at = monotonic() + LONGEST_SECONDS
+        called = [self._call_until(ends_at, queue, lines) for queue, lines in self._next_lines().items()]
+        return any(called)
 
     def call(self, queue: str, lines: Sequence[Limit]) -> int:
         """Call from *lines* of *queue* whoever can start; answer how many that were.
@@ -69,6 +65,14 @@ class Sweep:
             if run.line is not None and rules.has(run.line):
                 self._called[run.id] = queue, run.line
         return len(called)
+
+    def _call_until(self, ends_at: float, queue: str, lines: Sequence[Limit]) -> int:
+        """``call`` once, and again until that time as long as there may be more."""
+        called = number = self.call(queue, lines)
+        while number >= BATCH and monotonic() < ends_at:
+            number = self.call(queue, lines)
+            called += number
+        return called
 
     def _call_vacant(self, queue: str, lines: Sequence[Limit]) -> tuple[QueueRules, list[Candidate]]:
         """Call, under the lock of the queue, from those of *lines* that have a slot."""

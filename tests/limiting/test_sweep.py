@@ -35,6 +35,14 @@ def forget(*ids: int) -> None:
     )
 
 
+def held_by_nothing(*numbers: int) -> None:
+    """Let so many runs of queue ``mail``, and of queue ``post``, be parked on what does not limit them."""
+    office = Office()
+    for queue, number in zip(["mail", "post"], numbers, strict=True):
+        ids = office.add_many(number)
+        Run.objects.filter(pk__in=ids).update(queue=queue, blocked_on="job:send")
+
+
 @pytest.mark.parametrize("options", LIMITS, ids=str)
 def test_a_slot_that_somebody_forgot_to_offer_is_offered(configure: Configure, options: dict[str, Any]) -> None:
     configure(**options)
@@ -106,18 +114,51 @@ def test_a_pause_that_is_over_holds_nobody_however_many_they_are(
     configure: Configure, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(sweep, "BATCH", 10)
-    configure()
-    office = Office()
-    QueueState.objects.create(queue="mail", job="send", paused_at=timezone.now())
-    office.add_many(35)
-    office.claim()
-    office.claim()
-    assert len(parked()) == 35
+    monkeypatch.setattr(sweep, "LONGEST_SECONDS", 60)
+    park_on_a_pause(configure, 35)
     QueueState.objects.update(**change)
 
     Sweep().turn()
 
     assert parked() == {}
+
+
+def park_on_a_pause(configure: Configure, number: int) -> None:
+    """Park so many runs of a job that is paused."""
+    configure()
+    office = Office()
+    QueueState.objects.create(queue="mail", job="send", paused_at=timezone.now())
+    office.add_many(number)
+    office.claim()
+    office.claim()
+    assert len(parked()) == number
+
+
+def test_a_sweep_whose_time_is_over_calls_no_second_batch(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 10)
+    monkeypatch.setattr(sweep, "LONGEST_SECONDS", 0)
+    park_on_a_pause(configure, 35)
+    QueueState.objects.update(paused_at=None)
+
+    assert Sweep().turn() is True
+
+    assert len(parked()) == 25
+
+
+def test_a_long_line_does_not_take_the_turn_of_the_next_queue(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 10)
+    monkeypatch.setattr(sweep, "LONGEST_SECONDS", 0)
+    settings.JOBQUEUE = {"queues": {"mail": {}, "post": {}}}
+    held_by_nothing(35, 1)
+
+    assert Sweep().turn() is True
+
+    assert Run.objects.filter(queue="mail").exclude(blocked_on=None).count() == 25
+    assert not Run.objects.filter(queue="post").exclude(blocked_on=None).exists()
 
 
 def test_a_raised_limit_lets_as_many_go(configure: Configure) -> None:
@@ -204,14 +245,6 @@ def test_an_external_queue_is_left_to_those_who_work_it_and_know_its_rules(confi
     sweep_queue("mail")
 
     assert (parked(), list(LimitBucket.objects.values())) == theirs
-
-
-def held_by_nothing(*numbers: int) -> None:
-    """Let so many runs of queue ``mail``, and of queue ``post``, be parked on what does not limit them."""
-    office = Office()
-    for queue, number in zip(["mail", "post"], numbers, strict=True):
-        ids = office.add_many(number)
-        Run.objects.filter(pk__in=ids).update(queue=queue, blocked_on="job:send")
 
 
 def test_the_lines_of_an_external_queue_do_not_count_as_looked_at(
