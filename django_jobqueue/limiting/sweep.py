@@ -1,7 +1,8 @@
 """The sweep: what calls those whom nobody has called.
 
-Whoever frees a slot calls the next one at once. But a limit may be gone from the settings, a pause be over, a process die
-between freeing and calling, or the one who was called be cancelled: then the sweep comes by, about every second.
+Whoever frees a slot calls the next one at once, and whoever cancels one who was called, him behind it. But a limit may be
+gone from the settings, a pause be over, a process die between freeing and calling, or one who was called be put off: then
+the sweep comes by, about every second.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Limits(RuleBasedStateMachine):
     def expire(self, run_id: int) -> None:
         Run.objects.filter(pk=run_id, state=State.PENDING).update(expires_at=timezone.now() - timedelta(hours=1))
         expire_some()
-        Sweep().turn()  # calls who waited behind it
+        self.commit()
 
     @rule(run_id=runs)
     def reschedule(self, run_id: int) -> None:
