@@ -6,7 +6,8 @@ a connection. Inside of a transaction, a ``TestCase`` above all, it lets each at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -28,7 +29,6 @@ from django_jobqueue.testing.worked import Worked
 from django_jobqueue.worker.announcer import Announcer
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange, Trade
-from django_jobqueue.worker.executors.event_loop import in_own_task
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.runner import Ended, Refused, run_async_attempt, run_attempt
 from django_jobqueue.worker.unknown_jobs import UNKNOWN_JOB_DELAY_SECONDS
@@ -132,7 +132,7 @@ class InPlaceWorker:
             self._tell_of_start(assignment.claim)
         with as_if_committed():
             if assignment.job.is_async:
-                ended = async_to_sync(in_own_task)(run_async_attempt(assignment))
+                ended = async_to_sync(_in_own_task)(run_async_attempt(assignment))
             else:
                 ended = run_attempt(assignment)
         if may_be_refused and isinstance(ended, Ended):
@@ -178,6 +178,22 @@ def _watched(job: JobDefinition, tell: Callable[[BaseException], None]) -> JobDe
             raise
 
     return replace(job, function=async_function if job.is_async else function)
+
+
+async def _in_own_task(attempt: Coroutine[object, object, Ended | Refused]) -> Ended | Refused:
+    """Await *attempt* in a task of its own: a job that cancels its task, or all tasks, must not cancel what follows."""
+    ended: list[Ended | Refused] = []
+
+    async def keep() -> None:
+        ended.append(await attempt)
+
+    task = asyncio.create_task(keep())
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+    return ended[0]
 
 
 def _told(claim: Claim, outcome: Outcome, state: State, **more: Any) -> Worked:

@@ -117,12 +117,12 @@ class BackgroundAnnouncer(Announcer):
 
     def _work(self) -> None:
         while (event := self._events.get()) is not None:
-            connections.before_attempt()
+            connections.tidy()
             try:
                 signals.send([event])
             except BaseException:
                 logger.exception("A receiver of %s failed.", event.key)
-            connections.after_attempt()
+            connections.tidy()
         connections.close_all()
 
 

@@ -94,7 +94,7 @@ class Asker:
             call.make()
             with self._lock:
                 self._running.discard(call)
-            connections.after_attempt()
+            connections.tidy()
         connections.close_all()
 
     def _next(self) -> Call | None:

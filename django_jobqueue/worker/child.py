@@ -21,6 +21,7 @@ from django_jobqueue.jobs import Notes
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.assignment import Assignment, known_job
 from django_jobqueue.worker.executors.event_loop import AsyncioExecutor
+from django_jobqueue.worker.executors.executor import nobody_waits
 from django_jobqueue.worker.interrupts import Interrupts
 from django_jobqueue.worker.runner import Ended, Refused, run_attempt
 from django_jobqueue.worker.wire import Message, Wire, claim_of, plain
@@ -83,7 +84,7 @@ class Child:
         self._outbox: SimpleQueue[Ended | Refused] = SimpleQueue()
         self._interrupts = Interrupts()
         self._surroundings = Surroundings()
-        self._coroutines = AsyncioExecutor(self._tell_of_start, self._outbox.put)
+        self._coroutines = AsyncioExecutor(self._tell_of_start, self._outbox.put, nobody_waits)
         self._now: tuple[Ref, Notes] | None = None
         self._changing = threading.Lock()
 
@@ -117,9 +118,11 @@ class Child:
             if (why := self._interrupts.why) is not None:
                 self._coroutines.interrupt(assignment.claim.ref, why)
             return self._outbox.get()
-        connections.before_attempt(assignment.timeout_seconds)
+        connections.tidy()
+        connections.limit(assignment.timeout_seconds)
         ended = run_attempt(assignment, self._tell_of_start, self._interrupts.around(assignment.timeout_seconds))
-        connections.after_attempt()
+        connections.tidy()
+        connections.lift()
         return ended
 
     def _tell_of_start(self, claim: Claim) -> None:

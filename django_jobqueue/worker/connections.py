@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connections, reset_queries
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_jobqueue.worker import statement_timeout
@@ -20,23 +20,29 @@ An InternalError is how PostgreSQL says that it is read-only: a failover has lef
 """
 
 
-def before_attempt(timeout_seconds: float | None = None) -> None:
-    """Drop what is too old, and let the first query of the attempt find out whether the server still answers."""
-    reset_queries()
+def tidy() -> None:
+    """After an attempt, and after a time without any: drop what broke or is too old, and what was left in a transaction.
+
+    The next query on what is kept finds out whether the server still answers.
+    """
     for connection in connections.all(initialized_only=True):
         _tidy(connection)
+        connection.queries_log.clear()
         connection.health_check_enabled = True  # type: ignore[attr-defined]  # the stubs lack it
+
+
+def limit(timeout_seconds: float | None) -> None:
+    """Let no statement of the attempt that begins outlast its timeout."""
     if timeout_seconds is not None:
         with _dropping_all():
             statement_timeout.limit(timeout_seconds)
 
 
-def after_attempt() -> None:
-    """Drop what broke or is too old, and undo a transaction that the job has left open."""
-    for connection in connections.all(initialized_only=True):
-        _tidy(connection)
-    with _dropping_all():
-        statement_timeout.lift()
+def lift() -> None:
+    """Undo ``limit``."""
+    if statement_timeout.is_limited():
+        with _dropping_all():
+            statement_timeout.lift()
 
 
 def close_all() -> None:

@@ -26,10 +26,13 @@ def limit(seconds: float) -> None:
         _limit(connection, seconds)
 
 
+def is_limited() -> bool:
+    """Whether the statements of this thread are."""
+    return _ends_at.get() is not None
+
+
 def lift() -> None:
-    """Let the connections of this thread be as they were, if they were limited."""
-    if _ends_at.get() is None:
-        return
+    """Let the connections of this thread be as they were."""
     _ends_at.set(None)
     for connection in _opened():
         with connection.cursor() as cursor:

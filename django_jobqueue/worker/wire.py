@@ -71,7 +71,8 @@ class Wire:
 
 def plain(item: Claim | Settlement) -> dict[str, Any]:
     """*Item* as JSON takes it."""
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(item).items()}
+    fields = item._asdict() if isinstance(item, Claim) else asdict(item)
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in fields.items()}
 
 
 def claim_of(fields: Message) -> Claim:

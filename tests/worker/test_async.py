@@ -116,6 +116,29 @@ def test_an_exit_in_a_task_of_a_job_fails_this_job_only(start_worker: StartWorke
     assert (waiting.state, waiting.result) == ("completed", "still here")
 
 
+def test_a_job_that_cancels_all_tasks_loses_no_run_that_has_not_begun(work: Work) -> None:
+    @job(priority=2)
+    async def hold_up() -> None:
+        loop = asyncio.get_running_loop()
+        wait_until(lambda: len(loop._ready) >= 2)  # type: ignore[attr-defined]  # the two others
+
+    @job(priority=1)
+    async def cancel_all() -> None:
+        for task in asyncio.all_tasks():
+            task.cancel()
+
+    @job(max_attempts=1)
+    async def innocent() -> None:
+        await asyncio.sleep(0)
+
+    for name in ("innocent", "cancel_all", "hold_up"):
+        queues.default.add(name)
+
+    work(concurrency=3)
+
+    assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
+
+
 @pytest.mark.parametrize("with_database", [False, True])
 def test_a_job_that_cancels_itself_ends_like_any_other(work: Work, with_database: bool) -> None:
     @job(max_attempts=1)

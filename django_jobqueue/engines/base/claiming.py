@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django_jobqueue.engines.base.database import Database
 from django_jobqueue.engines.base.ref import Ref
@@ -15,16 +14,15 @@ if TYPE_CHECKING:
     from django_jobqueue.engines.base.bounds import Bounds
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A run that is ours until its lease ends."""
+class Claim(NamedTuple):
+    """A run that is ours until its lease ends: one row of the answer to a claim, in the order of these columns."""
 
     id: int
     attempt: int
     queue: str
     job: str
     version: int
-    payload: str = field(repr=False)
+    payload: str
     priority: int
     run_at: datetime
     failures: int
@@ -32,9 +30,9 @@ class Claim:
     releases: int
     max_attempts: int | None
     delivery: str
-    metadata: str | None = field(repr=False)
+    metadata: str | None
     concurrency_key: str | None
-    tags: str | None = field(repr=False)
+    tags: str | None
     """JSON text, as the payload and the metadata."""
     tenant: str | None
     user: str | None
@@ -46,6 +44,10 @@ class Claim:
     @property
     def ref(self) -> Ref:
         return Ref(self.id, self.attempt)
+
+    def __repr__(self) -> str:
+        """Without what the project keeps in it."""
+        return f"<Claim: attempt {self.attempt} of run {self.id} ({self.queue}.{self.job})>"
 
 
 class Claiming(Database):

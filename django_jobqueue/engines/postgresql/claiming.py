@@ -185,7 +185,7 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
         return claims + found
 
     def _taken(self, sql: str, parameters: dict[str, Any]) -> list[Claim]:
-        return in_claim_order(Claim(*row) for row in self.fetch(sql, parameters))
+        return in_claim_order(map(Claim._make, self.fetch(sql, parameters)))
 
     TAKE = f"""
         {LEASE}

@@ -7,13 +7,14 @@ import logging
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 
 from django_jobqueue.engines.base import Ref
-from django_jobqueue.worker import connections, statement_timeout
+from django_jobqueue.worker import connections
 from django_jobqueue.worker.assignment import Assignment
-from django_jobqueue.worker.executors.executor import OnEnded
+from django_jobqueue.worker.executors.executor import HandOver, OnEnded
 from django_jobqueue.worker.executors.loop_watch import LoopWatch
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, run_async_attempt
 
@@ -26,14 +27,15 @@ CANCEL_SECONDS = 1.0
 class AsyncioExecutor:
     """Runs coroutine functions on one event loop, in a thread of its own."""
 
-    def __init__(self, on_start: OnStart, on_ended: OnEnded) -> None:
+    def __init__(self, on_start: OnStart, on_ended: OnEnded, hand_over: HandOver) -> None:
         self._on_start = on_start
         self._on_ended = on_ended
+        self._hand_over = hand_over
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._jobs: dict[Ref, asyncio.Task[object] | None] = {}
+        self._jobs: dict[Ref, asyncio.Task[None] | None] = {}
         """The tasks in which the jobs run; None for one that has not begun."""
         self._lock = threading.Lock()
         self._watch: LoopWatch | None = None
@@ -67,10 +69,13 @@ class AsyncioExecutor:
             self._thread.join()
 
     def _spawn(self, loop: asyncio.AbstractEventLoop, assignment: Assignment) -> None:
-        self._jobs[assignment.claim.ref] = None
-        task = loop.create_task(self._attempt(assignment))
+        claim = assignment.claim
+        self._jobs[claim.ref] = None
+        told: list[Ended | Refused] = []
+        name = f"run {claim.id} ({claim.queue}.{claim.job})"
+        task = loop.create_task(self._attempt(assignment, told), name=name)
         self._tasks.add(task)  # the loop itself does not keep its tasks alive
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._follow, loop, assignment, told))
 
     def _cancel(self, loop: asyncio.AbstractEventLoop, ref: Ref, why: str) -> None:
         if (task := self._jobs.get(ref)) is not None:
@@ -78,26 +83,41 @@ class AsyncioExecutor:
         elif ref in self._jobs:  # cancelled before its first step, a task would do nothing at all, and settle nothing
             loop.call_soon(self._cancel, loop, ref, why)
 
-    async def _attempt(self, assignment: Assignment) -> None:
+    async def _attempt(self, assignment: Assignment, told: list[Ended | Refused]) -> None:
+        """Run an attempt, and append to *told* what it came to: this task may be cancelled by its own job, even then."""
         async with ThreadSensitiveContext() as context:
-            ended = await in_own_task(self._job(assignment))
+            told.append(await self._job(assignment))
             # What the job does synchronously, the ORM above all, happens in a thread of this attempt alone, made on
             # first use. It ends with the context, and so must its connections.
             if context in SyncToAsync.context_to_thread_executor:
-                await sync_to_async(connections.close_all)()
-        self._on_ended(ended)
+                await undisturbed(sync_to_async(connections.close_all)())
 
     async def _job(self, assignment: Assignment) -> Ended | Refused:
         ref = assignment.claim.ref
-        if assignment.timeout_seconds is not None:
-            statement_timeout.limit(assignment.timeout_seconds)
-        self._jobs[ref] = task = asyncio.current_task()
-        if task is not None:
-            task.set_name(f"run {ref.id} ({assignment.claim.queue}.{assignment.claim.job})")
+        connections.limit(assignment.timeout_seconds)
+        self._jobs[ref] = asyncio.current_task()
         try:
             return await run_async_attempt(assignment, self._on_start)
         finally:
             del self._jobs[ref]
+
+    def _follow(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        assignment: Assignment,
+        told: list[Ended | Refused],
+        task: asyncio.Task[None],
+    ) -> None:
+        """Tell what came of an attempt, and go on with the one that takes its slot."""
+        self._tasks.discard(task)
+        following: Assignment | None = assignment
+        if told:  # else it was cancelled before its first step, by a job that cancels all tasks
+            [ended] = told
+            following = self._hand_over(ended)
+            if following is None:
+                self._on_ended(ended)
+        if following is not None and not self._closing.is_set():
+            self._spawn(loop, following)
 
 
 def _turn(loop: asyncio.AbstractEventLoop, closing: threading.Event) -> None:
@@ -114,17 +134,9 @@ def _turn(loop: asyncio.AbstractEventLoop, closing: threading.Event) -> None:
     loop.close()
 
 
-async def in_own_task(attempt: Coroutine[object, object, Ended | Refused]) -> Ended | Refused:
-    """Await *attempt* in a task of its own: a job that cancels its task, or all tasks, must not cancel what follows."""
-    ended: list[Ended | Refused] = []
-
-    async def keep() -> None:
-        ended.append(await attempt)
-
-    task = asyncio.create_task(keep())
+async def undisturbed(work: Coroutine[object, object, None]) -> None:
+    """Await *work* to its end, whoever cancels the task that awaits it."""
+    task = asyncio.create_task(work)
     while not task.done():
-        try:
+        with suppress(asyncio.CancelledError):
             await asyncio.wait([task])
-        except asyncio.CancelledError:
-            task.cancel()
-    return ended[0]

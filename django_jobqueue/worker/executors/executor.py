@@ -10,6 +10,9 @@ from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.runner import Ended, Refused
 
 OnEnded: TypeAlias = Callable[[Ended | Refused], None]
+"""Is told what an attempt came to, whose slot is free now."""
+HandOver: TypeAlias = Callable[[Ended | Refused], Assignment | None]
+"""Is told what an attempt came to, and answers with one that takes its slot, in its executor. None: nothing was told."""
 
 
 class Executor(Protocol):
@@ -23,3 +26,7 @@ class Executor(Protocol):
 
     def close(self, *, wait: bool) -> None:
         """Start nothing more. Wait for the threads to end, unless attempts still run: those end with the process."""
+
+
+def nobody_waits(_: Ended | Refused) -> None:
+    """The ``HandOver`` of an executor that gets one attempt at a time."""

@@ -22,7 +22,7 @@ class LoopWatch:
     """Says once of each time that *loop* is blocked, by which of *jobs*, whose tasks have telling names."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, thread: threading.Thread, jobs: Mapping[Ref, asyncio.Task[object] | None]
+        self, loop: asyncio.AbstractEventLoop, thread: threading.Thread, jobs: Mapping[Ref, asyncio.Task[None] | None]
     ) -> None:
         self._loop = loop
         self._thread = thread

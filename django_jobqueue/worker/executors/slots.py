@@ -33,8 +33,8 @@ class Executors:
         self._waiting: deque[Assignment] = deque()
         self._lock = threading.Lock()
         self._on_ended = on_ended
-        self._threads = ThreadExecutor(on_start, self._ended)
-        self._asyncio = AsyncioExecutor(on_start, self._ended)
+        self._threads = ThreadExecutor(on_start, self._ended, partial(self._hand_over, is_async=False))
+        self._asyncio = AsyncioExecutor(on_start, self._ended, partial(self._hand_over, is_async=True))
         self._processes = ProcessExecutor(on_start, self._ended, self._start_in_place)
         self._executors: tuple[Executor, ...] = (self._threads, self._asyncio, self._processes)
         self._alarms = Alarms()
@@ -91,19 +91,35 @@ class Executors:
             executor.close(wait=idle)
 
     def _start(self, assignment: Assignment) -> None:
-        """In a process of its own also after a crash: it may have been this run that took its process with it."""
-        if assignment.job.options.executor == "process" or assignment.claim.crashes:
+        if _in_process(assignment):
             self._processes.start(assignment)
         else:
             self._start_in_place(assignment)
 
     def _start_in_place(self, assignment: Assignment) -> None:
+        self._watch(assignment)
+        executor: Executor = self._asyncio if assignment.job.is_async else self._threads
+        executor.start(assignment)
+
+    def _watch(self, assignment: Assignment) -> None:
+        """Cut the attempt that starts off at its hard timeout."""
         if (seconds := assignment.hard_timeout_seconds) is not None:
             with self._lock:
                 call = partial(self._cut_off, assignment)
                 self._watched[assignment.claim.ref] = self._alarms.after(seconds, call)
-        executor: Executor = self._asyncio if assignment.job.is_async else self._threads
-        executor.start(assignment)
+
+    def _hand_over(self, ended: Ended | Refused, *, is_async: bool) -> Assignment | None:
+        """Give the slot of an attempt that has *ended* in place to the one that waits, if that runs in the same way."""
+        with self._lock:
+            following = self._waiting[0] if self._waiting else None
+            if following is None or _in_process(following) or following.job.is_async != is_async:
+                return None
+            self._waiting.popleft()
+            late = bool(self._watched or self._leaked) and self._was_cut_off(ended.claim.ref)
+        self._watch(following)
+        if not late:
+            self._on_ended(ended)
+        return following
 
     def _refuse_waiting(self, ref: Ref) -> bool:
         """Give a claim back that waits for a slot; answer whether it did."""
@@ -147,3 +163,8 @@ class Executors:
         self._leaked.remove(ref)
         logger.warning("Result dropped: attempt %d of run %d was cut off, and has ended only now.", ref.attempt, ref.id)
         return True
+
+
+def _in_process(assignment: Assignment) -> bool:
+    """Whether it runs in a process of its own: also after a crash, for this run may have taken its process with it."""
+    return assignment.job.options.executor == "process" or assignment.claim.crashes > 0

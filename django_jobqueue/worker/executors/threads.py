@@ -10,7 +10,7 @@ from time import monotonic
 from django_jobqueue.engines.base import Ref
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.assignment import Assignment
-from django_jobqueue.worker.executors.executor import OnEnded
+from django_jobqueue.worker.executors.executor import HandOver, OnEnded
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, run_attempt
 
 CLOSE_SECONDS = 5.0
@@ -64,15 +64,31 @@ class Threads(ABC):
 
 
 class ThreadExecutor(Threads):
-    """Runs plain functions in these threads. Nobody can interrupt them: they may ask whether they are asked to end."""
+    """Runs plain functions in these threads. Nobody can interrupt them: they may ask whether they are asked to end.
+
+    A thread that has ended an attempt goes on with the next one that waits: no other needs to wake up for it.
+    """
+
+    def __init__(self, on_start: OnStart, on_ended: OnEnded, hand_over: HandOver) -> None:
+        super().__init__(on_start, on_ended)
+        self._hand_over = hand_over
 
     def interrupt(self, ref: Ref, why: str) -> None:
         pass
 
     def _work(self) -> None:
         while (assignment := self._attempts.get()) is not None:
-            connections.before_attempt(assignment.timeout_seconds)
-            ended = run_attempt(assignment, self._on_start)
-            connections.after_attempt()
+            connections.tidy()
+            following: Assignment | None = assignment
+            while following is not None:
+                ended = self._attempt(following)
+                following = self._hand_over(ended)
             self._done(ended)
         connections.close_all()
+
+    def _attempt(self, assignment: Assignment) -> Ended | Refused:
+        connections.limit(assignment.timeout_seconds)
+        ended = run_attempt(assignment, self._on_start)
+        connections.tidy()
+        connections.lift()
+        return ended
