@@ -1,4 +1,4 @@
-"""What operations tell of, once it is committed."""
+"""What operations tell of, once it is committed: to those who listen, and to those who wait."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Iterable
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Inserted, NewRun
+from django_jobqueue.limiting.sweep import call_behind
 from django_jobqueue.models import Run
 from django_jobqueue.operations import at_once
 from django_jobqueue.operations.counting import count_cancelled
 from django_jobqueue.signals import RunCancelled, RunEnqueued, heard, send, send_on_commit
 from django_jobqueue.states import Reason
+
+TO_CANCEL = ["queue", "job", "state", "attempt", "priority", "run_at", "concurrency_key", "rate_key"]
+"""The columns that are read of runs to cancel: whom it is told is found by them."""
 
 
 def announce_enqueued(inserted: Iterable[tuple[NewRun, Inserted]]) -> None:
@@ -36,9 +40,10 @@ def announce_enqueued(inserted: Iterable[tuple[NewRun, Inserted]]) -> None:
 
 
 def announce_cancelled(runs: Iterable[Run], reason: Reason = Reason.CANCELLED) -> None:
-    """Tell of runs that were pending and are cancelled: to the statistics, and to those who listen."""
+    """Tell of runs that were pending and are cancelled: to the statistics, to who waits behind them, and to who listens."""
     runs = list(runs)
     count_cancelled(runs)
+    call_behind(runs)
     if not heard(RunCancelled):
         return
     config = get_config()

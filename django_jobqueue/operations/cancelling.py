@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.limiting.sweep import call_behind
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.announcements import announce_cancelled
 from django_jobqueue.operations.operation import Auth, operation
@@ -46,5 +45,4 @@ def cancel(run_id: int | str, *, actor: Actor, reason: str = "") -> Cancellation
             record(cancel.key, by, run=run)
         if cancelled:
             announce_cancelled([run])
-            call_behind([run])
     return Cancellation(run_id=run.pk, changed=changed, state=State(run.state))

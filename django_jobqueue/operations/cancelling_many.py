@@ -7,19 +7,15 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q
 
-from django_jobqueue.limiting.sweep import call_behind
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, Chronicle, author
-from django_jobqueue.operations.announcements import announce_cancelled
+from django_jobqueue.operations.announcements import TO_CANCEL, announce_cancelled
 from django_jobqueue.operations.batches import check_many, described, in_batches, untold
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.run_filter import RunFilter
 from django_jobqueue.operations.selection import all_runs
 from django_jobqueue.signals import RunCancelled
 from django_jobqueue.states import State
-
-READ = ["queue", "job", "state", "attempt", "priority", "run_at", "concurrency_key", "rate_key"]
-"""The columns that are read of a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +61,10 @@ def cancel_many(
         counts["cancelled"] += all_runs().filter(pk__in=[run.pk for run in pending]).cancel_pending()
         counts["asked"] += all_runs().filter(pk__in=[run.pk for run in runs]).request_cancel()
         announce_cancelled(pending)
-        call_behind(pending)
         chronicle.write(counts)
         return len(runs)
 
     def so_far(more: bool = False) -> CancelledMany:
         return CancelledMany(cancelled=counts["cancelled"], asked=counts["asked"], more=more)
 
-    return so_far(in_batches(found.only(*READ), cancel_batch, limit, lambda: on_batch(so_far())))
+    return so_far(in_batches(found.only(*TO_CANCEL), cancel_batch, limit, lambda: on_batch(so_far())))

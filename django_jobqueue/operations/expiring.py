@@ -6,14 +6,11 @@ from django.db import transaction
 
 from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.limiting.sweep import call_behind
-from django_jobqueue.operations.announcements import announce_cancelled
+from django_jobqueue.operations.announcements import TO_CANCEL, announce_cancelled
 from django_jobqueue.operations.selection import all_runs
 from django_jobqueue.states import Reason, State
 
 BATCH = 500
-READ = ["queue", "job", "state", "attempt", "priority", "run_at", "concurrency_key", "rate_key"]
-"""The columns that are read of a run."""
 
 
 def expire_some() -> bool:
@@ -28,9 +25,8 @@ def expire_some() -> bool:
         return False
     with transaction.atomic(using=database):
         # What somebody else holds is being claimed, cancelled or expired already.
-        found = overdue.order_by("expires_at").only(*READ)
+        found = overdue.order_by("expires_at").only(*TO_CANCEL)
         runs = list(found.select_for_update(skip_locked=True)[:BATCH])
         all_runs().filter(pk__in=[run.pk for run in runs]).cancel_pending(Reason.EXPIRED)
         announce_cancelled(runs, Reason.EXPIRED)
-        call_behind(runs)
     return len(runs) == BATCH

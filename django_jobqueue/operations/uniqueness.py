@@ -24,7 +24,7 @@ from django_jobqueue.errors import DuplicateRun, InvalidRun, KeyContested, shown
 from django_jobqueue.jobs import JobDefinition
 from django_jobqueue.jobs.unique_keys import KEY_LENGTH
 from django_jobqueue.models import Run
-from django_jobqueue.operations.announcements import announce_cancelled
+from django_jobqueue.operations.announcements import TO_CANCEL, announce_cancelled
 from django_jobqueue.operations.canonical import canonical, digest
 from django_jobqueue.states import OnDuplicate, Reason, State
 
@@ -159,7 +159,7 @@ class _Batch:
             # By their ids, which nobody changes: where others insert meanwhile, MySQL must not lock the index of the locks.
             ids = list(runs.values_list("pk", flat=True))
             runs = self._runs.filter(pk__in=ids).select_for_update()
-        found = runs.only("queue", "job", "state", "attempt", "unique_lock")
+        found = runs.only(*TO_CANCEL, "unique_lock")
         return {str(run.unique_lock): run for run in found if run.unique_lock in locks}
 
 

@@ -11,11 +11,13 @@ from django.utils import timezone
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from django_jobqueue import operations
+from django_jobqueue.engines.base import NewRun
 from django_jobqueue.limiting import sweep
 from django_jobqueue.limiting.sweep import Sweep, sweep_queue
 from django_jobqueue.models import LimitBucket, QueueState, Run
 from django_jobqueue.operations.expiring import expire_some
-from django_jobqueue.states import State
+from django_jobqueue.operations.uniqueness import insert_unique
+from django_jobqueue.states import OnDuplicate, State
 from tests.limiting.conftest import Configure, Office, parked
 
 pytestmark = pytest.mark.django_db
@@ -272,7 +274,13 @@ def expire(run_id: int) -> None:
     expire_some()
 
 
-@pytest.mark.parametrize("cancel", [cancel_one, cancel_among_many, expire])
+def replace(run_id: int) -> None:
+    Run.objects.filter(pk=run_id).update(unique_lock="l1")
+    new = NewRun(queue="mail", job="other", unique_lock="l1", on_duplicate=OnDuplicate.REPLACE)
+    insert_unique([new])
+
+
+@pytest.mark.parametrize("cancel", [cancel_one, cancel_among_many, expire, replace])
 @pytest.mark.parametrize("options", LIMITS, ids=str)
 def test_one_who_is_cancelled_after_being_called_leaves_the_slot_to_the_next(
     configure: Configure,
@@ -289,6 +297,7 @@ def test_one_who_is_cancelled_after_being_called_leaves_the_slot_to_the_next(
 
     with django_capture_on_commit_callbacks(execute=True):
         cancel(second)
+    Run.objects.filter(job="other").delete()
 
     assert office.claim() == [third]
     assert list(parked()) == [fourth]
@@ -312,7 +321,7 @@ def test_a_run_whose_job_has_come_to_limit_keys_by_itself_does_not_wait_for_the_
     assert Office("worker-b").claim() == [second]
 
 
-@pytest.mark.parametrize("cancel", [cancel_one, cancel_among_many, expire])
+@pytest.mark.parametrize("cancel", [cancel_one, cancel_among_many, expire, replace])
 def test_who_waits_in_order_behind_one_who_is_cancelled_is_called_at_once(
     configure: Configure,
     cancel: Callable[[int], None],
@@ -328,5 +337,6 @@ def test_who_waits_in_order_behind_one_who_is_cancelled_is_called_at_once(
 
     with django_capture_on_commit_callbacks(execute=True):
         cancel(retried)
+    Run.objects.filter(job="other").delete()
 
     assert office.claim() == [second]
