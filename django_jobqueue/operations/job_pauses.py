@@ -8,12 +8,11 @@ from django.db import transaction
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.jobs import registry
-from django_jobqueue.limiting.rules import declared_rules
 from django_jobqueue.limiting.sweep import sweep_on_commit
-from django_jobqueue.models import QueueState
 from django_jobqueue.models.now import Now
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.operation import Auth, operation
+from django_jobqueue.operations.overrides import override, restore
 from django_jobqueue.operations.queues import to_come
 
 
@@ -25,11 +24,8 @@ def pause_job(queue: str, job: str, *, actor: Actor, reason: str = "", until: da
     an *until* that is over.
     """
     name, by, until = registry.get(queue, job).name, author(actor, reason), to_come(until)
-    config = get_config()
-    with transaction.atomic(using=config.database):
-        QueueState.objects.using(config.database).update_or_create(
-            namespace=config.namespace, queue=queue, job=name, defaults={"paused_at": Now(), "paused_until": until}
-        )
+    with transaction.atomic(using=get_config().database):
+        override(queue, name, {"paused_at": Now(), "paused_until": until})
         detail = {"job": name} | ({"until": until.isoformat()} if until else {})
         record(pause_job.key, by, queue=queue, detail=detail)
 
@@ -40,13 +36,9 @@ def resume_job(queue: str, job: str, *, actor: Actor, reason: str = "") -> bool:
 
     Raises UnknownQueue, UnknownJob or InvalidArgument.
     """
-    name, by, config = registry.get(queue, job).name, author(actor, reason), get_config()
-    names = declared_rules(queue).names(name)
-    with transaction.atomic(using=config.database):
-        paused = QueueState.objects.using(config.database).filter(
-            namespace=config.namespace, queue=queue, job__in=names, paused_at__isnull=False
-        )
-        changed = bool(paused.update(paused_at=None, paused_until=None))
+    name, by = registry.get(queue, job).name, author(actor, reason)
+    with transaction.atomic(using=get_config().database):
+        changed = restore(queue, name, "paused_at", "paused_until")
         if changed:
             record(resume_job.key, by, queue=queue, detail={"job": name})
             sweep_on_commit(queue)

@@ -15,9 +15,9 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.limiting.rules import declared_rules
 from django_jobqueue.limiting.sweep import sweep_on_commit
 from django_jobqueue.limits import NO_RULES
-from django_jobqueue.models import QueueState
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.operation import Auth, operation
+from django_jobqueue.operations.overrides import override, restore
 from django_jobqueue.operations.queues import known_queue, to_come
 
 LimitOption: TypeAlias = Literal["concurrent_jobs", "concurrent_jobs_per_key", "rate_limit"]
@@ -51,11 +51,8 @@ def set_limit(
     """
     name, by, until = _known(queue, limit, job), author(actor, reason), to_come(until)
     stored = _checked(queue, name, limit, value)
-    config = get_config()
-    with transaction.atomic(using=config.database):
-        QueueState.objects.using(config.database).update_or_create(
-            namespace=config.namespace, queue=queue, job=name, defaults={limit: stored, f"{limit}_until": until}
-        )
+    with transaction.atomic(using=get_config().database):
+        override(queue, name, {limit: stored, f"{limit}_until": until})
         detail = {"limit": limit, "value": stored} | ({"job": name} if name else {})
         detail |= {"until": until.isoformat()} if until else {}
         record(set_limit.key, by, queue=queue, detail=detail)
@@ -68,13 +65,9 @@ def clear_limit(queue: str, limit: LimitOption, *, actor: Actor, reason: str = "
 
     Raises UnknownQueue, UnknownJob or InvalidArgument.
     """
-    name, by, config = _known(queue, limit, job), author(actor, reason), get_config()
-    names = declared_rules(queue).names(name)
-    with transaction.atomic(using=config.database):
-        limited = QueueState.objects.using(config.database).filter(
-            namespace=config.namespace, queue=queue, job__in=names, **{f"{limit}__isnull": False}
-        )
-        changed = bool(limited.update(**{limit: None, f"{limit}_until": None}))
+    name, by = _known(queue, limit, job), author(actor, reason)
+    with transaction.atomic(using=get_config().database):
+        changed = restore(queue, name, limit, f"{limit}_until")
         if changed:
             record(clear_limit.key, by, queue=queue, detail={"limit": limit} | ({"job": name} if name else {}))
             sweep_on_commit(queue)

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from django_jobqueue.conf import Config, get_config
 from django_jobqueue.errors import InvalidArgument, UnknownQueue, shown
-from django_jobqueue.models import QueueState
 from django_jobqueue.models.now import Now
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.operation import Auth, operation
+from django_jobqueue.operations.overrides import override, restore
 
 
 @operation("queues.pause", auth=Auth.ADMIN)
@@ -25,9 +25,7 @@ def pause_queue(queue: str, *, actor: Actor, reason: str = "", until: datetime |
     """
     config, by, until = known_queue(queue), author(actor, reason), to_come(until)
     with transaction.atomic(using=config.database):
-        QueueState.objects.using(config.database).update_or_create(
-            namespace=config.namespace, queue=queue, job="", defaults={"paused_at": Now(), "paused_until": until}
-        )
+        override(queue, "", {"paused_at": Now(), "paused_until": until})
         detail = {"until": until.isoformat()} if until else {}
         record(pause_queue.key, by, queue=queue, detail=detail)
 
@@ -37,10 +35,7 @@ def resume_queue(queue: str, *, actor: Actor, reason: str = "") -> bool:
     """Let workers claim runs of *queue* again. Answers whether it was paused. Raises UnknownQueue or InvalidArgument."""
     config, by = known_queue(queue), author(actor, reason)
     with transaction.atomic(using=config.database):
-        paused = QueueState.objects.using(config.database).filter(
-            namespace=config.namespace, queue=queue, job="", paused_at__isnull=False
-        )
-        changed = bool(paused.update(paused_at=None, paused_until=None))
+        changed = restore(queue, "", "paused_at", "paused_until")
         if changed:
             record(resume_queue.key, by, queue=queue)
     return changed

@@ -173,6 +173,41 @@ def test_a_limit_that_was_set_under_the_old_name_holds_until_it_is_set_anew_or_c
     assert office.claim() == ids[2:]
 
 
+def test_a_pause_for_a_while_ends_also_what_was_paused_for_good_under_the_old_name(configure: Configure) -> None:
+    configure(jobs={"send": OLD})
+    pause_job("mail", "send", actor="ana")
+    QueueState.objects.update(job="mail_out")
+    office = Office()
+    run_id = office.add("send")
+    before, later = timezone.now() - timedelta(seconds=1), timezone.now() + timedelta(hours=1)
+
+    pause_job("mail", "send", actor="ana", until=later)
+    QueueState.objects.filter(job="send").update(paused_until=before)
+
+    assert office.claim() == [run_id]
+
+
+def test_a_limit_for_a_while_ends_also_what_was_set_for_good_under_the_old_name(configure: Configure) -> None:
+    configure(jobs={"send": OLD})
+    set_limit("mail", "concurrent_jobs", 1, job="send", actor="ana")
+    set_limit("mail", "rate_limit", "1/h", job="send", actor="ana")
+    QueueState.objects.update(job="mail_out")
+    office = Office()
+    ids = office.add_many(2)
+    before, later = timezone.now() - timedelta(seconds=1), timezone.now() + timedelta(hours=1)
+
+    set_limit("mail", "concurrent_jobs", 1, job="send", actor="ana", until=later)
+    QueueState.objects.filter(job="send").update(concurrent_jobs_until=before)
+    office.limiter.rules("mail")
+    assert shown_limit() == (None, None)
+    assert office.claim() == ids[:1], "the rate that nobody has touched holds"
+
+    set_limit("mail", "rate_limit", "2/h", job="send", actor="ana", until=later)
+    QueueState.objects.filter(job="send").update(rate_limit_until=before)
+    Sweep().turn()
+    assert office.claim() == ids[1:]
+
+
 def test_a_name_that_a_job_has_is_no_old_name_of_another(configure: Configure) -> None:
     configure(jobs={"send": {"aliases": ["post"], "concurrent_jobs": 1}})
 
