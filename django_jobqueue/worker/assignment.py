@@ -8,6 +8,7 @@ from typing import NamedTuple
 from django_jobqueue.engines.base import Claim
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import JobDefinition, Notes, registry
+from django_jobqueue.worker.leases import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,13 @@ class Assignment(NamedTuple):
     job: JobDefinition
     notes: Notes | None = None
     """What passes between the job and its worker; new where none are given."""
+    lease: Lease | None = None
+    """The one that the worker holds."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the attempt was asked to end. One that was before anybody could interrupt it must not begin."""
+        return self.lease is not None and self.lease.interrupted
 
     @property
     def timeout_seconds(self) -> float | None:

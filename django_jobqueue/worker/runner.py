@@ -37,7 +37,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A run that its ``okay_to_run`` would not let start, and that is to be put back."""
+    """A run that is to be put back: its ``okay_to_run`` would not let it start, or it was asked to end before it could."""
 
     claim: Claim
     delay_seconds: float
@@ -56,6 +56,8 @@ def run_attempt(
     *on_start* is called when the attempt starts, which one that is refused never does. *Around* the call of the job, and
     only there, somebody may interrupt it by an exception.
     """
+    if assignment.interrupted:
+        return Refused(assignment.claim, 0.0)
     attempt = _Attempt(assignment, on_start)
     job = assignment.job
     try:
@@ -74,6 +76,8 @@ def run_attempt(
 
 async def run_async_attempt(assignment: Assignment, on_start: OnStart | None = None) -> Ended | Refused:
     """``run_attempt`` for a coroutine function, on the running loop."""
+    if assignment.interrupted:
+        return Refused(assignment.claim, 0.0)
     attempt = _Attempt(assignment, on_start)
     job = assignment.job
     try:
@@ -92,7 +96,7 @@ async def run_async_attempt(assignment: Assignment, on_start: OnStart | None = N
 
 def cut_off(assignment: Assignment) -> Ended:
     """The end of an attempt that its hard timeout ends: what its job still says or does comes too late."""
-    claim, job, notes = assignment
+    claim, job, notes = assignment.claim, assignment.job, assignment.notes
     error = f"The attempt was cut off: it took longer than its hard timeout of {assignment.hard_timeout_seconds:g} s."
     settlement = timed_out(claim, job, error)
     settlement.finished = monotonic()
@@ -121,9 +125,9 @@ class _Attempt:
     """What the two kinds of attempts have in common."""
 
     def __init__(self, assignment: Assignment, on_start: OnStart | None) -> None:
-        self._claim, self._job, notes = assignment
+        self._claim, self._job = assignment.claim, assignment.job
         self._timeout_seconds = assignment.timeout_seconds
-        self._notes = notes or (Notes(self._claim.metadata) if self._job.needs_context else None)
+        self._notes = assignment.notes or (Notes(self._claim.metadata) if self._job.needs_context else None)
         self._on_start = on_start
         self._began = monotonic()
         self.ends_at = None if self._timeout_seconds is None else self._began + self._timeout_seconds

@@ -221,7 +221,7 @@ class Worker:
                 self._unknown.add(claim)
                 continue
             notes = self._leases.open_notes(claim) if job.needs_context else None
-            self._executors.submit(Assignment(claim, job, notes))
+            self._executors.submit(Assignment(claim, job, notes, self._leases.get(claim.ref)))
 
     def _hand_back(self) -> None:
         """Release what this worker will not start, or not soon: others may be idle."""

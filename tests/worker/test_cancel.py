@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from django_jobqueue.models import Run
 from django_jobqueue.worker import heartbeat
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.slots import Executors
+from django_jobqueue.worker.leases import Lease
 from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.runner import Ended, Refused
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
@@ -169,7 +171,7 @@ def assign(engine: Engine) -> Any:
     def assign(name: str) -> Assignment:
         queues.default.add(name)
         [claim] = engine.claim("default", "default", worker="me:1:a", limit=1, lease_seconds=30)
-        return Assignment(claim, registry.get("default", name))
+        return Assignment(claim, registry.get("default", name), lease=Lease(claim, 30, monotonic()))
 
     return assign
 
@@ -196,6 +198,30 @@ def test_a_claim_that_waits_for_a_slot_is_given_back_instead_of_started(assign: 
     assert inbox.get(timeout=PATIENCE_SECONDS).claim == first.claim
     executors.close()
     assert starts == [True]
+
+
+@pytest.mark.parametrize("name", ["plain", "coroutine"])
+def test_an_attempt_that_is_asked_to_end_before_anybody_has_it_does_not_begin(assign: Any, name: str) -> None:
+    begun = []
+
+    @job
+    def plain() -> None:
+        begun.append(True)
+
+    @job
+    async def coroutine() -> None:
+        begun.append(True)
+
+    inbox: SimpleQueue[Ended | Refused] = SimpleQueue()
+    executors = Executors(1, lambda claim: None, inbox.put)
+    assignment = assign(name)
+    assignment.lease.ask_to_end("at once", executors.interrupt)
+
+    executors.submit(assignment)
+
+    assert inbox.get(timeout=PATIENCE_SECONDS) == Refused(assignment.claim, 0.0)
+    executors.close()
+    assert begun == []
 
 
 def test_a_coroutine_that_is_cancelled_before_its_first_step_is_settled(assign: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib import reload
@@ -182,6 +183,36 @@ def test_a_job_is_interrupted_when_its_run_is_cancelled(
     if name == "linger":
         assert run.error == "Cancel: The run was cancelled."
         assert len(effects.all("cancelled")) == 1
+
+
+def test_a_run_that_is_cancelled_while_its_child_starts_does_not_begin(
+    start_worker: StartWorker, effects: Effects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "slow_settings.py").write_text(SLOW_SETTINGS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "slow_settings")
+    run = queues.default.add("linger")
+    with start_worker() as worker:
+        wait_until((tmp_path / "starting").exists)
+        operations.cancel(run.id, actor="ann")
+        wait_until(lambda: any(lease.interrupted for lease in worker.worker._leases.all()))
+        (tmp_path / "go on").touch()
+        wait_until(Run.objects.in_state("cancelled").exists)
+
+    assert effects.all() == []
+    assert not run.attempts.exists()
+
+
+SLOW_SETTINGS = """
+import time
+from pathlib import Path
+
+Path(__file__).with_name("starting").touch()
+while not Path(__file__).with_name("go on").exists():
+    time.sleep(0.01)
+
+from tests.settings import *
+"""
 
 
 def test_a_job_that_succeeds_although_its_run_is_cancelled_has_succeeded(
@@ -409,3 +440,36 @@ def test_an_executor_that_cannot_run_the_function_is_a_problem_of_the_job(execut
     job(name="wrong", executor=executor)(coroutine if executor == "thread" else plain)
 
     assert [problem for problem in registry.problems() if f"executor '{executor}' runs" in problem]
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_child_for_which_the_system_has_no_process_is_started_later(
+    start_worker: StartWorker,
+    observer: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failures: int,
+) -> None:
+    """Each thread starts its child before an attempt comes, and tries again where that has failed."""
+    errors = [OSError(11, "Resource temporarily unavailable")] * failures
+
+    class Scarce(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            if errors:
+                raise errors.pop()
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr("django_jobqueue.worker.executors.child_process.subprocess.Popen", Scarce)
+    run = queues.default.add("tell_pid")
+    with start_worker(concurrency=1):
+        wait_until(
+            lambda: (
+                Run.objects.filter(pk=run.pk, releases=failures - 1, attempt__gt=0).exclude(state="running").exists()
+            )
+        )
+        Run.objects.update(run_at=run.created_at)
+        observer.wait_until_settled(run)
+
+    assert ended(run) == ("completed", "completed")
+    assert run.releases == failures - 1
+    assert ("is put off: No child process could be started" in caplog.text) == (failures == 2)

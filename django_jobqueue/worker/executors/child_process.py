@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from math import inf
 from time import monotonic
 
@@ -39,7 +39,7 @@ LAST_SECONDS = 1.0
 
 
 class NotStarted(Exception):
-    """The process has ended before it was ready."""
+    """The process could not be started, or has ended before it was ready."""
 
 
 class UnknownThere(Exception):
@@ -47,19 +47,16 @@ class UnknownThere(Exception):
 
 
 class ChildProcess:
-    """Starts with the object. Used by one thread, which others may ask to ``interrupt`` or ``kill``."""
+    """Starts with the object, which may raise NotStarted.
+
+    Used by one thread, which others may ask to ``interrupt`` or ``kill``.
+    """
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            warnings = [f"-W{option}" for option in sys.warnoptions]
-            self._process = subprocess.Popen(  # noqa: S603  # our own command line
-                [sys.executable, *warnings, "-c", PROGRAM, str(theirs.fileno()), *sys.path],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        self._wire = Wire(ours)
+        try:
+            self._process, self._wire = _start()
+        except OSError as error:
+            raise NotStarted(f"No child process could be started: {error}.") from error
         self._ready = False
         self._ref: Ref | None = None
         self._changing = threading.Lock()
@@ -89,10 +86,12 @@ class ChildProcess:
 
     def attempt(self, assignment: Assignment, on_start: OnStart) -> Ended | Refused:
         """Run an attempt. Whatever becomes of the process, this answers, or raises UnknownThere."""
-        self.runs += 1
         began = monotonic()
         hard = assignment.hard_timeout_seconds
         with self._changing:
+            if assignment.interrupted:
+                return Refused(assignment.claim, 0.0)
+            self.runs += 1
             self._ref = assignment.claim.ref
             with suppress(OSError):  # it has ended meanwhile, as will be seen
                 self._wire.send(run=plain(assignment.claim))
@@ -128,7 +127,7 @@ class ChildProcess:
 
     def _follow(self, assignment: Assignment, on_start: OnStart, until: float) -> Ended | Refused:
         """Hear what becomes of the attempt."""
-        claim, _, notes = assignment
+        claim, notes = assignment.claim, assignment.notes
         began = monotonic()
         while (message := self._receive(until)) is not None:
             if "started" in message:
@@ -178,3 +177,19 @@ class ChildProcess:
             name = ""
         memory = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
         return f"was killed by signal {-code}{name}{memory}"
+
+
+def _start() -> tuple[subprocess.Popen[bytes], Wire]:
+    """A new child, and the wire to it."""
+    ours, theirs = socket.socketpair()
+    with ExitStack() as broken, theirs:
+        broken.callback(ours.close)
+        warnings = [f"-W{option}" for option in sys.warnoptions]
+        process = subprocess.Popen(  # noqa: S603  # our own command line
+            [sys.executable, *warnings, "-c", PROGRAM, str(theirs.fileno()), *sys.path],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        broken.pop_all()
+    return process, Wire(ours)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.engines.base import Ref
+from django_jobqueue.engines.base import Claim, Ref
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.child_process import ChildProcess, NotStarted, UnknownThere
 from django_jobqueue.worker.executors.executor import OnEnded
 from django_jobqueue.worker.executors.threads import Threads
-from django_jobqueue.worker.runner import OnStart, Refused
+from django_jobqueue.worker.runner import Ended, OnStart, Refused
 
 logger = logging.getLogger(__name__)
 
@@ -54,17 +55,28 @@ class ProcessExecutor(Threads):
             child.kill()
 
     def _work(self) -> None:
-        child: ChildProcess | None = ChildProcess()
+        child: ChildProcess | None = None
+        with suppress(NotStarted):  # the first attempt tries again
+            child = ChildProcess()
         while (assignment := self._attempts.get()) is not None:
-            if child is not None and not child.is_alive():
-                child.leave()
-                child = None
-            child = child or ChildProcess()
-            if not self._attempt(child, assignment) or self._is_worn(child):
-                child.leave()
-                child = None
+            child = self._attempt_in(child, assignment)
         if child is not None:
             child.leave()
+
+    def _attempt_in(self, child: ChildProcess | None, assignment: Assignment) -> ChildProcess | None:
+        """Run an attempt in *child*, or else in a new one; return it, if it is fit for another one."""
+        if child is not None and not child.is_alive():
+            child.leave()
+            child = None
+        try:
+            child = child or ChildProcess()
+        except NotStarted as error:
+            self._done(_put_off(assignment.claim, error))
+            return None
+        if self._attempt(child, assignment) and not self._is_worn(child):
+            return child
+        child.leave()
+        return None
 
     def _attempt(self, child: ChildProcess, assignment: Assignment) -> bool:
         """Run an attempt, and answer whether *child* is fit for another one."""
@@ -75,12 +87,7 @@ class ProcessExecutor(Threads):
         try:
             if killed:
                 return False
-            child.wait_until_ready()
-            self._warn_if_large(child)
-            ended = child.attempt(assignment, self._on_start)
-        except NotStarted as error:
-            logger.error("Run %d (%s.%s) is put off: %s", claim.id, claim.queue, claim.job, error)
-            ended = Refused(claim, NOT_STARTED_DELAY_SECONDS)
+            ended = self._ended(child, assignment)
         except UnknownThere:
             return self._elsewhere(assignment)
         finally:
@@ -89,6 +96,15 @@ class ProcessExecutor(Threads):
         if not self._killed:
             self._done(ended)
         return child.is_alive()
+
+    def _ended(self, child: ChildProcess, assignment: Assignment) -> Ended | Refused:
+        """What an attempt comes to, as soon as *child* is ready for it. Raises UnknownThere."""
+        try:
+            child.wait_until_ready()
+        except NotStarted as error:
+            return _put_off(assignment.claim, error)
+        self._warn_if_large(child)
+        return child.attempt(assignment, self._on_start)
 
     def _elsewhere(self, assignment: Assignment) -> bool:
         claim = assignment.claim
@@ -112,3 +128,8 @@ class ProcessExecutor(Threads):
                 "A child process takes %.0f MB before its first run, and recycle_after_megabytes is %d: each ends after one run.",
                 *(child.megabytes, most),
             )
+
+
+def _put_off(claim: Claim, error: NotStarted) -> Refused:
+    logger.error("Run %d (%s.%s) is put off: %s", claim.id, claim.queue, claim.job, error)
+    return Refused(claim, NOT_STARTED_DELAY_SECONDS)
