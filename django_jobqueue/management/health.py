@@ -14,6 +14,7 @@ from django_jobqueue.durations import span
 from django_jobqueue.models import Worker
 from django_jobqueue.operations import RunFilter, stats
 from django_jobqueue.operations.overview import QueueOverview, overview
+from django_jobqueue.operations.statistics import Figures, oldest_due_age
 from django_jobqueue.operations.workers import live_workers
 
 
@@ -50,18 +51,8 @@ def look_at_queues(names: Sequence[str], limits: Limits, *, now: datetime) -> He
     figures = stats().queues
     health = Health(workers=[_worker(worker, now) for worker in workers])
     for queue in queues:
-        age = figures[queue.config.name].oldest_due_age_seconds
-        health.queues.append(
-            {
-                "queue": queue.config.name,
-                "workers": queue.workers,
-                "paused": queue.pause is not None,
-                "pending": figures[queue.config.name].pending,
-                "running": figures[queue.config.name].running,
-                "oldest_due_age_seconds": age,
-            }
-        )
-        health.problems += _problems(queue, age, limits)
+        health.queues.append(_queue(queue, figures[queue.config.name]))
+        health.problems += _problems(queue, figures[queue.config.name], limits)
     if limits.here and not any(worker.name.startswith(f"{socket.gethostname()}:") for worker in workers):
         health.problems.append(f"No worker lives on this host, {socket.gethostname()}.")
     if limits.dead_letters is not None:
@@ -88,20 +79,35 @@ def look_at_file(path: Path, within_seconds: float) -> Health:
     return health
 
 
-def _problems(queue: QueueOverview, oldest_due_seconds: float | None, limits: Limits) -> Iterator[str]:
-    """What is wrong with a queue. One that is paused may wait."""
-    if queue.pause is not None:
+def _problems(queue: QueueOverview, figures: Figures, limits: Limits) -> Iterator[str]:
+    """What is wrong with a queue. One that is paused may wait, and so may the runs of jobs that are."""
+    name, seconds = queue.config.name, figures.oldest_due_age_seconds
+    if queue.paused_jobs:
+        seconds = oldest_due_age(name, besides=queue.paused_jobs)
+    if queue.pause is not None or seconds is None:
         return
-    if oldest_due_seconds is not None and not queue.workers:
-        yield f"Queue {queue.config.name!r} has due runs, and no worker."
-    if oldest_due_seconds is not None and oldest_due_seconds > limits.oldest_due_seconds:
-        told = f"The oldest run of queue {queue.config.name!r} has been due for {span(oldest_due_seconds)}"
+    if not queue.workers:
+        yield f"Queue {name!r} has due runs, and no worker."
+    if seconds > limits.oldest_due_seconds:
+        told = f"The oldest run of queue {name!r} has been due for {span(seconds)}"
         yield f"{told}, more than {span(limits.oldest_due_seconds)}."
 
 
 def _dead_lettered(queues: Sequence[str], limits: Limits, now: datetime) -> int:
     since = now - timedelta(seconds=limits.lately_seconds)
     return RunFilter(states=["dead_lettered"], since=since).runs().filter(queue__in=queues).count()
+
+
+def _queue(queue: QueueOverview, figures: Figures) -> dict[str, Any]:
+    return {
+        "queue": queue.config.name,
+        "workers": queue.workers,
+        "paused": queue.pause is not None,
+        "paused_jobs": queue.paused_jobs,
+        "pending": figures.pending,
+        "running": figures.running,
+        "oldest_due_age_seconds": figures.oldest_due_age_seconds,
+    }
 
 
 def _worker(worker: Worker, now: datetime) -> dict[str, Any]:

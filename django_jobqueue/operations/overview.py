@@ -23,19 +23,22 @@ class QueueOverview:
     """How many living workers listen to it."""
     pause: Pause | None
     """None where it is not paused."""
+    paused_jobs: list[str]
+    """Those of its jobs that are paused."""
 
 
 def overview(*, now: datetime) -> list[QueueOverview]:
     """All queues, in the order of the settings, in three queries at most."""
     workers = Counter(queue for worker in live_workers(now=now) for queue in worker.queues)
-    config = get_config()
-    paused = pauses(config.queues, now=now)
+    queues = get_config().queues
+    paused = pauses(queues, now=now)
     return [
         QueueOverview(
-            config=queue,
+            config=config,
             jobs=registry.names(name),
             workers=workers[name],
             pause=paused.get((name, "")),
+            paused_jobs=[job for queue, job in paused if queue == name and job],
         )
-        for name, queue in config.queues.items()
+        for name, config in queues.items()
     ]

@@ -13,6 +13,7 @@ from django.db.models import Sum as SumOf
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import UnknownQueue
+from django_jobqueue.limiting.rules import declared_rules
 from django_jobqueue.models import Stat
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.selection import all_runs
@@ -70,6 +71,16 @@ def stats(queue: str | None = None) -> Stats:
             figures[name][state] = number
     of_queues = {name: Figures(**numbers) for name, numbers in figures.items()}
     return Stats(total=_together(of_queues.values()), queues=of_queues)
+
+
+def oldest_due_age(queue: str, *, besides: Iterable[str]) -> float | None:
+    """How long the first due run of *queue* has been due, in seconds, *besides* those of some of its jobs."""
+    rules = declared_rules(queue)
+    names = [name for job in besides for name in rules.names(job)]
+    now = engine_for(get_config().database).now()
+    runs = all_runs().filter(queue=queue, state=State.PENDING, run_at__lte=now).exclude(job__in=names)
+    first = runs.aggregate(first=Min("run_at"))["first"]
+    return (now - first).total_seconds() if first else None
 
 
 def _pending(scope: Q) -> dict[str, dict[str, Any]]:

@@ -13,10 +13,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from django_jobqueue import operations
+from django_jobqueue import job, operations
 from django_jobqueue.models import Run, Worker
 from django_jobqueue.queue import Queue
-from tests.commands.conftest import command
+from tests.commands.conftest import command, send
 
 WELL = "All is well.\n"
 
@@ -73,6 +73,24 @@ class TestQueues:
         operations.pause_queue("mail", actor="test")
 
         assert command("checkjobs").out == WELL
+
+    def test_runs_of_a_job_that_is_paused_may_wait_whatever_it_was_called_before(self, mail: Queue) -> None:
+        job(queue="mail", name="render", aliases=["draw"])(send)
+        runs = [mail.add(name, {"to": "ann"}) for name in ("render", "render", "send")]
+        Run.objects.filter(pk=runs[0].pk).update(job="draw")
+        due_for(3600)
+        operations.pause_job("mail", "render", actor="test")
+        assert problems() == [
+            "Queue 'mail' has due runs, and no worker.",
+            "The oldest run of queue 'mail' has been due for 1 h, more than 5 min.",
+        ]
+
+        operations.cancel(runs[2].pk, actor="test")
+
+        assert command("checkjobs").out == WELL
+        [queue] = json.loads(command("checkjobs", "--format=json", "--queue=mail").out)["queues"]
+        assert (queue["paused"], queue["paused_jobs"], queue["pending"]) == (False, ["render"], 2)
+        assert queue["oldest_due_age_seconds"] > 3599
 
     def test_only_the_named_queues_are_looked_at(self, mail: Queue) -> None:
         mail.add("send", {"to": "ann"})
