@@ -12,7 +12,7 @@ from collections import defaultdict
 from statistics import median
 from time import perf_counter
 
-from django.db import connection
+from django.db import connection, transaction
 
 from benchmarks.drain import check, drain_with_worker, empty
 from benchmarks.processes import drain_with_processes
@@ -120,12 +120,13 @@ class Trader:
             Settlement(*claim.ref, outcome=Outcome.COMPLETED, state=State.COMPLETED, reason=Reason.RETURNED)
             for claim in self._held
         ]
-        with self._limiter.turn(["keyed"]) as turn:
+        with transaction.atomic():
             states = self._engine.settle(ends)
-            turn.free(
-                Freed("keyed", claim.job, claim.concurrency_key, states[claim.ref])
-                for claim in self._held
-                if claim.ref in states
-            )
-            self._held = turn.claim("keyed", worker="trader", limit=limit, lease_seconds=3600).claims
+            with self._limiter.turn(["keyed"]) as turn:
+                turn.free(
+                    Freed("keyed", claim.job, claim.concurrency_key, states[claim.ref])
+                    for claim in self._held
+                    if claim.ref in states
+                )
+                self._held = turn.claim("keyed", worker="trader", limit=limit, lease_seconds=3600).claims
         return perf_counter() - begun

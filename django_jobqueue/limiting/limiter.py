@@ -30,8 +30,8 @@ class Limiter:
 
     @contextmanager
     def turn(self, queues: Iterable[str]) -> Iterator[Turn]:
-        """A transaction under the locks of those of *queues* that are limited."""
-        with transaction.atomic(using=self._config.database):
+        """A transaction, or the end of one, under the locks of those of *queues* that are limited."""
+        with transaction.atomic(using=self._config.database, savepoint=False):
             limited = sorted({queue for queue in queues if self.is_limited(queue)})
             if limited:
                 self._engine.lock(self._config.namespace, limited)

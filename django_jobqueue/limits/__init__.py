@@ -15,7 +15,8 @@ The queue as a whole holds nobody in particular: nothing is claimed from it. Who
 How that is exact, and loses nobody:
 
 1. Whoever claims under limits, or lets a parked run go, first takes the lock of the queue, as a statement of its own:
-   only what is read after the wait for the lock is true until the transaction ends.
+   only what is read after the wait for the lock is true until the transaction ends. Whoever has it waits for nobody:
+   what may have to wait, such as settling, comes before it.
 2. A claim counts what is running, however it came to be so: a slot is taken until its attempt is settled or reaped, and
    no counter can go astray. Then it goes through runs in the order of claiming, and asks an ``Allowance`` for each.
 3. Whoever is not admitted is parked in the same transaction. Nobody is parked on a limit that has a slot or a token.

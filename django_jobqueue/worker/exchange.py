@@ -92,11 +92,12 @@ class Exchange:
     def _turn(
         self, queues: Iterable[str], ended: Sequence[Ended], followers: Followers, wanted: int, ahead: int
     ) -> tuple[dict[Ref, State], list[Claim], bool]:
-        """The transaction of a trade."""
-        with self._limiter.turn(queues) as turn:
+        """The transaction of a trade: what settles may wait for somebody, and so it comes before the lock of a queue."""
+        with transaction.atomic(using=self._config.database):
             states = self._settle([attempt.settlement for attempt in ended], followers)
-            turn.free(_freed((attempt.claim for attempt in ended), states))
-            return states, *self._claim(turn, wanted, ahead, self._held(ended))
+            with self._limiter.turn(queues) as turn:
+                turn.free(_freed((attempt.claim for attempt in ended), states))
+                return states, *self._claim(turn, wanted, ahead, self._held(ended))
 
     def release(self, claims: Sequence[Claim], delay_seconds: float, *, unknown: bool = False) -> list[Claim]:
         """Hand back claims of which no user code ran; answer with those that were cancelled instead."""

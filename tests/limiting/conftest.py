@@ -50,20 +50,23 @@ class Office:
         self, limit: int = 100, *, ahead: int = 0, ended: Iterable[int] = (), state: State = State.COMPLETED
     ) -> list[int]:
         """End attempts, claim others, in one transaction; answer whom it got."""
-        with self.limiter.turn(["mail"]) as turn:
-            claims = [self.held.pop(run_id) for run_id in ended]
+        claims = [self.held.pop(run_id) for run_id in ended]
+        with transaction.atomic():
             states = self.engine.settle([ending(claim, state) for claim in claims])
-            turn.free(freed(claims, states))
-            claimed = turn.claim("mail", worker=self.name, limit=limit, ahead=ahead, lease_seconds=30)
+            with self.limiter.turn(["mail"]) as turn:
+                turn.free(freed(claims, states))
+                claimed = turn.claim("mail", worker=self.name, limit=limit, ahead=ahead, lease_seconds=30)
         self.held |= {claim.id: claim for claim in claimed.claims}
         self.more = claimed.more
         return [claim.id for claim in claimed.claims]
 
     def end(self, *ids: int, state: State = State.COMPLETED) -> None:
         """End attempts, and claim nothing."""
-        with self.limiter.turn(["mail"]) as turn:
-            claims = [self.held.pop(run_id) for run_id in ids]
-            turn.free(freed(claims, self.engine.settle([ending(claim, state) for claim in claims])))
+        claims = [self.held.pop(run_id) for run_id in ids]
+        with transaction.atomic():
+            states = self.engine.settle([ending(claim, state) for claim in claims])
+            with self.limiter.turn(["mail"]) as turn:
+                turn.free(freed(claims, states))
 
     def release(self, *ids: int) -> None:
         claims = [self.held.pop(run_id) for run_id in ids]

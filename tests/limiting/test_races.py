@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import chain
-from threading import Barrier
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
@@ -18,31 +17,22 @@ from django_jobqueue.engines.sqlite.lines import SQLiteLines
 from django_jobqueue.limiting.sweep import Sweep
 from django_jobqueue.models import LimitBucket, Run
 from django_jobqueue.states import State
-from tests.limiting.conftest import Configure, Office, parked
+from django_jobqueue.worker.exchange import Exchange
+from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.runner import Ended
+from tests.limiting.conftest import Configure, Office, ending, parked
+from tests.racing import Race, racing, wait_for_the_lock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 RUNNERS = 4
 
 
 @pytest.fixture
 def race() -> Iterator[Race]:
     """Call a function in four threads at the same moment, each with its number and its own connection."""
-    barrier = Barrier(RUNNERS, timeout=20)
-
-    def start(function: Callable[[int], Any], number: int) -> Any:
-        barrier.wait()
-        return function(number)
-
-    with ThreadPoolExecutor(RUNNERS) as pool:
-
-        def race(function: Callable[[int], Any]) -> list[Any]:
-            calls = [pool.submit(start, function, number) for number in range(RUNNERS)]
-            return [call.result() for call in calls]
-
+    with racing(RUNNERS) as race:
         yield race
-        race(lambda _number: connections.close_all())
 
 
 @pytest.mark.parametrize(
@@ -183,6 +173,25 @@ def test_a_claim_from_a_limited_queue_waits_for_the_one_before_it(configure: Con
     assert claimed.result(timeout=5) == []
 
 
+@pytest.mark.mysql
+@pytest.mark.postgresql
+def test_a_worker_that_must_wait_before_it_settles_does_not_keep_others_from_claiming(configure: Configure) -> None:
+    configure(concurrent_jobs=2)
+    first, second = Office().add_many(2)
+    exchange = Exchange("worker-a", ["mail"], Leases())
+    [claim] = exchange.trade([], 1).claims
+    assert claim.id == first
+
+    with elsewhere() as call:
+        with transaction.atomic():
+            Run.objects.select_for_update().get(pk=first)
+            trade = call(lambda: exchange.trade([Ended(claim, ending(claim, State.COMPLETED))], 1))
+            wait_for_the_lock(trade)
+
+            assert Office("worker-b").claim() == [second]
+        assert trade.result(timeout=5).settled
+
+
 @pytest.mark.postgresql
 def test_a_claim_from_a_limited_queue_does_not_wait_for_other_queues(configure: Configure) -> None:
     configure(concurrent_jobs=1)
@@ -229,12 +238,3 @@ def elsewhere() -> Iterator[Callable[[Callable[[], Any]], Future]]:
     with ThreadPoolExecutor(1) as pool:
         yield lambda function: pool.submit(function)
         pool.submit(connections.close_all).result()
-
-
-def wait_for_the_lock(call: Future) -> None:
-    """Return when *call*, in another thread, waits for a lock, or is done."""
-    with connection.cursor() as cursor:
-        waits = False
-        while not (waits or call.done()):
-            cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-            [waits] = cursor.fetchone()

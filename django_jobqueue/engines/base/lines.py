@@ -31,7 +31,8 @@ class Lines(Database):
     def lock(self, namespace: str, queues: Iterable[str]) -> None:
         """Let nobody else claim under the limits of *queues*, nor park or call their runs, until the transaction ends.
 
-        Call it once in a transaction, before anything else that locks. What is read afterwards is as of after the wait.
+        Call it once in a transaction, after everything that may wait: all others wait for whoever has it. What is read
+        afterwards is as of after the wait.
         """
 
     COUNT_RUNNING = """
