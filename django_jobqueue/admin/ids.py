@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django_jobqueue.payloads import MAX_INTEGER
-
-
-def parsed_id(text: str) -> int | None:
-    """The id that *text* is; None where it can be none."""
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        return None
-    number = int(text)
-    return number if number <= MAX_INTEGER else None
+from django_jobqueue.operations.selection import parsed_id
 
 
 def parsed_ids(texts: Iterable[str]) -> list[int]:

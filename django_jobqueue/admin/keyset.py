@@ -11,8 +11,8 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from django_jobqueue.admin.ids import parsed_id
 from django_jobqueue.admin.read_only import ReadOnlyAdmin
+from django_jobqueue.operations.selection import parsed_id
 
 BEFORE, AFTER = "before", "after"
 """The parameters of a page: it begins below, or above, this id."""
@@ -49,7 +49,7 @@ class KeysetChangeList(ChangeList):
         return ["-pk"]
 
     def get_results(self, request: HttpRequest) -> None:
-        before, after = _id(request, BEFORE), _id(request, AFTER)
+        before, after = _position(request, BEFORE), _position(request, AFTER)
         rows = None if after is None else self._rows_after(after)
         self.result_list = self._rows_before(before) if rows is None else rows
         self.result_count = len(self.result_list)
@@ -155,11 +155,12 @@ class KeysetAdmin(ReadOnlyAdmin):
         return lookup in {getattr(item, "parameter_name", None) for item in self.list_filter} | {BEFORE, AFTER}
 
 
-def _id(request: HttpRequest, name: str) -> int | None:
+def _position(request: HttpRequest, name: str) -> int | None:
+    """Where a page begins or ends: at an id, or at 0, before all of them."""
     text = request.GET.get(name)
     if text is None:
         return None
-    number = parsed_id(text)
+    number = 0 if text == "0" else parsed_id(text)
     if number is None:
         raise IncorrectLookupParameters
     return number
