@@ -74,6 +74,11 @@ def clear_limit(queue: str, limit: LimitOption, *, actor: Actor, reason: str = "
     return changed
 
 
+def limit_value(text: str) -> int | str:
+    """What somebody typed as the value of a limit: a whole number, or a rate."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
+
+
 def _known(queue: str, limit: object, job: str) -> str:
     """Check what is to be limited; answer with the name of the job, or an empty one for the queue as a whole."""
     known_queue(queue)

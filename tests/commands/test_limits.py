@@ -56,6 +56,14 @@ def test_what_is_no_limit_is_told_on_one_line() -> None:
         command("setlimit", "mail", "concurrent_jobs", "0")
 
 
+@pytest.mark.parametrize("value", ["9" * 25, "9" * 5000, "\u0663", "\u00b2", "-1", "1.0", " ", ""])
+def test_what_is_no_number_is_told_and_nothing_is_written(value: str) -> None:
+    with pytest.raises(CommandError, match=r"^concurrent_jobs: must be a whole number from 1 to 2147483647, got '"):
+        command("setlimit", "mail", "concurrent_jobs", "--", value)
+
+    assert not QueueState.objects.exists()
+
+
 def test_one_job_is_paused_and_resumed() -> None:
     told = command("pausequeue", "mail", "--job", "send")
     assert told.out == "Job 'send' is paused. To end it: manage.py resumequeue mail --job send\n"

@@ -13,7 +13,7 @@ from django_jobqueue.management.command import JobQueueCommand, operator
 from django_jobqueue.management.output import as_record
 from django_jobqueue.management.times import local
 from django_jobqueue.operations import set_limit
-from django_jobqueue.operations.limits import LIMIT_OPTIONS
+from django_jobqueue.operations.limits import LIMIT_OPTIONS, limit_value
 
 
 class Command(JobQueueCommand):
@@ -38,7 +38,7 @@ class Command(JobQueueCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         queue, limit, job, until = options["queue"], options["limit"], options["job"], options["until"]
-        value = int(options["value"]) if options["value"].isdecimal() else options["value"]
+        value = limit_value(options["value"])
         if options["seconds"] is not None:
             until = timezone.now() + timedelta(seconds=options["seconds"])
         set_limit(queue, limit, value, job=job, until=until, actor=operator(), reason=options["reason"])
