@@ -18,11 +18,12 @@ from django_jobqueue.admin.badges import badge
 from django_jobqueue.admin.forms import LIMIT_LABELS, LimitForm
 from django_jobqueue.admin.read_only import ReadOnlyAdmin
 from django_jobqueue.conf import get_config
-from django_jobqueue.errors import InvalidArgument
+from django_jobqueue.errors import InvalidArgument, JobQueueError
 from django_jobqueue.jobs import registry
 from django_jobqueue.limits import Rules
 from django_jobqueue.operations import clear_limit, set_limit
 from django_jobqueue.operations.limit_figures import MOST_PARKED, Scope, limit_figures
+from django_jobqueue.operations.limits import limit_value
 
 TUNE = "tune_queue"
 
@@ -113,10 +114,10 @@ class LimitPages(ReadOnlyAdmin):
             if not text:
                 clear_limit(queue, limit, job=job, actor=actor, reason=given["reason"])
             else:
-                value = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
-                set_limit(queue, limit, value, job=job, actor=actor, reason=given["reason"], until=given["until"])
-        except InvalidArgument as error:
-            form.add_error("value", str(error))
+                value, until = limit_value(text), given["until"]
+                set_limit(queue, limit, value, job=job, actor=actor, reason=given["reason"], until=until)
+        except JobQueueError as error:
+            form.add_error("value" if isinstance(error, InvalidArgument) else None, str(error))
             return False
         told = _("%s is set.") if text else _("%s is as the settings say.")
         self.message_user(request, told % LIMIT_LABELS[limit], messages.SUCCESS)

@@ -85,13 +85,15 @@ class QueueAdmin(LimitPages):
             effect = _(
                 "No worker starts a run of it any more. Runs that have started go on, and runs can still be added."
             )
-            return self._confirmation(request, _("Pause %s?") % _named(queue, job), effect, form, _("Pause"))
-        how = {"actor": self.actor(request), **form.cleaned_data}
-        if job:
-            operations.pause_job(queue, job, **how)
-        else:
-            operations.pause_queue(queue, **how)
-        self.message_user(request, capfirst(_("%s is paused.") % _named(queue, job)), messages.SUCCESS)
+            asked = {"title": _("Pause %s?") % _named(queue, job), "effect": effect, "button": _("Pause")}
+            return self.page(request, "confirm.html", form=form, back=self._back(queue, job), **asked)
+        with self.telling_refusals(request):
+            how = {"actor": self.actor(request), **form.cleaned_data}
+            if job:
+                operations.pause_job(queue, job, **how)
+            else:
+                operations.pause_queue(queue, **how)
+            self.message_user(request, capfirst(_("%s is paused.") % _named(queue, job)), messages.SUCCESS)
         return HttpResponseRedirect(self._back(queue, job))
 
     def resume_view(self, request: HttpRequest, queue: str, job: str = "") -> HttpResponse:
@@ -100,13 +102,15 @@ class QueueAdmin(LimitPages):
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             effect = _("Workers start runs of it again, at once.")
-            return self._confirmation(request, _("Resume %s?") % _named(queue, job), effect, form, _("Resume"))
-        how = {"actor": self.actor(request), **form.cleaned_data}
-        if operations.resume_job(queue, job, **how) if job else operations.resume_queue(queue, **how):
-            self.message_user(request, capfirst(_("%s is resumed.") % _named(queue, job)), messages.SUCCESS)
-        else:
-            told = _("%s was not paused. Nothing was changed.") % _named(queue, job)
-            self.message_user(request, capfirst(told), messages.WARNING)
+            asked = {"title": _("Resume %s?") % _named(queue, job), "effect": effect, "button": _("Resume")}
+            return self.page(request, "confirm.html", form=form, back=self._back(queue, job), **asked)
+        with self.telling_refusals(request):
+            how = {"actor": self.actor(request), **form.cleaned_data}
+            if operations.resume_job(queue, job, **how) if job else operations.resume_queue(queue, **how):
+                self.message_user(request, capfirst(_("%s is resumed.") % _named(queue, job)), messages.SUCCESS)
+            else:
+                told = _("%s was not paused. Nothing was changed.") % _named(queue, job)
+                self.message_user(request, capfirst(told), messages.WARNING)
         return HttpResponseRedirect(self._back(queue, job))
 
     def get_urls(self) -> list[URLPattern]:
@@ -129,12 +133,6 @@ class QueueAdmin(LimitPages):
 
     def _back(self, queue: str, job: str) -> str:
         return self.url("limits", queue) if job else self.url("changelist")
-
-    def _confirmation(
-        self, request: HttpRequest, title: str, effect: str, form: ReasonForm, button: str
-    ) -> HttpResponse:
-        back = self.url("changelist")
-        return self.page(request, "confirm.html", title=title, effect=effect, form=form, button=button, back=back)
 
 
 def _named(queue: str, job: str) -> str:

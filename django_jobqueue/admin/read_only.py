@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,6 +14,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 
 from django_jobqueue.conf import get_config
+from django_jobqueue.errors import JobQueueError
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -58,6 +60,14 @@ class ReadOnlyAdmin(_ModelAdmin):
     def actor(self, request: HttpRequest) -> str:
         """The name of the user, as activities keep it."""
         return request.user.get_username()[:255]
+
+    @contextmanager
+    def telling_refusals(self, request: HttpRequest) -> Iterator[None]:
+        """Tell the user what an operation refuses, and leave the block."""
+        try:
+            yield
+        except JobQueueError as error:
+            self.message_user(request, str(error), messages.ERROR)
 
     def page(self, request: HttpRequest, template: str, *, title: str, **context: Any) -> TemplateResponse:
         """A page of our own within the admin site."""

@@ -149,11 +149,8 @@ class ScheduleAdmin(ReadOnlyAdmin):
         if not form.is_valid():
             context = {"effect": verb.effect, "form": form, "button": verb.button, "back": self.url("change", pk)}
             return self.page(request, "confirm.html", title=str(verb.title) % schedule.name, **context)
-        try:
+        with self.telling_refusals(request):
             told = verb.act(schedule.name, actor=self.actor(request), reason=form.cleaned_data["reason"])
-        except JobQueueError as error:
-            self.message_user(request, str(error), messages.ERROR)
-        else:
             self.message_user(request, told, messages.SUCCESS)
         there = self.get_queryset(request).filter(pk=pk).exists()
         return HttpResponseRedirect(self.url("change", pk) if there else self.url("changelist"))

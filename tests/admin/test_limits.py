@@ -131,6 +131,39 @@ def test_a_job_is_paused_and_resumed_with_a_reason(ana: Client) -> None:
     ]
 
 
+def test_the_way_back_leads_where_one_came_from(ana: Client) -> None:
+    for address, back in [
+        ("mail/pause/", QUEUES),
+        ("mail/jobs/send/pause/", LIMITS),
+        ("mail/jobs/send/resume/", LIMITS),
+        ("mail/jobs/send/limit/", LIMITS),
+    ]:
+        assert f'<a class="button jq-back" href="{back}">' in page(ana.get(f"{QUEUES}{address}"))
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_that_a_job_cannot_work_is_told_to_whoever_pauses_it(ana: Client, broken: str, verb: str) -> None:
+    answer = ana.post(f"{QUEUES}mail/jobs/broken/{verb}/", {})
+
+    assert answer["Location"] == LIMITS
+    assert [broken in text for text in told(answer)] == [True]
+    assert not Activity.objects.exists()
+
+
+def test_that_a_job_cannot_work_is_told_to_whoever_limits_it(ana: Client, broken: str) -> None:
+    text = page(ana.post(f"{QUEUES}mail/jobs/broken/limit/", {"limit": "concurrent_jobs", "value": "1"}))
+
+    assert broken in text
+    assert not QueueState.objects.exists()
+
+
+@pytest.fixture
+def broken() -> str:
+    """A job that cannot work; what is told of it."""
+    job(queue="mail", name="broken", unique="live", unique_key="nowhere.to_be_found")(send)
+    return "nowhere"
+
+
 @pytest.mark.parametrize("address", [SET, SET_JOB])
 def test_only_who_may_tune_queues_sets_limits(staff: Staff, address: str) -> None:
     client = staff("view_queuestate", "pause_queue")
