@@ -11,15 +11,19 @@ from django_jobqueue.states import Delivery, Outcome, Reason, State
 
 
 def crashed(run: Claim | LostRun, error: str) -> Settlement:
-    """Start it again, unless that is not allowed, or has come to this too often."""
-    state, reason = _fate(run)
+    """Start it again, unless that is not allowed, or has come to this too often.
+
+    Where it need not wait, it has its old place in the line: those who were added later do not come before it.
+    """
+    (state, reason), delay = _fate(run), crash_delay(run.crashes + 1)
     return Settlement(
         *run.ref,
         outcome=Outcome.CRASHED,
         state=state,
         reason=reason,
         counter="crashes",
-        delay_seconds=crash_delay(run.crashes + 1),
+        run_at=None if delay else run.run_at,
+        delay_seconds=delay,
         error=error,
     )
 

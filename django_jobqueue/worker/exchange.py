@@ -228,12 +228,13 @@ def _with_states(ended: Sequence[Ended], states: dict[Ref, State]) -> list[tuple
 
 
 def _abandoned(lease: Lease, why: str) -> Settlement:
-    """A run that may be started again goes back to pending at once; one that may not is lost."""
+    """A run that may be started again goes back to its place in the line; one that may not is lost."""
     settlement = Settlement(
         *lease.claim.ref,
         outcome=Outcome.RELEASED,
         state=State.PENDING,
         counter="releases",
+        run_at=lease.claim.run_at,
         error=why,
     )
     if lease.claim.delivery == Delivery.AT_MOST_ONCE:

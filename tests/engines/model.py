@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from django_jobqueue.engines.base import LostRun, NewRun, Note, Ref, Settlement
 from django_jobqueue.states import Outcome, Reason, State
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+"""When lost runs were due: nobody who decides of them here looks at it."""
 
 
 @dataclass
@@ -108,7 +112,17 @@ class Model:
         lost = [self.runs[run_id] for until, run_id in leases if until < self.now][:limit]
         ends = [
             decide(
-                LostRun(run.id, run.attempt, run.queue, "send", run.worker or "", run.crashes, "at_least_once", None)
+                LostRun(
+                    run.id,
+                    run.attempt,
+                    run.queue,
+                    "send",
+                    run.worker or "",
+                    run.crashes,
+                    "at_least_once",
+                    None,
+                    LONG_AGO,
+                )
             )
             for run in lost
         ]

@@ -29,10 +29,23 @@ def test_a_lost_run_is_shown_as_it_was_and_goes_where_it_is_sent(
 
     [(lost, state)] = engine.reap("default", decide)
 
-    assert seen == [lost] == [LostRun(claim.id, 1, "mail", "welcome", "worker-a", 2, "at_most_once", None)]
+    assert seen == [lost]
+    assert lost == LostRun(claim.id, 1, "mail", "welcome", "worker-a", 2, "at_most_once", None, claim.run_at)
     run = row(claim.id)
     assert (state, run.state, run.crashes, run.lease_until) == (State.PENDING, State.PENDING, 3, None)
     assert take("worker-b").ref == (claim.id, 2)
+
+
+def test_a_lost_run_is_not_due_later_than_now_where_the_clock_was_put_back(
+    engine: Engine, make_run: MakeRun, take: Take, expire: Expire
+) -> None:
+    make_run()
+    expire(take())
+    Run.objects.update(run_at=timezone.now() + timedelta(hours=2))
+
+    [(lost, _)] = engine.reap("default", sent_back)
+
+    assert lost.run_at <= engine.now()
 
 
 def test_the_attempt_of_a_lost_run_is_written_in_the_name_of_its_worker(

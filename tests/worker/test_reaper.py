@@ -37,6 +37,23 @@ def test_a_run_whose_worker_vanished_is_started_again_at_once(work: Work, lose: 
     assert (lost.id, lost.worker, state) == (run.id, "gone:1:a", "pending")
 
 
+def test_a_run_whose_worker_vanished_keeps_its_place_in_the_line(work: Work, lose: Lose) -> None:
+    order: list[str] = []
+
+    @job
+    def note(name: str) -> None:
+        order.append(name)
+
+    queues.default.add("note", {"name": "first"})
+    lose()
+    queues.default.add("note", {"name": "second"})
+    queues.default.add("note", {"name": "third"})
+
+    work(concurrency=1)
+
+    assert order == ["first", "second", "third"]
+
+
 def test_after_its_second_crash_a_run_waits_half_a_minute(work: Work, lose: Lose) -> None:
     @job
     def note() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from django.db import transaction
@@ -24,6 +25,8 @@ class LostRun(NamedTuple):
     crashes: int
     delivery: str
     concurrency_key: str | None
+    run_at: datetime
+    """When it was due; not after now, even where the clock was put back."""
 
     @property
     def ref(self) -> Ref:

@@ -13,7 +13,8 @@ class MySQLReaping(MySQLSettling, Reaping):
     """Finds lost runs by the index of leases."""
 
     EXPIRED = f"""
-          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key
+          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key,
+                 LEAST(run_at, {NOW})
             FROM jobqueue_run FORCE INDEX (jobqueue_run_running)
            WHERE namespace = %(namespace)s
              AND state = 'running'
@@ -25,4 +26,4 @@ class MySQLReaping(MySQLSettling, Reaping):
 
     def _expired(self, namespace: str, limit: int, but: Sequence[str]) -> list[LostRun]:
         rows = self.fetch(self.EXPIRED, {"namespace": namespace, "limit": limit, "but": self.document(but)})
-        return [LostRun(*row) for row in rows]
+        return [(lost := LostRun(*row))._replace(run_at=self.aware(lost.run_at)) for row in rows]

@@ -12,7 +12,8 @@ class PostgreSQLReaping(PostgreSQLSettling, Reaping):
     """Finds lost runs by the index of running ones."""
 
     EXPIRED = """
-          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key
+          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key,
+                 LEAST(run_at, statement_timestamp())
             FROM jobqueue_run
            WHERE namespace = %(namespace)s
              AND state = 'running'

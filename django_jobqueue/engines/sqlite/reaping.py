@@ -14,7 +14,7 @@ class SQLiteReaping(SQLiteSettling, Reaping):
     """Finds lost runs by the index of running ones."""
 
     EXPIRED = """
-          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key
+          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key, run_at
             FROM jobqueue_run
            WHERE namespace = %(namespace)s
              AND state = 'running'
@@ -25,6 +25,7 @@ class SQLiteReaping(SQLiteSettling, Reaping):
     """
 
     def _expired(self, namespace: str, limit: int, but: Sequence[str]) -> list[LostRun]:
-        now = self.timestamps()(timezone.now())
-        parameters = {"namespace": namespace, "now": now, "limit": limit, "but": self.document(but)}
-        return [LostRun(*row) for row in self.fetch(self.EXPIRED, parameters)]
+        now = timezone.now()
+        parameters = {"namespace": namespace, "now": self.timestamps()(now), "limit": limit, "but": self.document(but)}
+        rows = self.fetch(self.EXPIRED, parameters)
+        return [(lost := LostRun(*row))._replace(run_at=min(self.aware(lost.run_at), now)) for row in rows]
