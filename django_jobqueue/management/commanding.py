@@ -11,12 +11,18 @@ STDIN = 0
 
 
 def obey_signals(stop: Callable[[], None]) -> None:
-    """Call *stop* for each SIGTERM and Ctrl-C."""
+    """Call *stop* for each SIGTERM and Ctrl-C; for SIGHUP, of which a terminal that is closed may send several, if that is
+    the first of all, and ``nohup`` has not said to ignore it.
+    """
+    once = _Once(stop)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+        signal.signal(number, lambda *_: None if once() else stop())
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: once())
+    _heed_no_others()
 
 
-def obey_supervisor(stop: Callable[[], None]) -> Callable[[], None]:
+def obey_supervisor(stop: Callable[[], None]) -> Callable[[], object]:
     """Call *stop* for each byte of standard input, and once when it ends, because the supervisor is gone.
 
     A signal that reaches every process of a container reaches this one too, beside the byte that the supervisor then
@@ -27,21 +33,32 @@ def obey_supervisor(stop: Callable[[], None]) -> Callable[[], None]:
     os.dup2(os.open(os.devnull, os.O_RDONLY), STDIN)  # the programs that jobs start inherit nothing else
     signal.signal(signal.SIGINT, lambda *_: None)  # unlike SIG_IGN, it is not inherited by what jobs start
     signal.signal(signal.SIGTERM, lambda *_: once())
+    signal.signal(signal.SIGHUP, lambda *_: once())
+    _heed_no_others()
     threading.Thread(target=_listen, args=[orders, once, stop], name="jobqueue-supervised", daemon=True).start()
     return once
 
 
+def _heed_no_others() -> None:
+    """Let signals that mean nothing here not end the process, as they do by default: its runs would be taken for crashed."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, lambda *_: None)
+
+
 class _Once:
-    """Passes a call on the first time."""
+    """Passes a call on the first time, and answers whether it did."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         self._call = call
         self._called = False
 
-    def __call__(self) -> None:
-        if not self._called:
-            self._called = True
-            self._call()
+    def __call__(self) -> bool:
+        if self._called:
+            return False
+        self._called = True
+        self._call()
+        return True
 
 
 def _listen(orders: int, first: Callable[[], None], again: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from django.utils import autoreload
 from django_jobqueue.worker.exit_codes import EXIT_RECYCLE
 
 
-def work_until_code_changes(work: Callable[[], int], stop: Callable[[], None]) -> int:
+def work_until_code_changes(work: Callable[[], int], stop: Callable[[], object]) -> int:
     """Run *work* in a thread while Django's reloader watches the code in this one; return the exit code.
 
     On a change, *stop* is called and *work* may end in its own time: what runs is finished or handed back.

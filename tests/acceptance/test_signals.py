@@ -14,7 +14,7 @@ from tests.acceptance.conftest import StartWorker
 from tests.acceptance.programs import Effects
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_idle_worker_ends_at_once(start_worker: StartWorker, number: signal.Signals) -> None:
     worker = start_worker("--grace=3600").wait_until_ready()
 
@@ -22,6 +22,34 @@ def test_an_idle_worker_ends_at_once(start_worker: StartWorker, number: signal.S
 
     assert worker.wait() == 0
     assert not WorkerRow.objects.exists()
+
+
+def test_a_terminal_that_is_closed_says_so_twice_and_jobs_may_end_all_the_same(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    run = queues.default.add("hold")
+    worker = start_worker()
+    effects.wait_for("start")
+
+    worker.send(signal.SIGHUP)
+    worker.wait_for_line("Stopping: finishing 1 run")
+    worker.send(signal.SIGHUP)
+    effects.open_gate()
+
+    assert worker.wait() == 0
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == ("completed", 1)
+
+
+def test_signals_that_mean_nothing_to_it_do_not_end_a_worker(start_worker: StartWorker, effects: Effects) -> None:
+    worker = start_worker(script='trap \'\' HUP; exec "$0" "$@"').wait_until_ready()
+
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        worker.send(number)
+    queues.default.add("record")
+
+    effects.wait_for("start")
+    assert worker.stop() == 0
 
 
 def test_a_busy_worker_finishes_its_run_first(start_worker: StartWorker, effects: Effects) -> None:
