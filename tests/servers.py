@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,9 +34,13 @@ class PostgresServer:
         rm -rf "$2"
     """
 
-    def __init__(self, *, fsync: bool = True, max_connections: int = 100) -> None:
+    def __init__(
+        self, *, fsync: bool = True, max_connections: int = 100, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """*Environment* is for the programs of the server, beside ours."""
         self.fsync = fsync
         self.max_connections = max_connections
+        self._environment = os.environ | (environment or {})
 
     def __enter__(self) -> Self:
         # Not $TMPDIR: a socket's path is short, and every account may enter.
@@ -115,6 +120,7 @@ class PostgresServer:
             [self._programs / program, f"--pgdata={self.folder / 'data'}", *arguments],
             check=False,
             cwd=self.folder,
+            env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -8,27 +8,31 @@ from django.db import connection
 from pytest_django import Settings
 
 from tests.chaos import settings as chaos_settings
-from tests.chaos.faults import Proxy, SpareServer
-from tests.chaos.harness import SEEDS, Trial
+from tests.chaos.clock import Clock
+from tests.chaos.harness import REPORT, SEEDS, Trial
+from tests.chaos.proxy import Proxy
+from tests.chaos.spare_server import SpareServer
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("thorough") and REPORT is None:
+        pytest.skip("only by make chaos")
 
 
 @pytest.fixture(params=SEEDS, ids=lambda seed: f"seed-{seed}")
 def trial(
     request: pytest.FixtureRequest, settings: Settings, transactional_db: None, tmp_path: Path
 ) -> Iterator[Trial]:
-    """A trial, in which the test is the producer."""
+    """A trial, in which the test is the producer. What the fault is, the name of the test says."""
     settings.JOBQUEUE = chaos_settings.JOBQUEUE
-    server = request.getfixturevalue("server") if "server" in request.fixturenames else None
-    proxy = request.getfixturevalue("proxy") if "proxy" in request.fixturenames else None
-    environment = {} if server is None else server.environment
-    if proxy is not None:
-        environment |= proxy.environment
-    name = request.node.originalname.removeprefix("test_").partition("_")[0].upper()
-    with Trial(name, tmp_path, request.param, environment) as trial:
+    servers = [name for name in ("server", "shifted_server") if name in request.fixturenames]
+    environment = request.getfixturevalue(servers[0]).access if servers else {}
+    name, _, what = request.node.originalname.removeprefix("test_").partition("_")
+    with Trial(name.upper(), what.replace("_", " "), tmp_path, request.param, environment) as trial:
         yield trial
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def spare_server() -> Iterator[SpareServer]:
     """A PostgreSQL that a test may harm."""
     with SpareServer() as server:
@@ -44,6 +48,20 @@ def server(spare_server: SpareServer, transactional_db: None) -> Iterator[SpareS
 
 @pytest.fixture
 def proxy(server: SpareServer) -> Iterator[Proxy]:
-    """What stands between the workers and their server."""
+    """What stands between their server and the workers that are started with its environment."""
     with Proxy(server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """A clock for those that are started with its environment."""
+    with Clock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def shifted_server(clock: Clock, transactional_db: None) -> Iterator[SpareServer]:
+    """A server that goes by that clock, and for as long as the test lasts the database that it works in."""
+    with SpareServer(environment=clock.environment) as server, server.database_of(connection):
+        yield server

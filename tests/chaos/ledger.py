@@ -20,6 +20,8 @@ class Ledger:
         self.acknowledged: set[int] = set()
         self._unclear: dict[str, tuple[str, Mapping[str, Any]]] = {}
         """What may have been added or not, by its key."""
+        self.unanswered = 0
+        """How often nobody knew."""
         self._keys = 0
 
     def add(self, job: str, payload: Mapping[str, Any]) -> None:
@@ -27,9 +29,9 @@ class Ledger:
         self._add(f"key {self._keys}", job, payload)
 
     def add_work(self, count: int, *, longest: float = 0.3) -> None:
-        """So many runs of about as long."""
-        for _ in range(count):
-            self.add("work", {"seconds": self.random.uniform(0.01, longest)})
+        """So many runs of about as long; some of them may be started only once."""
+        for number in range(count):
+            self.add("once" if number % 5 == 4 else "work", {"seconds": self.random.uniform(0.01, longest)})
 
     def clear_up(self) -> None:
         """Add again what nobody knows to be added: the same key makes the same run."""
@@ -43,6 +45,7 @@ class Ledger:
             run = queues.chaos.add(job, payload, idempotency_key=key)
         except DATABASE_AWAY:
             connection.close()
+            self.unanswered += 1
             return
         assert run is not None
         del self._unclear[key]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.settings import *  # noqa: F403
 
-LEASE_SECONDS = 1.0
+LEASE_SECONDS = float(os.environ.get("JOBQUEUE_CHAOS_LEASE", "1"))
+
+EVERY_SECONDS = 1
+"""Between two due times of the schedule."""
+
+HANGS = {"timeout_seconds": 0.5, "hard_timeout_seconds": 1.0, "max_attempts": 1}
 
 JOBQUEUE = {
     "worker": {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.1, "concurrency": 4},
@@ -17,7 +24,16 @@ JOBQUEUE = {
                 "apart": {"run": "tests.chaos.jobs.work", "executor": "process"},
                 "fall": "tests.chaos.jobs.fall",
                 "raise": {"run": "tests.chaos.jobs.raise_anything", "max_attempts": 2},
+                "hang": {"run": "tests.chaos.jobs.hang", **HANGS},
+                "hang_apart": {"run": "tests.chaos.jobs.hang", "executor": "process", **HANGS},
+                "defy": {"run": "tests.chaos.jobs.defy", **HANGS},
+                "block": "tests.chaos.jobs.block",
+                "crunch": "tests.chaos.jobs.crunch",
+                "spoil": "tests.chaos.jobs.spoil",
             },
         },
+    },
+    "schedules": {
+        "every_second": {"queue": "chaos", "job": "work", "every_seconds": EVERY_SECONDS, "payload": {"seconds": 0.01}},
     },
 }
