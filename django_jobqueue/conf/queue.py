@@ -49,7 +49,7 @@ class QueueConfig:
     """Share of a worker's slots while other queues of the worker have due runs too, from 1 to 1000: a queue of weight 3
     holds three times as many as one of weight 1. Not read by ``runjobs --strict``."""
 
-    batch_size: int = field(default=100, metadata=parsed_by(options.whole(1, 1000)))
+    batch_size: int = field(default=500, metadata=parsed_by(options.whole(1, 1000)))
     """Most runs that a worker claims at once, from 1 to 1000."""
 
     lease_seconds: float = field(metadata=parsed_by(options.number(1, DAY_SECONDS)))

@@ -56,6 +56,11 @@ class JobDefinition:
     """The functions that upgrade the payload, imported: first the one that takes a payload of version 1."""
     unique_key: Callable[[Mapping[str, Any]], Any] | None = None
     """Answers what of a payload makes its run unique, as a JSON value; None: all of it."""
+    is_async: bool = field(init=False)
+    """Whether the function is a coroutine function."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.function))
 
     @property
     def parameters(self) -> Parameters:
@@ -66,10 +71,6 @@ class JobDefinition:
     def payload_schema_id(self) -> str:
         """What others call the schema of the payload."""
         return self.options.payload_schema_id or f"{self.queue}.{self.name}@{self.options.version}"
-
-    @property
-    def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.function)
 
     @property
     def needs_context(self) -> bool:

@@ -52,7 +52,7 @@ class Turn:
 
     def free(self, freed: Iterable[Freed]) -> None:
         """Note whose slots can be taken again."""
-        for run in freed:
+        for run in freed if self._locked else ():
             if run.queue in self._locked:
                 limits = self._rules_of(run.queue).freed(run.job, run.concurrency_key, run.state)
                 self._freed[run.queue].update(limits)

@@ -83,7 +83,7 @@ class InPlaceWorker:
                 alone, queue.name, worker=self._name, limit=1, lease_seconds=queue.lease_seconds
             )
             runs.update(namespace=config.namespace)
-        self._leases.add(claims, queue.lease_seconds, monotonic())
+        self._leases.add(claims, {queue.name: queue.lease_seconds}, monotonic())
         return claims[0] if claims else None
 
     def _work(self, claim: Claim) -> Worked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
@@ -57,6 +57,7 @@ class Exchange:
         self._shares = Shares([self._share(queue, slots or {}) for queue in queues], strict=strict)
         self._engine = engine_for(self._config.database)
         self._limiter = Limiter()
+        self._lease_seconds = {queue.name: queue.lease_seconds for queue in self._config.queues.values()}
         self._not_kept = {
             (queue.name, state)
             for queue in self._config.queues.values()
@@ -83,10 +84,9 @@ class Exchange:
                 raise
             logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended))
             states, claims, more = self._settle_each(ended, followers), [], True
-            self._limiter.free(_freed((attempt.claim for attempt in ended), states))
-        for claim in claims:
-            self._leases.add([claim], self._config.queues[claim.queue].lease_seconds, sent_at)
-        self._leases.drop(attempt.claim.ref for attempt in ended)
+            self._limiter.free(list(_freed((attempt.claim for attempt in ended), states)))
+        self._leases.add(claims, self._lease_seconds, sent_at)
+        self._leases.drop(attempt.ref for attempt in ended)
         return Trade(_with_states(ended, states), claims, more)
 
     def _turn(
@@ -104,7 +104,7 @@ class Exchange:
         refs = [claim.ref for claim in claims]
         states = self._engine.release(refs, delay_seconds=delay_seconds, unknown=unknown)
         self._leases.drop(claim.ref for claim in claims)
-        self._limiter.free(_freed(claims, states))
+        self._limiter.free(list(_freed(claims, states)))
         return [claim for claim in claims if states.get(claim.ref) == State.CANCELLED]
 
     def release_unheard(self) -> None:
@@ -128,7 +128,7 @@ class Exchange:
         followers = followers_of((attempt.claim, attempt.settlement) for attempt in ended)
         states = self._settle_alone([attempt.settlement for attempt in ended], followers)
         self._leases.drop(lease.claim.ref for lease in leases)
-        self._limiter.free(_freed((lease.claim for lease in leases), states))
+        self._limiter.free(list(_freed((lease.claim for lease in leases), states)))
         return _with_states(ended, states)
 
     def seconds_until_due(self) -> float | None:
@@ -137,8 +137,10 @@ class Exchange:
 
     def _spared(self, attempt: Ended) -> Ended:
         """An attempt as it is to be settled: one that we asked to end because the database was away has not failed."""
-        lease = self._leases.get(attempt.claim.ref)
-        if lease is None or not lease.doubted or attempt.settlement.counter != "failures":
+        if attempt.settlement.counter != "failures":
+            return attempt
+        lease = self._leases.get(attempt.ref)
+        if lease is None or not lease.doubted:
             return attempt
         return Ended(attempt.claim, _abandoned(lease, "The lease could not be renewed, and the job was asked to end."))
 
@@ -148,9 +150,12 @@ class Exchange:
         more = False
         deal = self._shares.deal(wanted, ahead, held, now=monotonic())
         while ask := deal.ask():
-            lease_seconds = self._config.queues[ask.queue].lease_seconds
             claimed = turn.claim(
-                ask.queue, worker=self._worker, limit=ask.slots, ahead=ask.ahead, lease_seconds=lease_seconds
+                ask.queue,
+                worker=self._worker,
+                limit=ask.slots,
+                ahead=ask.ahead,
+                lease_seconds=self._lease_seconds[ask.queue],
             )
             claims += claimed.claims
             has_room = deal.answer(ask, len(claimed.claims))
@@ -207,24 +212,25 @@ class Exchange:
         return self._engine.insist(partial(settle, settlements, followers))
 
 
-def _freed(claims: Iterable[Claim], states: dict[Ref, State]) -> list[Freed]:
-    return [
-        Freed(claim.queue, claim.job, claim.concurrency_key, states[claim.ref])
-        for claim in claims
-        if claim.ref in states
-    ]
+def _freed(claims: Iterable[Claim], states: Mapping[Ref, State]) -> Iterator[Freed]:
+    for claim in claims:
+        if (state := states.get(claim.ref)) is not None:
+            yield Freed(claim.queue, claim.job, claim.concurrency_key, state)
 
 
-def _with_states(ended: Sequence[Ended], states: dict[Ref, State]) -> list[tuple[Ended, State]]:
+def _with_states(ended: Sequence[Ended], states: Mapping[Ref, State]) -> list[tuple[Ended, State]]:
     """Pair each attempt with the state of its run; tell of those whose run was taken over."""
+    settled: list[tuple[Ended, State]] = []
     for attempt in ended:
-        if attempt.claim.ref not in states:
-            logger.warning(
-                "Lease lost, result dropped: run %d (%s.%s) was taken over during attempt %d, which ended %s.",
-                *(attempt.claim.id, attempt.claim.queue, attempt.claim.job),
-                *(attempt.claim.attempt, attempt.settlement.outcome),
-            )
-    return [(attempt, states[attempt.claim.ref]) for attempt in ended if attempt.claim.ref in states]
+        if (state := states.get(attempt.ref)) is not None:
+            settled.append((attempt, state))
+            continue
+        logger.warning(
+            "Lease lost, result dropped: run %d (%s.%s) was taken over during attempt %d, which ended %s.",
+            *(attempt.claim.id, attempt.claim.queue, attempt.claim.job),
+            *(attempt.claim.attempt, attempt.settlement.outcome),
+        )
+    return settled
 
 
 def _abandoned(lease: Lease, why: str) -> Settlement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -54,9 +54,11 @@ class Leases:
     def __contains__(self, ref: object) -> bool:
         return ref in self._leases
 
-    def add(self, claims: Iterable[Claim], lease_seconds: float, claimed_at: float) -> None:
+    def add(self, claims: Iterable[Claim], lease_seconds: Mapping[str, float], claimed_at: float) -> None:
+        """Hold *claims* for what a lease of their queue lasts."""
         with self._lock:
-            self._leases.update((claim.ref, Lease(claim, lease_seconds, claimed_at)) for claim in claims)
+            for claim in claims:
+                self._leases[claim.ref] = Lease(claim, lease_seconds[claim.queue], claimed_at)
 
     def drop(self, refs: Iterable[Ref]) -> None:
         with self._lock:

@@ -7,26 +7,28 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 
-from django_jobqueue.engines.base import Claim, Settlement
+from django_jobqueue.engines.base import Claim, Ref, Settlement
 from django_jobqueue.errors import PayloadError, shown
 from django_jobqueue.jobs import Completed, Notes, RunContext
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.verdict import Unreadable, timed_out, verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """An attempt that has ended, and is to be settled."""
 
     claim: Claim
     settlement: Settlement
+
+    @property
+    def ref(self) -> Ref:
+        return self.settlement.ref
 
     @property
     def seconds(self) -> float:
@@ -35,8 +37,7 @@ class Ended:
         return finished - started if finished is not None and started is not None else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A run that is to be put back: its ``okay_to_run`` would not let it start, or it was asked to end before it could."""
 
     claim: Claim

@@ -24,7 +24,7 @@ class Share:
     weight: int = 1
     slots: int | None = None
     """The most slots that it may hold."""
-    batch_size: int = 100
+    batch_size: int = 500
     """Most runs that are claimed at once."""
 
     served: float = 0.0

@@ -29,15 +29,19 @@ class Tally(Observer):
 
     def attempts_settled(self, settled: Sequence[tuple[Ended, State]]) -> None:
         minute = this_minute()
+        taken: dict[tuple[str, str, str], list[float]] = {}
         for ended, state in settled:
-            self._add(minute, ended.claim, counted_as(ended.settlement.outcome, state), ended.seconds)
+            outcome = counted_as(ended.settlement.outcome, state)
+            taken.setdefault((ended.claim.queue, ended.claim.job, outcome), []).append(ended.seconds)
+        for counted, seconds in taken.items():
+            self._add(Counted(minute, *counted), len(seconds), sum(seconds))
 
     def cancelled(self, claims: Sequence[Claim]) -> None:
         for claim in claims:
-            self._add(this_minute(), claim, State.CANCELLED)
+            self._add(Counted(this_minute(), claim.queue, claim.job, State.CANCELLED))
 
     def reaped(self, lost: LostRun, settlement: Settlement, state: State) -> None:
-        self._add(this_minute(), lost, counted_as(settlement.outcome, state))
+        self._add(Counted(this_minute(), lost.queue, lost.job, counted_as(settlement.outcome, state)))
 
     def turn(self, ours: Leases) -> bool:
         self.due_at = later(INTERVAL_SECONDS)
@@ -50,9 +54,8 @@ class Tally(Observer):
         except DATABASE_AWAY:
             logger.warning("The database does not answer. What was counted last is lost.")
 
-    def _add(self, minute: int, run: Claim | LostRun, outcome: str, seconds: float = 0.0) -> None:
-        counted = Counted(minute, run.queue, run.job, outcome)
-        self._counts[counted] = self._counts.get(counted, Sum()).plus(1, seconds)
+    def _add(self, counted: Counted, number: int = 1, seconds: float = 0.0) -> None:
+        self._counts[counted] = self._counts.get(counted, Sum()).plus(number, seconds)
 
     def _write(self) -> None:
         if self._counts:

@@ -81,7 +81,7 @@ def test_a_queue_has_the_documented_defaults() -> None:
         jobs={},
         job_defaults={},
         concurrent_jobs=None,
-        batch_size=100,
+        batch_size=500,
         lease_seconds=30.0,
         run_on_startup=True,
     )

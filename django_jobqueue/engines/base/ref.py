@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from django_jobqueue.states import State
 
+STATES = {state.value: state for state in State}
+
 
 class Ref(NamedTuple):
     """One attempt of one run: together the fence of every write."""
@@ -22,4 +24,4 @@ def in_lock_order(refs: Iterable[Ref]) -> list[Ref]:
 
 def states(rows: Iterable[tuple[int, int, str]]) -> dict[Ref, State]:
     """What has become of runs, out of rows of their id, attempt and state."""
-    return {Ref(run_id, attempt): State(state) for run_id, attempt, state in rows}
+    return {Ref(run_id, attempt): STATES[state] for run_id, attempt, state in rows}

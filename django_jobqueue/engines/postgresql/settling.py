@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any
 
-from django_jobqueue.engines.base import Ref, Settlement, Settling, columns, in_lock_order, seconds_ago, states
+from django_jobqueue.engines.base import Ref, Settlement, Settling, columns, in_lock_order, states
 from django_jobqueue.engines.postgresql.deleting import PostgreSQLDeleting
 from django_jobqueue.states import State
 
@@ -14,6 +13,7 @@ from django_jobqueue.states import State
 class PostgreSQLSettling(PostgreSQLDeleting, Settling):
     """Ends runs and writes their attempts in one statement."""
 
+    # Ticks are seconds of the worker's monotonic clock: what the job took is told by it, and only then by the database's.
     # A run that is asked to cancel goes neither back to pending nor to the dead letter; one whose lease is over takes no
     # other end either.
     SETTLE = """
@@ -22,7 +22,7 @@ class PostgreSQLSettling(PostgreSQLDeleting, Settling):
               FROM json_to_recordset(%(settlements)s::json) AS ending(
                    id bigint, attempt int, outcome text, state text, reason text, counter text, run_at timestamptz,
                    delay_seconds double precision, result text, error text, traceback text,
-                   progress text, metadata text, started_ago double precision, finished_ago double precision)
+                   progress text, metadata text, started double precision, finished double precision)
         ), settled AS (
             UPDATE jobqueue_run AS run
                SET state = CASE WHEN run.cancel_requested_at IS NOT NULL
@@ -60,8 +60,8 @@ class PostgreSQLSettling(PostgreSQLDeleting, Settling):
         ), history AS (
             INSERT INTO jobqueue_attempt (run_id, number, worker, started_at, finished_at, outcome, error, traceback)
             SELECT id, attempt, settled.worker,
-                   COALESCE(statement_timestamp() - make_interval(secs => ending.started_ago), settled.started_at),
-                   statement_timestamp() - make_interval(secs => ending.finished_ago),
+                   COALESCE(statement_timestamp() - make_interval(secs => %(ticks)s - ending.started), settled.started_at),
+                   statement_timestamp() - make_interval(secs => COALESCE(%(ticks)s - ending.finished, 0)),
                    CASE settled.state WHEN 'cancelled' THEN 'cancelled' ELSE ending.outcome END,
                    ending.error, ending.traceback
               FROM settled
@@ -72,11 +72,6 @@ class PostgreSQLSettling(PostgreSQLDeleting, Settling):
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         by_ref = {settlement.ref: settlement for settlement in settlements}
-        document = self.document(_ending(by_ref[ref]) for ref in in_lock_order(by_ref))
-        rows = self.fetch(self.SETTLE, {"settlements": document, "expired": expired})
+        document = self.document(columns(by_ref[ref]) for ref in in_lock_order(by_ref))
+        rows = self.fetch(self.SETTLE, {"settlements": document, "expired": expired, "ticks": monotonic()})
         return states(rows)
-
-
-def _ending(settlement: Settlement) -> dict[str, Any]:
-    started_ago, finished_ago = seconds_ago(settlement, monotonic())
-    return columns(settlement) | {"started_ago": started_ago, "finished_ago": finished_ago}

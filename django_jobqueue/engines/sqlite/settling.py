@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from django_jobqueue.engines.base import Ref, Settlement, Settling, seconds_ago, states
+from django_jobqueue.engines.base import Ref, Settlement, Settling, states
 from django_jobqueue.engines.sqlite.deleting import SQLiteDeleting
 from django_jobqueue.states import State
 
@@ -43,17 +42,17 @@ class SQLiteSettling(SQLiteDeleting, Settling):
                   error = ending.error,
                   progress = COALESCE(ending.progress, jobqueue_run.progress),
                   metadata = COALESCE(ending.metadata, jobqueue_run.metadata)
-             FROM (SELECT json_extract(value, '$.id') AS id,
-                          json_extract(value, '$.attempt') AS attempt,
-                          json_extract(value, '$.state') AS state,
-                          json_extract(value, '$.reason') AS reason,
-                          json_extract(value, '$.counter') AS counter,
-                          json_extract(value, '$.run_at') AS run_at,
-                          json_extract(value, '$.result') AS result,
-                          json_extract(value, '$.error') AS error,
-                          json_extract(value, '$.progress') AS progress,
-                          json_extract(value, '$.metadata') AS metadata
-                     FROM json_each(%(settlements)s)) AS ending
+             FROM (SELECT json_extract(value, '$[0]') AS id,
+                          json_extract(value, '$[1]') AS attempt,
+                          json_extract(value, '$[2]') AS state,
+                          json_extract(value, '$[3]') AS reason,
+                          json_extract(value, '$[4]') AS counter,
+                          json_extract(value, '$[5]') AS run_at,
+                          json_extract(value, '$[6]') AS result,
+                          json_extract(value, '$[7]') AS error,
+                          json_extract(value, '$[8]') AS progress,
+                          json_extract(value, '$[9]') AS metadata
+                     FROM json_each(%(endings)s)) AS ending
             WHERE jobqueue_run.id = ending.id
               AND jobqueue_run.attempt = ending.attempt
               AND jobqueue_run.lease_until IS NOT NULL
@@ -64,55 +63,53 @@ class SQLiteSettling(SQLiteDeleting, Settling):
     RECORD = """
         INSERT INTO jobqueue_attempt (run_id, number, worker, started_at, finished_at, outcome, error, traceback)
         SELECT run.id, run.attempt, run.worker,
-               COALESCE(json_extract(value, '$.started_at'), run.started_at), json_extract(value, '$.finished_at'),
-               CASE run.state WHEN 'cancelled' THEN 'cancelled' ELSE json_extract(value, '$.outcome') END,
-               json_extract(value, '$.error'), json_extract(value, '$.traceback')
-          FROM json_each(%(attempts)s)
+               COALESCE(json_extract(value, '$[11]'), run.started_at), json_extract(value, '$[12]'),
+               CASE run.state WHEN 'cancelled' THEN 'cancelled' ELSE json_extract(value, '$[10]') END,
+               json_extract(value, '$[7]'), json_extract(value, '$[13]')
+          FROM json_each(%(endings)s)
     CROSS JOIN jobqueue_run AS run
-         WHERE run.id = json_extract(value, '$.id')
+         WHERE run.id = json_extract(value, '$[0]')
      RETURNING number
     """
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         now, ticks = timezone.now(), monotonic()
-        by_ref = {settlement.ref: settlement for settlement in settlements}
-        parameters = {
-            "settlements": self.document(_ending(settlement, now) for settlement in by_ref.values()),
-            "now": self.timestamps()(now),
-            "expired": expired,
-        }
+        text = self._texts(now.timestamp() - ticks)
+        rows = {settlement.ref: _row(settlement, now, text, ticks) for settlement in settlements}
+        document = self.document(rows.values())
+        parameters = {"endings": document, "now": self.timestamps()(now), "expired": expired}
         with transaction.atomic(using=self.alias, savepoint=False):
             settled = states(self.fetch(self.SETTLE, parameters))
-            history = self.document(_history(by_ref[ref], now, ticks) for ref in settled)
-            self.fetch(self.RECORD, {"attempts": history})
+            if len(settled) < len(rows):
+                document = self.document(rows[ref] for ref in settled)
+            self.fetch(self.RECORD, {"endings": document})
         return settled
 
+    def _texts(self, zero: float) -> Callable[[float], str]:
+        """What writes a moment of the monotonic clock, which stood at nought at the timestamp *zero*."""
+        zone = self.connection.timezone
+        return lambda ticks: str(datetime.fromtimestamp(zero + ticks, zone).replace(tzinfo=None))
 
-def _ending(settlement: Settlement, now: datetime) -> dict[str, Any]:
-    """What becomes of the run."""
+
+def _row(settlement: Settlement, now: datetime, text: Callable[[float], str], ticks: float) -> tuple[object, ...]:
+    """What becomes of the run, and is kept of the attempt, in the order of the statements.
+
+    *Text* writes a moment of ``time.monotonic()``, by which *ticks* is *now*.
+    """
     again = settlement.state == State.PENDING
-    return {
-        "id": settlement.id,
-        "attempt": settlement.attempt,
-        "state": settlement.state,
-        "reason": settlement.reason,
-        "counter": settlement.counter,
-        "run_at": (settlement.run_at or now) + timedelta(seconds=settlement.delay_seconds) if again else None,
-        "result": settlement.result,
-        "error": settlement.error,
-        "progress": settlement.progress,
-        "metadata": settlement.metadata,
-    }
-
-
-def _history(settlement: Settlement, now: datetime, ticks: float) -> dict[str, Any]:
-    """What is kept of the attempt. *Ticks* is *now* by ``time.monotonic()``."""
-    started_ago, finished_ago = seconds_ago(settlement, ticks)
-    return {
-        "id": settlement.id,
-        "outcome": settlement.outcome,
-        "started_at": None if started_ago is None else now - timedelta(seconds=started_ago),
-        "finished_at": now - timedelta(seconds=finished_ago),
-        "error": settlement.error,
-        "traceback": settlement.traceback,
-    }
+    return (
+        settlement.id,
+        settlement.attempt,
+        settlement.state,
+        settlement.reason,
+        settlement.counter,
+        (settlement.run_at or now) + timedelta(seconds=settlement.delay_seconds) if again else None,
+        settlement.result,
+        settlement.error,
+        settlement.progress,
+        settlement.metadata,
+        settlement.outcome,
+        None if settlement.started is None else text(settlement.started),
+        text(ticks if settlement.finished is None else settlement.finished),
+        settlement.traceback,
+    )
