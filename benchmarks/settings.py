@@ -29,6 +29,8 @@ DATABASES = {
     }[os.environ.get("BENCHMARK_DATABASE", "sqlite")]
 }
 
+SILENCED_SYSTEM_CHECKS = ["jobqueue.I001"]  # nobody looks at it in the admin
+
 JOBQUEUE = {
     "queues": {
         "limited": {"concurrent_jobs": 10_000, "jobs": {"noop": "benchmarks.jobs.noop"}},

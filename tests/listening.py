@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db import connection
 from django.dispatch import Signal
 
 from django_jobqueue import signals
 from django_jobqueue.models import Run
 from django_jobqueue.signals import Event, RunEvent
+from django_jobqueue.transports.publisher import publisher
 
 PATIENCE_SECONDS = 30.0
 
@@ -73,3 +75,9 @@ def received_by(receiver: Callable[..., Any], *heard: Signal) -> Iterator[None]:
     finally:
         for signal in heard:
             signal.disconnect(receiver)
+
+
+def waiting_events() -> list[object]:
+    """What waits for the commit, but for the words by which workers are woken."""
+    waiting = [function for _, function, _ in connection.run_on_commit]
+    return [function for function in waiting if getattr(function, "func", None) != publisher.publish]

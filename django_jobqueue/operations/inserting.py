@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
 from django.db import InterfaceError
 from django.db.transaction import TransactionManagementError
@@ -15,6 +16,10 @@ from django_jobqueue.models import Run
 from django_jobqueue.operations.announcements import announce_enqueued
 from django_jobqueue.operations.idempotency import insert_once
 from django_jobqueue.operations.uniqueness import Existing, in_windows, insert_unique
+from django_jobqueue.transports.publisher import publish_on_commit
+
+SOON = timedelta(seconds=2)
+"""Whatever is due later, workers find in time by themselves."""
 
 
 @contextmanager
@@ -44,7 +49,10 @@ def insert_many(news: Sequence[NewRun]) -> list[Inserted | Existing]:
     """``insert`` many, and answer in their order with what the database decided about each."""
     keyed = any(new.idempotency_key is not None for new in news)
     rows = insert_once(news, _insert_rows) if keyed else _insert_rows(news)
-    announce_enqueued([(new, row) for new, row in zip(news, rows, strict=True) if isinstance(row, Inserted)])
+    inserted = [(new, row) for new, row in zip(news, rows, strict=True) if isinstance(row, Inserted)]
+    announce_enqueued(inserted)
+    if soon := {new.queue for new, row in inserted if row.run_at - row.created_at <= SOON}:
+        publish_on_commit(soon)
     return rows
 
 

@@ -13,7 +13,8 @@ import random
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from enum import Enum
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -21,6 +22,7 @@ from typing import Protocol
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim
+from django_jobqueue.transports.listener import Listener
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.assignment import Assignment, known_job
 from django_jobqueue.worker.connections import DATABASE_AWAY
@@ -54,6 +56,13 @@ class Chores(Protocol):
     def turn(self, ours: Leases) -> bool: ...
 
 
+class Call(Enum):
+    """What others ask of a worker."""
+
+    LOOK = "look"
+    STOP = "stop"
+
+
 class Worker:
     """Works *queues* until it is stopped, or, if told to *drain*, until nothing can be claimed."""
 
@@ -82,7 +91,7 @@ class Worker:
         self._liveness = LivenessFile(liveness_file)
         self._leases = Leases()
         self._exchange = Exchange(self.name, queues, self._leases, slots=slots, strict=strict)
-        self._inbox: SimpleQueue[Ended | Refused | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Ended | Refused | Call] = SimpleQueue()
         self._executors = Executors(self.concurrency, observer.attempt_started, self._inbox.put)
         self._pace = Pace(self.concurrency)
         self._outage = Outage()
@@ -108,7 +117,9 @@ class Worker:
             interrupt=self._executors.interrupt,
             prepare=self._executors.prepare,
         )
-        with Watchdog(SelfFence(self._leases, self._executors.interrupt).look, self._executors.look), heartbeat:
+        watchdog = Watchdog(SelfFence(self._leases, self._executors.interrupt).look, self._executors.look)
+        listener = nullcontext() if self._drain else Listener(list(self.queues), self.wake)
+        with watchdog, heartbeat, listener:
             while not self._is_over():
                 self._turn()
             return self._leave()
@@ -116,7 +127,11 @@ class Worker:
     def stop(self) -> None:
         """Ask the worker to stop: within its grace at the first call, at once at the second. Safe in signal handlers."""
         self._shutdown.ask()
-        self._inbox.put(None)
+        self._inbox.put(Call.STOP)
+
+    def wake(self) -> None:
+        """Have the worker look for work now, if it has a free slot. Safe in any thread."""
+        self._inbox.put(Call.LOOK)
 
     def _turn(self) -> None:
         self._liveness.touch()
@@ -158,13 +173,15 @@ class Worker:
             while True:
                 self._take_in(self._inbox.get_nowait())
 
-    def _take_in(self, ended: Ended | Refused | None) -> None:
+    def _take_in(self, ended: Ended | Refused | Call) -> None:
         match ended:
             case Ended():
                 self._ended.append(ended)
                 self._pace.add(ended)
             case Refused(claim, delay_seconds):
                 self._refuse([claim], delay_seconds)
+            case Call.LOOK:
+                self._look_at = 0.0
 
     def _refuse(self, claims: Sequence[Claim], delay_seconds: float = 0.0) -> None:
         """Hand *claims* back with the next turn."""

@@ -18,6 +18,8 @@ SMALLEST = {
     "bulk_add": ["--runs=20", "--rounds=1", "--many=20"],
     "claims": ["--few=20", "--many=20", "--future=20", "--dead=20", "--claims=1"],
     "drain": ["--runs=20", "--rounds=1"],
+    "idle": ["--seconds=1", "--settle-seconds=0"],
+    "latency": ["--runs=20", "--rest-seconds=0.01"],
     "limits": ["--runs=20", "--rounds=1", "--claims=2", "--parked=20", "--processes=1"],
     "schedules": ["--schedules=20", "--rounds=1"],
 }
@@ -40,4 +42,4 @@ def test_a_benchmark_runs_to_its_end_and_prints_what_it_measured(name: str) -> N
     )
 
     assert done.returncode == 0, done.stderr
-    assert f"{connection.display_name}: 20 " in done.stdout
+    assert f"\n{connection.display_name}: " in done.stdout

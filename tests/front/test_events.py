@@ -19,7 +19,7 @@ from django_jobqueue.models import Run
 from django_jobqueue.queue import Queue
 from django_jobqueue.signals import RunCancelled, RunEnqueued
 from tests.front.conftest import failing_transaction
-from tests.listening import Listener, received_by
+from tests.listening import Listener, received_by, waiting_events
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,7 +82,7 @@ def test_where_nobody_listens_nothing_waits_for_the_commit(mail: Queue) -> None:
         run = mail.add("send")
         mail.bulk_add([{"job": "send"}])
         operations.cancel(run.pk, actor="ana")
-        waiting = list(connection.run_on_commit)
+        waiting = waiting_events()
 
     assert waiting == []
 

@@ -17,7 +17,7 @@ from django_jobqueue.models import Run
 from django_jobqueue.operations import RunFilter, batches
 from django_jobqueue.operations.expiring import expire_some
 from django_jobqueue.signals import Event, RunCancelled, RunEnqueued
-from tests.listening import Listener, received_by
+from tests.listening import Listener, received_by, waiting_events
 from tests.operations.conftest import MakeRun, row
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,7 +96,7 @@ def test_where_nobody_listens_no_event_is_made_and_nothing_waits_for_the_commit(
     call = bulk(3)
     with transaction.atomic():
         call()
-        waiting = list(connection.run_on_commit)
+        waiting = waiting_events()
     unheard = len(made)
     call = bulk(3)
     with received_by(lambda **_: None, kind.signal):

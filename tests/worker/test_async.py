@@ -208,7 +208,12 @@ def test_a_connection_of_a_coroutine_is_closed_when_its_job_ends(
         for _ in range(3):
             observer.wait_until_settled(queues.default.add("count"))
         worker.chores.wait_for_turns(1)
-        own = ("jobqueue-heartbeat", f"test-worker-{worker.worker.name}", threading.current_thread().name)
+        own = (
+            "jobqueue-heartbeat",
+            "jobqueue-listener",
+            f"test-worker-{worker.worker.name}",
+            threading.current_thread().name,
+        )
         of_jobs = [raw for name, raw in made if name not in own]
         open_while_idle = [raw for raw in of_jobs if is_open(raw)]
 

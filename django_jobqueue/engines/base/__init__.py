@@ -19,6 +19,7 @@ from django_jobqueue.engines.base.reaping import LostRun, Reaping
 from django_jobqueue.engines.base.ref import Ref, in_lock_order, states
 from django_jobqueue.engines.base.schedules import Advance, Due, Schedules
 from django_jobqueue.engines.base.settling import Counter, Settlement, Settling, seconds_ago
+from django_jobqueue.engines.base.waking import Ear, Voice, Waking, Word
 
 __all__ = [
     "Advance",
@@ -30,6 +31,7 @@ __all__ = [
     "Database",
     "Deleting",
     "Due",
+    "Ear",
     "Engine",
     "Inserted",
     "Inserting",
@@ -45,6 +47,9 @@ __all__ = [
     "Schedules",
     "Settlement",
     "Settling",
+    "Voice",
+    "Waking",
+    "Word",
     "columns",
     "in_claim_order",
     "in_lock_order",

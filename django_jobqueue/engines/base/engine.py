@@ -8,7 +8,8 @@ from django_jobqueue.engines.base.leases import Leases
 from django_jobqueue.engines.base.lines import Lines
 from django_jobqueue.engines.base.reaping import Reaping
 from django_jobqueue.engines.base.schedules import Schedules
+from django_jobqueue.engines.base.waking import Waking
 
 
-class Engine(Inserting, Claiming, Leases, Reaping, Schedules, Lines):
+class Engine(Inserting, Claiming, Leases, Reaping, Schedules, Lines, Waking):
     """The SQL of one database vendor, for the tables of one database alias."""

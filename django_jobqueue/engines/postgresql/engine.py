@@ -9,6 +9,7 @@ from django_jobqueue.engines.postgresql.leases import PostgreSQLLeases
 from django_jobqueue.engines.postgresql.lines import PostgreSQLLines
 from django_jobqueue.engines.postgresql.reaping import PostgreSQLReaping
 from django_jobqueue.engines.postgresql.schedules import PostgreSQLSchedules
+from django_jobqueue.engines.postgresql.waking import PostgreSQLWaking
 
 
 class PostgreSQLEngine(
@@ -18,6 +19,7 @@ class PostgreSQLEngine(
     PostgreSQLReaping,
     PostgreSQLSchedules,
     PostgreSQLLines,
+    PostgreSQLWaking,
     Engine,
 ):
     """The SQL of PostgreSQL."""

@@ -9,6 +9,7 @@ from django_jobqueue.engines.sqlite.leases import SQLiteLeases
 from django_jobqueue.engines.sqlite.lines import SQLiteLines
 from django_jobqueue.engines.sqlite.reaping import SQLiteReaping
 from django_jobqueue.engines.sqlite.schedules import SQLiteSchedules
+from django_jobqueue.engines.sqlite.waking import SQLiteWaking
 
 
 class SQLiteEngine(
@@ -18,6 +19,7 @@ class SQLiteEngine(
     SQLiteReaping,
     SQLiteSchedules,
     SQLiteLines,
+    SQLiteWaking,
     Engine,
 ):
     """The SQL of SQLite."""

@@ -1,0 +1,48 @@
+"""How processes tell each other that there is work, beside the tables: words are cheap, and may be lost."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
+from typing import NamedTuple, TypeAlias
+
+from django_jobqueue.engines.base.database import Database
+
+
+class Ear(ABC):
+    """Hears the words of others: one thread listens, and any may close it."""
+
+    @abstractmethod
+    def hear(self) -> bool:
+        """Wait for a word; False, when the ear is closed."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let whoever listens go on."""
+
+
+class Word(NamedTuple):
+    """There is work in a queue."""
+
+    namespace: str
+    queue: str
+
+
+Voice: TypeAlias = Callable[[Iterable[Word]], None]
+"""Says words to all ears."""
+
+
+class Waking(Database):
+    """What a database does for that; nothing, where it says nothing else: those who wait look now and then anyhow."""
+
+    has_voice = False
+    """Whether something must be said, for ears to hear it."""
+
+    def voice(self) -> AbstractContextManager[Voice]:
+        """Speak, with a connection of its own, until the block ends."""
+        raise NotImplementedError(f"{type(self).__name__} has no voice.")
+
+    def ear(self, words: Collection[Word]) -> AbstractContextManager[Ear] | None:
+        """Listen for any of *words*, in the thread that enters the block; None, where nothing can be heard."""
+        return None

@@ -1,0 +1,54 @@
+"""SQLite: who listens sees by ``PRAGMA data_version`` that others have written, whatever it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+from django_jobqueue.engines.base import Claiming, Ear, Waking, Word
+from django_jobqueue.engines.sqlite.database import SQLiteDatabase
+
+LOOK_SECONDS = 0.01
+SOON_SECONDS = 2.0
+"""What is due later, workers find in time by themselves."""
+
+
+class SQLiteEar(Ear):
+    """Looks at a counter in the shared memory of the database, a hundred times a second: that costs a few microseconds."""
+
+    def __init__(self, connection: Any, is_of_use: Callable[[], bool]) -> None:
+        self._connection = connection
+        self._is_of_use = is_of_use
+        self._closed = Event()
+        self._version = self._look()
+
+    def hear(self) -> bool:
+        while not self._closed.wait(LOOK_SECONDS):
+            before, self._version = self._version, self._look()
+            if self._version != before and self._is_of_use():
+                return True
+        return False
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _look(self) -> int:
+        [version] = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+
+class SQLiteWaking(SQLiteDatabase, Claiming, Waking):
+    """Hears all writes by any connection but its own, and reads whether they are of use."""
+
+    @contextmanager
+    def ear(self, words: Collection[Word]) -> Iterator[Ear]:
+        django = self.connection
+        with django.wrap_database_errors:
+            django.ensure_connection()
+            yield SQLiteEar(django.connection, lambda: any(map(self._is_soon_due, words)))
+
+    def _is_soon_due(self, word: Word) -> bool:
+        due = self.next_due(word.namespace, [word.queue])
+        return due is not None and due <= SOON_SECONDS

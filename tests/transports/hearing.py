@@ -1,0 +1,26 @@
+"""Listening, for the length of a block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
+
+from django_jobqueue.transports.listener import Listener
+from tests.worker.bench import PATIENCE_SECONDS
+
+SHORT_SECONDS = 0.3
+"""What is not heard in this time is not heard."""
+
+
+@contextmanager
+def heard(*queues: str) -> Iterator[Event]:
+    """What is set when there is work in *queues*, once the block begins."""
+    woken, ready = Event(), Event()
+
+    def wake() -> None:
+        (woken if ready.is_set() else ready).set()
+
+    with Listener(queues or ["default"], wake):
+        assert ready.wait(PATIENCE_SECONDS), "nobody listens"
+        yield woken

@@ -1,0 +1,66 @@
+"""Workers hear of new work at once, where the database can tell them; nobody who adds it waits for that."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from django_jobqueue import queues
+from django_jobqueue.transports.publisher import publish_on_commit
+from tests.transports.hearing import SHORT_SECONDS, heard
+from tests.worker.bench import PATIENCE_SECONDS, Recorder, WorkerThread
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql, pytest.mark.sqlite]
+
+
+def test_a_worker_that_hardly_ever_looks_starts_a_new_run_at_once(observer: Recorder) -> None:
+    with WorkerThread(["default"], observer) as worker:
+        worker.chores.wait_for_turns(1)
+        run = queues.default.add("note")
+        observer.wait_until_settled(run)
+
+
+def test_a_run_is_heard_of_when_it_is_committed_and_not_before() -> None:
+    with heard() as woken:
+        with transaction.atomic():
+            queues.default.add("note")
+            assert not woken.wait(SHORT_SECONDS)
+        assert woken.wait(PATIENCE_SECONDS)
+
+
+def test_a_run_that_is_rolled_back_is_not_heard_of() -> None:
+    with heard() as woken:
+        with transaction.atomic():
+            queues.default.add("note")
+            transaction.set_rollback(True)
+        assert not woken.wait(SHORT_SECONDS)
+
+
+@pytest.mark.parametrize("queue", ["mail", "default"])
+def test_only_those_who_work_the_queue_hear_of_it(queue: str) -> None:
+    with heard("default") as woken:
+        queues[queue].bulk_add([{"job": "note"}])
+        assert woken.wait(PATIENCE_SECONDS if queue == "default" else SHORT_SECONDS) is (queue == "default")
+
+
+def test_another_namespace_hears_nothing(settings: Settings) -> None:
+    with heard() as woken:
+        settings.JOBQUEUE = {"namespace": "other", "queues": {"default": {"jobs": {"note": "builtins.repr"}}}}
+        publish_on_commit(["default"])
+        assert not woken.wait(SHORT_SECONDS)
+
+
+def test_of_what_is_due_much_later_nobody_is_told_now() -> None:
+    with heard() as woken:
+        queues.default.add("note", delay_seconds=60)
+        assert not woken.wait(SHORT_SECONDS)
+        queues.default.add("note", delay_seconds=1)
+        assert woken.wait(PATIENCE_SECONDS)
+
+
+def test_whoever_adds_a_run_sends_one_statement(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with heard() as woken:
+        with django_assert_num_queries(1):
+            queues.default.add("note")
+        assert woken.wait(PATIENCE_SECONDS)
