@@ -17,7 +17,7 @@ from django.core.management import call_command
 import benchmarks
 from benchmarks.databases import DATABASES
 
-BENCHMARKS = ("add", "bulk_add", "claims", "drain", "idle", "latency", "limits", "schedules")
+BENCHMARKS = ("add", "bulk_add", "claims", "drain", "idle", "latency", "limits", "rivals", "schedules")
 
 
 def main() -> None:

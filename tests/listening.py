@@ -79,5 +79,5 @@ def received_by(receiver: Callable[..., Any], *heard: Signal) -> Iterator[None]:
 
 def waiting_events() -> list[object]:
     """What waits for the commit, but for the words by which workers are woken."""
-    waiting = [function for _, function, _ in connection.run_on_commit]
+    waiting = [entry[1] for entry in connection.run_on_commit]
     return [function for function in waiting if getattr(function, "func", None) != publisher.publish]

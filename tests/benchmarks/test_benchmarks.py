@@ -21,6 +21,7 @@ SMALLEST = {
     "idle": ["--seconds=1", "--settle-seconds=0"],
     "latency": ["--runs=20", "--rest-seconds=0.01"],
     "limits": ["--runs=20", "--rounds=1", "--claims=2", "--parked=20", "--processes=1"],
+    "rivals": ["--runs=20", "--rounds=1", "--only"],
     "schedules": ["--schedules=20", "--rounds=1"],
 }
 
