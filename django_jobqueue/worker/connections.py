@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connections
+from django.db import Error, InterfaceError, InternalError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_jobqueue.worker import statement_timeout
@@ -56,7 +56,7 @@ def _dropping_all() -> Iterator[None]:
     """Drop the connections of this thread, where one of them cannot even do that."""
     try:
         yield
-    except DatabaseError:
+    except Error:
         close_all()
 
 

@@ -6,6 +6,7 @@ A thread that waits for the database cannot be told that its time is over; the d
 from __future__ import annotations
 
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from math import ceil
 from time import monotonic
 from typing import Any
@@ -15,42 +16,63 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
 
-_ends_at: ContextVar[float | None] = ContextVar("django_jobqueue_attempt_ends_at", default=None)
-"""By ``time.monotonic()``; None where the attempt has no timeout. Goes along with a coroutine into its threads."""
+
+@dataclass(slots=True)
+class _Limit:
+    ends_at: float
+    """By ``time.monotonic()``."""
+    before: dict[BaseDatabaseWrapper, str] = field(default_factory=dict)
+    """What is to be set again on connections that are limited."""
+
+
+_now: ContextVar[_Limit | None] = ContextVar("django_jobqueue_statement_timeout", default=None)
+"""None where the attempt has no timeout. Goes along with a coroutine into its threads."""
+
+# Passes over a connection for which the project has set less.
+LIMIT = """
+    WITH earlier AS MATERIALIZED (SELECT current_setting('statement_timeout') AS value)
+  SELECT value, set_config('statement_timeout', %(milliseconds)s, false)
+    FROM earlier
+   WHERE value::interval = interval '0'
+      OR value::interval > %(milliseconds)s::integer * interval '1 ms'
+"""
 
 
 def limit(seconds: float) -> None:
     """Let the statements of this attempt end in so many seconds, on the connections that it has and on those it makes."""
-    _ends_at.set(monotonic() + seconds)
+    now = _Limit(monotonic() + seconds)
+    _now.set(now)
     for connection in _opened():
-        _limit(connection, seconds)
+        _limit(connection, now)
 
 
 def is_limited() -> bool:
     """Whether the statements of this thread are."""
-    return _ends_at.get() is not None
+    return _now.get() is not None
 
 
 def lift() -> None:
     """Let the connections of this thread be as they were."""
-    _ends_at.set(None)
+    before = now.before if (now := _now.get()) is not None else {}
+    _now.set(None)
     for connection in _opened():
-        with connection.cursor() as cursor:
-            cursor.execute("RESET statement_timeout")
+        if connection in before:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, false)", [before[connection]])
 
 
 @receiver(connection_created)
 def _limit_new(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
-    if (ends_at := _ends_at.get()) is not None and connection.vendor == "postgresql":
-        _limit(connection, ends_at - monotonic())
+    if (now := _now.get()) is not None and connection.vendor == "postgresql":
+        _limit(connection, now)
 
 
-def _limit(connection: BaseDatabaseWrapper, seconds: float) -> None:
+def _limit(connection: BaseDatabaseWrapper, now: _Limit) -> None:
+    milliseconds = max(1, ceil((now.ends_at - monotonic()) * 1000))
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('statement_timeout', %(milliseconds)s, false)",
-            {"milliseconds": str(max(1, ceil(seconds * 1000)))},
-        )
+        cursor.execute(LIMIT, {"milliseconds": str(milliseconds)})
+        for earlier, _ in cursor.fetchall():
+            now.before[connection] = earlier
 
 
 def _opened() -> list[BaseDatabaseWrapper]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import InternalError, OperationalError, connection, connections, transaction
+from django.db import InterfaceError, InternalError, OperationalError, connection, connections, transaction
 
 from django_jobqueue import RunContext, job, queues
 from django_jobqueue.models import Run
@@ -212,6 +212,48 @@ def test_no_run_is_lost_or_run_twice_while_connections_break_again_and_again(
     assert set(Run.objects.values_list("state", "failures")) == {("completed", 0)}
     # A claim whose commit was answered by nothing is lost to its worker, and reaped; none is started twice.
     assert sorted(run_id for run_id, _ in starts) == sorted(ids)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("turn", ["begins", "has ended"])
+def test_a_connection_that_takes_no_timeout_when_an_attempt_begins_or_has_ended_is_dropped(
+    work: Work, on_connect: OnConnect, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], turn: str
+) -> None:
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
+    sessions: list[int] = []
+    refusing = threading.Event()
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if refusing.is_set() and "statement_timeout" in sql:
+            refusing.clear()
+            raise kind("not now")
+        return execute(sql, params, many, context)
+
+    on_connect(lambda new: new.execute_wrappers.append(refuse))
+
+    @job(max_attempts=1)
+    def begin(number: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            sessions.append(cursor.fetchone()[0])
+        if number == 1 and turn == "begins":
+            refusing.set()
+
+    @job(max_attempts=1, timeout_seconds=100)
+    def limited(number: int) -> None:
+        begin(number)
+        if number == 2 and turn == "has ended":
+            refusing.set()
+
+    for number, name in enumerate(["begin", "limited", "limited"], start=1):
+        queues.default.add(name, {"number": number}, priority=-number)
+
+    work(concurrency=1)
+
+    assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
+    first, second, third = sessions
+    assert (first != second, second != third) == (turn == "begins", turn == "has ended")
 
 
 @pytest.mark.postgresql

@@ -383,15 +383,23 @@ def test_a_statement_ends_with_the_time_of_its_attempt(work: Work, is_async: boo
 
 
 @pytest.mark.postgresql
-def test_the_next_attempt_on_the_same_connection_has_all_the_time(
-    start_worker: StartWorker, observer: Recorder, settings: Any
+@pytest.mark.parametrize("own", [0, 1_500, 200_000, 10_800_000])
+def test_the_next_attempt_on_the_same_connection_has_all_the_time_that_the_project_gives_it(
+    start_worker: StartWorker, observer: Recorder, settings: Any, on_connect: OnConnect, own: int
 ) -> None:
+    def set_own(new: Any) -> None:
+        with new.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(own)])
+
+    on_connect(set_own)
     connections["default"].settings_dict["CONN_MAX_AGE"] = None
-    told: list[tuple[str, int]] = []
+    told: list[tuple[int, int]] = []
 
     def look() -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('statement_timeout'), pg_backend_pid()")
+            cursor.execute(
+                "SELECT setting::integer, pg_backend_pid() FROM pg_settings WHERE name = 'statement_timeout'"
+            )
             told.append(cursor.fetchone())
 
     job(name="limited", timeout_seconds=100)(look)
@@ -404,9 +412,9 @@ def test_the_next_attempt_on_the_same_connection_has_all_the_time(
         connections["default"].settings_dict["CONN_MAX_AGE"] = 0
 
     first, limited, last = told
-    assert first == last == ("0", first[1])
+    assert first == last == (own, first[1])
     assert limited[1] == first[1]
-    assert limited[0] != "0"
+    assert limited[0] == own if own == 1_500 else 90_000 < limited[0] <= 100_000
 
 
 @pytest.mark.postgresql
