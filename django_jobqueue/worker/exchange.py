@@ -136,8 +136,11 @@ class Exchange:
         return self._engine.next_due(self._config.namespace, self._queues)
 
     def _spared(self, attempt: Ended) -> Ended:
-        """An attempt as it is to be settled: one that we asked to end because the database was away has not failed."""
-        if attempt.settlement.counter != "failures":
+        """An attempt as it is to be settled: one that we asked to end because the database was away has not failed.
+
+        Nor was it cancelled, whatever its job says: that is how a job obeys. What a person has cancelled stays so.
+        """
+        if attempt.settlement.counter != "failures" and attempt.settlement.outcome != Outcome.CANCELLED:
             return attempt
         lease = self._leases.get(attempt.ref)
         if lease is None or not lease.doubted:

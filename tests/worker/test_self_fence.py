@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from django_jobqueue import RunContext, job, queues
+from django_jobqueue import Cancel, RunContext, job, operations, queues
 from tests.worker.bench import Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
 
@@ -80,6 +80,30 @@ def test_a_job_is_asked_to_end_when_its_lease_is_in_doubt_and_its_run_starts_aga
     assert f"run {run.id} (default.wait)" in told[0]
     [leases] = re.findall(r"not be renewed for (\S+) s", told[0])  # each of a second
     assert least <= float(leases) < most
+
+
+@pytest.mark.parametrize("person_cancels", [False, True])
+def test_a_job_that_cancels_itself_when_it_is_asked_to_end_was_cancelled_only_if_a_person_did_so(
+    start_worker: StartWorker, observer: Recorder, heartbeat_returns: Callable[[], None], person_cancels: bool
+) -> None:
+    @job(concurrent_jobs=1)
+    def wait(run: RunContext) -> str:
+        if run.attempt == 1:
+            wait_until(lambda: run.cancel_requested)
+            if person_cancels:
+                operations.cancel(run.id, actor="ann")
+            heartbeat_returns()
+            raise Cancel("I was asked to end")
+        return f"by attempt {run.attempt}"
+
+    run = queues.default.add("wait")
+    assert run is not None
+    with start_worker():
+        observer.wait_for(lambda: len(observer.settled) == (1 if person_cancels else 2))
+
+    run.refresh_from_db()
+    assert (run.state, run.result) == (("cancelled", None) if person_cancels else ("completed", "by attempt 2"))
+    assert run.attempts.first().outcome == ("cancelled" if person_cancels else "released")  # type: ignore[union-attr]
 
 
 def test_a_job_that_may_be_started_once_is_told_and_its_result_counts(
