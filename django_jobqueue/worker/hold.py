@@ -10,6 +10,7 @@ from django_jobqueue.conf import QueueConfig, get_config
 from django_jobqueue.conf.job import DAY_SECONDS
 from django_jobqueue.engines import engine_for
 from django_jobqueue.models import Run
+from django_jobqueue.states import State
 
 logger = logging.getLogger(__name__)
 
@@ -30,39 +31,45 @@ class Hold:
 
     def __init__(self) -> None:
         self._last_turn = monotonic()
-        self._until = 0.0
+        self._until: dict[str, float] = {}
+        """Until when each of our queues is spared, by its own leases."""
         self._clocks: tuple[datetime, float] | None = None
         """The time of the database, and ours."""
 
-    def begin_turn(self) -> bool:
-        """Whether to take no run from anybody in this turn."""
-        away, seconds = monotonic() - self._last_turn, max(queue.lease_seconds for queue in _our_queues())
-        if away > min(OUTAGE_SECONDS, max(TURN_SECONDS, seconds * OUTAGE_LEASES)):
-            self._until = monotonic() + seconds * HOLD_LEASES
-        jump = self._jump()
-        if abs(jump) > JUMP_SECONDS:
-            logger.warning(
-                "The clock of the database has jumped by %+.1f s: for a while no run is taken for lost.", jump
-            )
-            self._until = monotonic() + seconds
-        return monotonic() < self._until
+    def begin_turn(self) -> list[str]:
+        """The queues in which no run is to be taken from anybody in this turn."""
+        away, has_jumped = monotonic() - self._last_turn, self._has_jumped()
+        for queue in _our_queues():
+            seconds = queue.lease_seconds
+            if has_jumped:
+                self._spare(queue, seconds)
+            elif away > min(OUTAGE_SECONDS, max(TURN_SECONDS, seconds * OUTAGE_LEASES)):
+                self._spare(queue, seconds * HOLD_LEASES)
+        spared = [queue for queue, until in self._until.items() if monotonic() < until]
+        return spared + _unknown_queues() if spared else []
 
     def end_turn(self) -> None:
         """The database has answered all that the turn has asked of it."""
         self._last_turn = monotonic()
 
-    def _jump(self) -> float:
-        """By how much the clock of the database is off from what it should be, by the last turn."""
+    def _spare(self, queue: QueueConfig, seconds: float) -> None:
+        until = self._until.get(queue.name, 0.0)
+        self._until[queue.name] = max(until, monotonic() + seconds)
+
+    def _has_jumped(self) -> bool:
+        """Whether the clock of the database is off from what it should be, by the last turn."""
         before, self._clocks = self._clocks, (engine_for(get_config().database).now(), monotonic())
         now, ticks = self._clocks
         if before is None:
             _shorten_leases(now, None)
-            return 0.0
+            return False
         jump = (now - before[0]).total_seconds() - (ticks - before[1])
-        if jump < -JUMP_SECONDS:
-            for queue in _our_queues():
-                _shorten_leases(now, queue)
-        return jump
+        if abs(jump) <= JUMP_SECONDS:
+            return False
+        logger.warning("The clock of the database has jumped by %+.1f s: for a while no run is taken for lost.", jump)
+        for queue in _our_queues():
+            _shorten_leases(now, queue)
+        return True
 
 
 def _shorten_leases(now: datetime, queue: QueueConfig | None) -> None:
@@ -83,3 +90,10 @@ def _shorten_leases(now: datetime, queue: QueueConfig | None) -> None:
 def _our_queues() -> list[QueueConfig]:
     """Those that we work; the default one is never external."""
     return [queue for queue in get_config().queues.values() if not queue.external]
+
+
+def _unknown_queues() -> list[str]:
+    """Those with running runs that only other releases know, and how long their leases are; none, almost always."""
+    config = get_config()
+    runs = Run.objects.using(config.database).filter(namespace=config.namespace, state=State.RUNNING)
+    return list(runs.exclude(queue__in=list(config.queues)).values_list("queue", flat=True).distinct())

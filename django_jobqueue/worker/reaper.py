@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from django_jobqueue.conf import external_queues, get_config
@@ -31,13 +32,16 @@ class Reaper:
 
     def turn(self, ours: Leases) -> bool:
         """Spares *ours*: as long as this process holds a lease, a late renewal is as good as one in time."""
-        found = not self._hold.begin_turn() and self._reap(ours)
+        found = self._reap(ours, spared=[*external_queues(), *self._hold.begin_turn()])
         self._hold.end_turn()
         self.due_at = later(INTERVAL_SECONDS)
         return found
 
-    def _reap(self, ours: Leases) -> bool:
-        """Settle all runs whose lease is over; answer whether there were some: others may start in their place."""
+    def _reap(self, ours: Leases, *, spared: Sequence[str]) -> bool:
+        """Settle all runs whose lease is over, but those of *spared* queues.
+
+        Answer whether there were some: others may start in their place.
+        """
         config = get_config()
         found, full = False, True
         while full:
@@ -46,7 +50,7 @@ class Reaper:
                 config.namespace,
                 partial(_decided, ours, followers),
                 limit=BATCH + len(ours),
-                but=external_queues(),
+                but=spared,
                 then=partial(add_followers, followers),
             )
             full = len(reaped) >= BATCH

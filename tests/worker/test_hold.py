@@ -9,12 +9,13 @@ import pytest
 from django.utils import timezone
 
 from django_jobqueue import job, queues
+from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.reaper import Reaper
 from tests.worker.bench import Recorder
-from tests.worker.conftest import Lose
+from tests.worker.conftest import Lose, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,8 +52,53 @@ def test_after_an_outage_the_living_renew_before_anybody_reaps(
 
     assert not reaps(reaper)
     assert not reaps(reaper)
-    reaper._hold._until -= lease_seconds * 2 / 3
+    pass_time(reaper, lease_seconds * 2 / 3)
     assert reaps(reaper)
+
+
+@pytest.mark.parametrize("cause", ["outage", "jump"])
+def test_queues_with_short_leases_do_not_wait_for_those_with_long_ones(
+    reaper: Reaper, settings: Any, cause: str
+) -> None:
+    """A queue that only another release knows may have leases as long as any."""
+    settings.JOBQUEUE = {
+        "worker": {"lease_seconds": 30},
+        "queues": {"default": {}, "long": {"lease_seconds": 3600}, "of_tomorrow": {}},
+    }
+    runs = {name: lost_run(name) for name in ("default", "long", "of_tomorrow")}
+    settings.JOBQUEUE = {
+        "worker": {"lease_seconds": 30},
+        "queues": {"default": {}, "long": {"lease_seconds": 3600}},
+    }
+    reaper._hold.begin_turn()
+    if cause == "outage":
+        reaper._hold._last_turn -= 20
+    else:
+        jump(reaper, timedelta(hours=-2))
+
+    def spared() -> set[str]:
+        reaps(reaper)
+        return {name for name, run in runs.items() if Run.objects.get(pk=run.pk).state == "running"}
+
+    assert spared() == {"default", "long", "of_tomorrow"}
+    pass_time(reaper, 20 if cause == "outage" else 30)
+    assert spared() == {"long", "of_tomorrow"}
+    pass_time(reaper, 3540 * (2 / 3 if cause == "outage" else 1))
+    assert spared() == {"long", "of_tomorrow"}
+    pass_time(reaper, 30)
+    assert spared() == set()
+
+
+def test_an_outage_after_a_jump_of_the_clock_does_not_shorten_the_hold(reaper: Reaper, lost: Run) -> None:
+    reaper._hold.begin_turn()
+    jump(reaper, timedelta(hours=-2))
+    assert not reaps(reaper)
+
+    reaper._hold._last_turn -= 6
+    assert not reaps(reaper)
+    pass_time(reaper, 25)
+
+    assert not reaps(reaper)
 
 
 def test_a_pause_between_two_turns_is_no_outage(reaper: Reaper, lost: Run) -> None:
@@ -66,23 +112,19 @@ def test_after_a_jump_of_the_clock_nobody_is_taken_for_dead_at_once(
 ) -> None:
     """A clock that has jumped and one that was read wrong before are the same."""
     reaper._hold.begin_turn()
-    assert reaper._hold._clocks is not None
-    database_time, ticks = reaper._hold._clocks
-    reaper._hold._clocks = (database_time - timedelta(hours=2), ticks)
+    jump(reaper, timedelta(hours=-2))
 
     assert not reaps(reaper)
     assert not reaps(reaper)
     assert caplog.text.count("The clock of the database has jumped by +7200") == 1
-    reaper._hold._until -= 30
+    pass_time(reaper, 30)
     assert reaps(reaper)
 
 
 def test_after_the_clock_was_put_back_no_lease_lasts_for_hours(reaper: Reaper, engine: Engine, lost: Run) -> None:
     hold_lease(lost, hours=2)
     reaper._hold.begin_turn()
-    assert reaper._hold._clocks is not None
-    database_time, ticks = reaper._hold._clocks
-    reaper._hold._clocks = (database_time + timedelta(hours=2), ticks)
+    jump(reaper, timedelta(hours=2))
 
     reaps(reaper)
 
@@ -109,13 +151,32 @@ def test_the_leases_of_external_queues_are_left_to_those_who_work_them(
     Run.objects.update(queue="elsewhere")
     hold_lease(lost, hours=2)
     reaper._hold.begin_turn()
-    assert reaper._hold._clocks is not None
-    database_time, ticks = reaper._hold._clocks
-    reaper._hold._clocks = (database_time + timedelta(hours=2), ticks)
+    jump(reaper, timedelta(hours=2))
 
     reaps(reaper)
 
     assert seconds_left(engine, lost) > 3600
+
+
+def lost_run(queue: str) -> Run:
+    """A run of a worker that is not there any more."""
+    job(name="note", queue=queue)(lambda: None)
+    run = queues[queue].add("note")
+    engine_for("default").claim("default", queue, worker="gone:1:a", limit=1, lease_seconds=30)
+    end_lease(run.id)
+    return run
+
+
+def jump(reaper: Reaper, by: timedelta) -> None:
+    """Let the clock of the database have been read as it was before it jumped."""
+    assert reaper._hold._clocks is not None
+    database_time, ticks = reaper._hold._clocks
+    reaper._hold._clocks = (database_time + by, ticks)
+
+
+def pass_time(reaper: Reaper, seconds: float) -> None:
+    """Let the hold have begun so much earlier."""
+    reaper._hold._until = {queue: until - seconds for queue, until in reaper._hold._until.items()}
 
 
 def hold_lease(run: Run, *, hours: int) -> None:
