@@ -129,18 +129,22 @@ class Child:
         self._wire.send(started=True)
 
     def _listen(self) -> None:
+        """Obey, until the worker says that it is enough. When it is gone, end, whatever the job does."""
+        with suppress(OSError):
+            while (message := self._hear()) is not None:
+                if "leave" in message:
+                    self._inbox.put(None)
+                    return
+                self._obey(message)
+        os._exit(1)
+
+    def _hear(self) -> Message | None:
+        """The next message, or None when the worker is gone. Until it comes, tell now and then what the job notes."""
         while True:
             try:
-                message = self._wire.receive(NOTES_SECONDS)
+                return self._wire.receive(NOTES_SECONDS)
             except TimeoutError:
                 self._tell_notes()
-                continue
-            if message is None:  # the worker is gone
-                os._exit(1)
-            if "leave" in message:
-                self._inbox.put(None)
-                return
-            self._obey(message)
 
     def _obey(self, message: Message) -> None:
         with self._changing:  # so that the attempt that is interrupted is the one that is meant

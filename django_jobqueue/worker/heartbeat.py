@@ -42,7 +42,8 @@ class Heartbeat:
     """Renews the leases from a thread of its own, whatever the jobs and the main thread do, from start to end of a block.
 
     It carries what passes between running jobs and the database: it interrupts those that are asked to cancel, or whose
-    lease is lost, and stores what they have noted. It sees when others miss their heartbeats. And it keeps the worker's row, which is there for people to look at.
+    lease is lost, and stores what they have noted. It sees when others miss their heartbeats. And it keeps the worker's
+    row, which is there for people to look at.
     """
 
     def __init__(

@@ -94,5 +94,5 @@ def settlement_of(fields: Message) -> Settlement:
     )
 
 
-def _moment(text: str | None) -> Any:
+def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,8 +22,10 @@ from django_jobqueue.engines.base import Engine
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run, Worker
 from django_jobqueue.worker import heartbeat
+from django_jobqueue.worker.executors.child_process import ChildProcess
+from django_jobqueue.worker.wire import plain
 from tests.acceptance.programs import Effects
-from tests.worker.bench import Recorder, wait_until
+from tests.worker.bench import PATIENCE_SECONDS, Recorder, wait_until
 from tests.worker.conftest import StartWorker, Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -258,6 +261,20 @@ def test_a_signal_from_elsewhere_interrupts_nobody(
 
     assert ended(run) == ("completed", "completed")
     assert run.result == "not cancelled"
+
+
+def test_a_child_that_cannot_tell_its_worker_what_the_job_notes_ends(engine: Engine, effects: Effects) -> None:
+    queues.default.add("speak")
+    [claim] = engine.claim("default", "default", worker="me:1:a", limit=1, lease_seconds=30)
+    child = ChildProcess()
+    child.wait_until_ready()
+    child._wire.send(run=plain(claim))
+    effects.wait_for("start")
+
+    child._wire._end.shutdown(socket.SHUT_RD)
+
+    assert child._process.wait(PATIENCE_SECONDS) == 1
+    child.leave()
 
 
 @pytest.mark.slow
