@@ -305,6 +305,18 @@ def test_a_surprise_tells_when_the_clocks_are_shifted() -> None:
     assert gap.at == datetime(2027, 3, 28, 1, tzinfo=UTC)
 
 
+def test_a_shift_at_the_start_is_over_and_one_at_the_end_is_told() -> None:
+    cron, zone = Cron.parse("30 2 * * *"), ZoneInfo(BERLIN)
+    gap, fold = datetime(2027, 3, 28, 1, tzinfo=UTC), datetime(2027, 10, 31, 1, tzinfo=UTC)
+    second = timedelta(seconds=1)
+
+    def told(start: datetime, end: datetime) -> list[datetime]:
+        return [surprise.at for surprise in cron.surprises(start, end, zone)]
+
+    assert told(gap, fold) == [fold]
+    assert told(gap - second, fold - second) == [gap]
+
+
 def until(end: datetime, moments: Iterator[datetime]) -> Iterator[datetime]:
     for moment in moments:
         if moment > end:
