@@ -9,7 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from django_jobqueue.admin.forms import MAX_REASON, moment_input
+from django_jobqueue.admin.forms import ReasonForm, moment_input
 from django_jobqueue.conf import get_config
 from django_jobqueue.cron import Cron
 from django_jobqueue.errors import JobQueueError
@@ -31,7 +31,7 @@ OVERLAPS = {
 }
 
 
-class ScheduleForm(forms.Form):
+class ScheduleForm(ReasonForm):
     """All of a schedule of the database. Its ``options`` are the arguments of the operations."""
 
     name = forms.CharField(label=_("Name"), max_length=200)
@@ -65,13 +65,10 @@ class ScheduleForm(forms.Form):
     misfire = forms.ChoiceField(label=_("If no worker looked in time"), choices=MISFIRES)
     overlap = forms.ChoiceField(label=_("If the last run is not over"), choices=OVERLAPS)
     enabled = forms.BooleanField(label=_("Enabled"), required=False, initial=True)
-    reason = forms.CharField(
-        label=_("Reason"),
-        required=False,
-        max_length=MAX_REASON,
-        widget=forms.Textarea({"rows": 2}),
-        help_text=_("Optional. Kept with your name in the activities."),
-    )
+    field_order = [
+        *("name", "target", "cron", "timezone", "every_seconds", "starts_at", "ends_at"),
+        *("payload", "priority", "misfire", "overlap", "enabled", "reason"),
+    ]
 
     def __init__(self, *arguments: Any, schedule: Schedule | None = None, secrets: bool = True, **options: Any) -> None:
         """Ask about *schedule*, or about a new one; not about a payload whose *secrets* are not for the user."""

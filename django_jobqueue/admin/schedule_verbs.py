@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_jobqueue import operations
@@ -24,40 +26,19 @@ class ScheduleVerb:
     title: str | Promise
     """For the name of a schedule."""
     effect: str | Promise
+    told: str | Promise
+    """What came of it: a sentence of the ``name`` of the schedule, and of what was ``done``."""
     offered: Callable[[Schedule], bool]
     """Whether it can be done to a schedule as it is."""
-    act: Callable[..., str]
-    """Called with the name, ``actor`` and ``reason``; answers with a sentence."""
+    operation: Callable[..., Any]
+    """Called with the name, ``actor`` and ``reason``."""
+    shown: Callable[[Any], object] = str
+    """How the sentence shows what the operation answers."""
 
-
-def _fire(name: str, *, actor: str, reason: str) -> str:
-    run = operations.schedule_fire_now(name, actor=actor, reason=reason)
-    return _("Schedule %(name)s made run %(run)s.") % {"name": name, "run": run.pk}
-
-
-def _skip(name: str, *, actor: str, reason: str) -> str:
-    due = operations.schedule_skip_next(name, actor=actor, reason=reason)
-    return _("Schedule %(name)s makes no run for %(due)s.") % {"name": name, "due": times.exact(due)}
-
-
-def _enable(name: str, *, actor: str, reason: str) -> str:
-    operations.schedule_toggle(name, enabled=True, actor=actor, reason=reason)
-    return _("Schedule %s is enabled.") % name
-
-
-def _disable(name: str, *, actor: str, reason: str) -> str:
-    operations.schedule_toggle(name, enabled=False, actor=actor, reason=reason)
-    return _("Schedule %s is disabled.") % name
-
-
-def _reset(name: str, *, actor: str, reason: str) -> str:
-    operations.schedule_reset(name, actor=actor, reason=reason)
-    return _("Schedule %s is as declared again.") % name
-
-
-def _delete(name: str, *, actor: str, reason: str) -> str:
-    operations.schedule_delete(name, actor=actor, reason=reason)
-    return _("Schedule %s is deleted.") % name
+    def act(self, name: str, *, actor: str, reason: str) -> str:
+        """Do it; answer with the sentence."""
+        done = self.operation(name, actor=actor, reason=reason)
+        return str(self.told) % {"name": name, "done": self.shown(done)}
 
 
 VERBS = (
@@ -67,8 +48,10 @@ VERBS = (
         button=gettext_lazy("Fire now"),
         title=gettext_lazy("Fire schedule %s now?"),
         effect=gettext_lazy("It makes a run at once, beside its due times and whatever its overlap rule."),
+        told=gettext_lazy("Schedule %(name)s made run %(done)s."),
         offered=lambda schedule: schedule.removed_at is None,
-        act=_fire,
+        operation=operations.schedule_fire_now,
+        shown=attrgetter("pk"),
     ),
     ScheduleVerb(
         name="skip",
@@ -76,8 +59,10 @@ VERBS = (
         button=gettext_lazy("Skip the next"),
         title=gettext_lazy("Skip the next due time of schedule %s?"),
         effect=gettext_lazy("Its next due time makes no run, which is recorded. The one after that does."),
+        told=gettext_lazy("Schedule %(name)s makes no run for %(done)s."),
         offered=lambda schedule: schedule.next_run_at is not None,
-        act=_skip,
+        operation=operations.schedule_skip_next,
+        shown=times.exact,
     ),
     ScheduleVerb(
         name="disable",
@@ -85,8 +70,9 @@ VERBS = (
         button=gettext_lazy("Disable"),
         title=gettext_lazy("Disable schedule %s?"),
         effect=gettext_lazy("It makes no runs until somebody enables it. What runs goes on."),
+        told=gettext_lazy("Schedule %(name)s is disabled."),
         offered=lambda schedule: schedule.enabled,
-        act=_disable,
+        operation=partial(operations.schedule_toggle, enabled=False),
     ),
     ScheduleVerb(
         name="enable",
@@ -94,8 +80,9 @@ VERBS = (
         button=gettext_lazy("Enable"),
         title=gettext_lazy("Enable schedule %s?"),
         effect=gettext_lazy("It fires at its next due time. What went by meanwhile is not made up for."),
+        told=gettext_lazy("Schedule %(name)s is enabled."),
         offered=lambda schedule: not schedule.enabled and schedule.removed_at is None,
-        act=_enable,
+        operation=partial(operations.schedule_toggle, enabled=True),
     ),
     ScheduleVerb(
         name="reset",
@@ -103,8 +90,9 @@ VERBS = (
         button=gettext_lazy("Reset"),
         title=gettext_lazy("Reset schedule %s?"),
         effect=gettext_lazy("It is again as code or settings declare it."),
+        told=gettext_lazy("Schedule %(name)s is as declared again."),
         offered=lambda schedule: bool(schedule.overrides) and schedule.removed_at is None,
-        act=_reset,
+        operation=operations.schedule_reset,
     ),
     ScheduleVerb(
         name="delete",
@@ -112,7 +100,8 @@ VERBS = (
         button=gettext_lazy("Delete"),
         title=gettext_lazy("Delete schedule %s?"),
         effect=gettext_lazy("It is gone for good, with the record of what it skipped. Its runs stay."),
+        told=gettext_lazy("Schedule %(name)s is deleted."),
         offered=lambda schedule: schedule.declared is None or schedule.removed_at is not None,
-        act=_delete,
+        operation=operations.schedule_delete,
     ),
 )

@@ -276,6 +276,10 @@ def test_what_the_operation_refuses_is_told_too(ana: Client, given: dict[str, st
     assert not Schedule.objects.exists()
 
 
+def test_the_reason_is_asked_for_last(ana: Client) -> None:
+    assert list(ana.get(f"{SCHEDULES}add/").context["form"].fields)[-2:] == ["enabled", "reason"]
+
+
 def test_a_form_that_nobody_touched_changes_nothing(ana: Client) -> None:
     start = timezone.now() + timedelta(days=3, seconds=1)
     end = start + timedelta(days=3)
