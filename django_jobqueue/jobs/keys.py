@@ -13,6 +13,9 @@ from django_jobqueue.payloads import PayloadSchema
 KeyOf: TypeAlias = Callable[[Mapping[str, Any]], object]
 """Takes the payload, and returns the key, or None for none."""
 
+KEY_LENGTH = 255
+"""Characters that a stored key has at most."""
+
 
 def key_of(where: str, option: Function | None, schema: PayloadSchema, *, own: bool) -> KeyOf | None:
     """What finds the key that an option names: a field of the payload, or a function.

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from django_jobqueue.conf import PayloadKey
 from django_jobqueue.conf.options import label
 from django_jobqueue.errors import ConfigError, shown
 from django_jobqueue.jobs.functions import function_of
-from django_jobqueue.jobs.keys import require_field
+from django_jobqueue.jobs.keys import KEY_LENGTH, KeyOf, require_field
 from django_jobqueue.jobs.places import place_of
 from django_jobqueue.payloads import PayloadSchema
 
-KeyOf: TypeAlias = Callable[[Mapping[str, Any]], Any]
-"""Answers, for a payload, its key: a JSON value."""
-
-KEY_LENGTH = 255
-
 
 def unique_key_of(where: str, option: PayloadKey | None, schema: PayloadSchema) -> KeyOf | None:
-    """What the option says. *Where* begins the problem of the ConfigError."""
+    """What the option says: it answers with a JSON value. *Where* begins the problem of the ConfigError."""
     if not isinstance(option, tuple):
         function = function_of(where, option)
         return None if function is None else lambda payload: _answer(function, payload)

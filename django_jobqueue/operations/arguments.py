@@ -11,14 +11,12 @@ from django_jobqueue.conf import get_config
 from django_jobqueue.conf.options import Parser, label, labels, member, timeout, whole
 from django_jobqueue.errors import ConfigError, InvalidRun, nearest, shown
 from django_jobqueue.jobs import moments
-from django_jobqueue.jobs.unique_keys import KEY_LENGTH
+from django_jobqueue.jobs.keys import KEY_LENGTH
 from django_jobqueue.payloads import MAX_INTEGER, MIN_INTEGER, encode_json
 from django_jobqueue.states import OnDuplicate
 
 T = TypeVar("T")
 Check: TypeAlias = Callable[[str, Any], Any]
-
-_label = label(255)
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,6 +41,10 @@ def _as_option(parse: Parser[T]) -> Callable[[str, object], T]:
             raise InvalidRun(f"{error}.") from None
 
     return check
+
+
+_key = _as_option(label(KEY_LENGTH))
+"""Checks a text that is stored as a key."""
 
 
 def _moment(argument: str, value: object) -> object:
@@ -71,7 +73,7 @@ def key(argument: str, value: object) -> str:
         text = str(value.pk)
     elif isinstance(value, int) and not isinstance(value, bool) and MIN_INTEGER <= value <= MAX_INTEGER:
         text = str(value)
-    return _as_option(_label)(argument, text)
+    return _key(argument, text)
 
 
 def _metadata(argument: str, value: object) -> str | None:
@@ -85,8 +87,8 @@ CHECKS: Mapping[str, tuple[str, Check]] = {
     "next_run_at": ("run_at", _moment),
     "delay_seconds": ("delay_seconds", _delay),
     "priority": ("priority", _as_option(whole(-100, 100))),
-    "idempotency_key": ("idempotency_key", _as_option(label(KEY_LENGTH))),
-    "unique_key": ("unique_key", _as_option(label(KEY_LENGTH))),
+    "idempotency_key": ("idempotency_key", _key),
+    "unique_key": ("unique_key", _key),
     "on_duplicate": ("on_duplicate", _as_option(member(OnDuplicate))),
     "max_attempts": ("max_attempts", _as_option(whole(1, 1000))),
     "timeout_seconds": ("timeout_seconds", _as_option(timeout)),

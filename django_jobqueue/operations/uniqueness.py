@@ -22,7 +22,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Inserted, NewRun
 from django_jobqueue.errors import DuplicateRun, InvalidRun, KeyContested, shown
 from django_jobqueue.jobs import JobDefinition
-from django_jobqueue.jobs.unique_keys import KEY_LENGTH
+from django_jobqueue.jobs.keys import KEY_LENGTH
 from django_jobqueue.models import Run
 from django_jobqueue.operations.announcements import TO_CANCEL, announce_cancelled
 from django_jobqueue.operations.canonical import canonical, digest
