@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -85,6 +85,11 @@ class InvalidArgument(JobQueueError, ValueError):
     """An argument of an operation is refused; nothing was written."""
 
     code = "invalid_argument"
+
+    @classmethod
+    def unknown(cls, argument: str, given: object, known: Iterable[str]) -> Self:
+        """Where an argument, such as ``state``, is given none of the *known* words."""
+        return cls(f"{argument}: {shown(given)} is not a {argument}. {nearest(given, known)}")
 
 
 class InvalidRun(JobQueueError, ValueError):

@@ -8,7 +8,7 @@ from typing import Self
 from django.db import connections, models
 from django.db.models import BooleanField, Case, F, Func, Q, Value, When
 
-from django_jobqueue.errors import InvalidArgument, nearest, shown
+from django_jobqueue.errors import InvalidArgument
 from django_jobqueue.models.fields import NameField, PartialIndex
 from django_jobqueue.models.now import Now
 from django_jobqueue.states import FINAL_STATES, Delivery, Reason, State
@@ -21,9 +21,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         try:
             return self.filter(state=State(state))
         except ValueError:
-            raise InvalidArgument(
-                f"state: {shown(state)} is none. {nearest(state, [known.value for known in State])}"
-            ) from None
+            raise InvalidArgument.unknown("state", state, [known.value for known in State]) from None
 
     def scheduled(self) -> Self:
         """Pending, for a time to come."""

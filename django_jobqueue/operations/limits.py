@@ -10,7 +10,7 @@ from django.db import transaction
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.conf.options import Parser, rate, whole
-from django_jobqueue.errors import ConfigError, InvalidArgument, nearest, shown
+from django_jobqueue.errors import ConfigError, InvalidArgument, shown
 from django_jobqueue.jobs import registry
 from django_jobqueue.limiting.rules import declared_rules
 from django_jobqueue.limiting.sweep import sweep_on_commit
@@ -83,7 +83,7 @@ def _known(queue: str, limit: object, job: str) -> str:
     """Check what is to be limited; answer with the name of the job, or an empty one for the queue as a whole."""
     known_queue(queue)
     if limit not in LIMIT_OPTIONS:
-        raise InvalidArgument(f"limit: {shown(limit)} is not a limit. {nearest(limit, LIMIT_OPTIONS)}")
+        raise InvalidArgument.unknown("limit", limit, LIMIT_OPTIONS)
     return registry.get(queue, job).name if job else ""
 
 

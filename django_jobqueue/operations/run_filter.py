@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.conf.options import labels
-from django_jobqueue.errors import ConfigError, InvalidArgument, UnknownQueue, nearest, shown
+from django_jobqueue.errors import ConfigError, InvalidArgument, UnknownQueue, shown
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import RunQuerySet
 from django_jobqueue.operations.selection import all_runs, parsed_id
@@ -136,7 +136,7 @@ def check_names(which: RunFilter) -> None:
         return
     if not RunFilter(queue=which.queue, job=which.job).runs().exists():
         known = {name for queue in of_queues for name in registry.names(queue)}
-        raise InvalidArgument(f"job: {shown(which.job)} is not a job. {nearest(which.job, known)}")
+        raise InvalidArgument.unknown("job", which.job, known)
 
 
 def _is_job(queue: str, name: str) -> bool:
@@ -155,7 +155,7 @@ def _check_several(argument: str, values: object) -> None:
 
 def _check_word(argument: str, word: object, known: Collection[str]) -> None:
     if not isinstance(word, str) or word not in known:
-        raise InvalidArgument(f"{argument}: {shown(word)} is none. {nearest(word, known)}")
+        raise InvalidArgument.unknown(argument, word, known)
 
 
 def _check_text(argument: str, text: object) -> None:

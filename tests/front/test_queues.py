@@ -105,7 +105,7 @@ def test_runs_of_a_state_that_is_none_are_refused_with_the_nearest_one() -> None
     with pytest.raises(InvalidArgument) as caught:
         queues.mail.runs("dead_letter")
 
-    assert str(caught.value) == "state: 'dead_letter' is none. Did you mean 'dead_lettered'?"
+    assert str(caught.value) == "state: 'dead_letter' is not a state. Did you mean 'dead_lettered'?"
 
 
 @pytest.mark.django_db
