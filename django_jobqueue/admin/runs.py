@@ -21,11 +21,11 @@ from django_jobqueue.admin.run_actions import RunActions
 from django_jobqueue.admin.run_columns import SHOWN, duration, moment, name, number, standing, tries, worker_name
 from django_jobqueue.admin.run_filters import JobFilter, QueueFilter, StateFilter
 from django_jobqueue.admin.run_page import RunPage
-from django_jobqueue.admin.verbs import CANCEL, REPLAY, Verb
+from django_jobqueue.admin.verbs import CANCEL, FORCE, REPLAY, Verb
 from django_jobqueue.models import Run
 from django_jobqueue.operations.run_filter import INDEXED
 from django_jobqueue.operations.visible import Visible
-from django_jobqueue.states import FINAL_STATES
+from django_jobqueue.states import FINAL_STATES, State
 
 PIECE = 100_000
 """How many ids one query may look through where no index leads to the matches."""
@@ -88,6 +88,9 @@ class RunAdmin(RunActions):
     def cancel_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._verb_view(request, object_id, CANCEL)
 
+    def force_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._verb_view(request, object_id, FORCE)
+
     # --- The page of one run ---
 
     def get_urls(self) -> list[URLPattern]:
@@ -98,7 +101,7 @@ class RunAdmin(RunActions):
                 self.admin_site.admin_view(view),
                 name=f"{prefix}_{verb.name}",
             )
-            for verb, view in [(REPLAY, self.replay_view), (CANCEL, self.cancel_view)]
+            for verb, view in [(REPLAY, self.replay_view), (CANCEL, self.cancel_view), (FORCE, self.force_view)]
         ]
         return own + super().get_urls()
 
@@ -115,9 +118,10 @@ class RunAdmin(RunActions):
         shown = Visible(run, secrets=self.may("view_payload", request))
         page = RunPage(shown, self.get_queryset(request), now=timezone.now())
         ended = run.state in FINAL_STATES
+        verbs = [(REPLAY, ended and page.replay is None), (CANCEL, not ended), (FORCE, run.state == State.RUNNING)]
         buttons = [
             (verb.button, self.url(verb.name, run.pk))
-            for verb, sensible in [(REPLAY, ended and page.replay is None), (CANCEL, not ended)]
+            for verb, sensible in verbs
             if sensible and self.may(verb.permission, request)
         ]
         return self.page(request, "run/page.html", title=str(run), run=run, page=page, buttons=buttons)

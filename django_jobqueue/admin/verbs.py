@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from django.urls import reverse
 from django.utils.functional import Promise
@@ -48,9 +49,9 @@ def _replay(run_id: int, *, actor: str, reason: str, site: str) -> Told:
     return Told(new.added, format_html(text, _link(run_id, site), _link(new.pk, site)), new.pk)
 
 
-def _cancel(run_id: int, *, actor: str, reason: str, site: str) -> Told:
+def _cancel(run_id: int, *, actor: str, reason: str, site: str, force: bool = False) -> Told:
     try:
-        done = operations.cancel(run_id, actor=actor, reason=reason)
+        done = operations.cancel(run_id, actor=actor, reason=reason, force=force)
     except JobQueueError as error:
         return _refused(run_id, _("Run {} was not cancelled: {}"), error, site)
     if done.changed and done.state == State.CANCELLED:
@@ -102,4 +103,19 @@ CANCEL = Verb(
     act=_cancel,
     act_on_many=bulk.cancel,
     number=bulk.number_to_cancel,
+)
+
+FORCE = Verb(
+    name="force_cancel",
+    permission="cancel_run",
+    button=gettext_lazy("Cancel by force"),
+    title=gettext_lazy("Cancel %d runs by force?"),
+    title_of_one=gettext_lazy("Cancel run %d by force?"),
+    effect=gettext_lazy(
+        "A running run is asked to cancel, and where its job has a process of its own, that is killed two seconds later. "
+        "A job in a thread or on the event loop cannot be killed: it is asked, no more. What has been done is not undone."
+    ),
+    act=partial(_cancel, force=True),
+    act_on_many=partial(bulk.cancel, force=True),
+    number=partial(bulk.number_to_cancel, force=True),
 )

@@ -33,6 +33,9 @@ class ManyRunsCommand(JobQueueCommand):
     states_of_ids: ClassVar[tuple[str, ...]] = ()
     """The states that are meant where runs are named by their ids; none for all that can be meant."""
 
+    passed_on: ClassVar[tuple[str, ...]] = ()
+    """Options of its own that the operation is given."""
+
     counted: ClassVar[dict[str, str]]
     """What the answer of the operation counts, and how people call it."""
 
@@ -49,11 +52,11 @@ class ManyRunsCommand(JobQueueCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         which = self._named(options)
         if not which.ids and not options["dry_run"] and options["interactive"] and sys.stdin.isatty():
-            self._ask(which, options["limit"])
+            self._ask(which, options)
         with self.progress(options["verbosity"]) as progress:
             done = self._call(
                 which,
-                limit=options["limit"],
+                options,
                 dry_run=options["dry_run"],
                 reason=options["reason"],
                 on_batch=lambda so_far: progress.tell(f"So far: {self._in_words(asdict(so_far))}."),
@@ -76,12 +79,13 @@ class ManyRunsCommand(JobQueueCommand):
             raise CommandError(f"There is no run {', '.join(map(ascii, unknown[:MOST_TOLD]))}. Nothing was changed.")
         return RunFilter(ids=tuple(there), states=self.states_of_ids)
 
-    def _ask(self, which: RunFilter, limit: int | None) -> None:
-        there = asdict(self._call(which, limit=limit, dry_run=True))
+    def _ask(self, which: RunFilter, options: dict[str, Any]) -> None:
+        there = asdict(self._call(which, options, dry_run=True))
         if total := sum(there[word] for word in self.counted):
             self.confirm(f"{self.verb} {total:,} {'run' if total == 1 else 'runs'}?")
 
-    def _call(self, which: RunFilter, **given: Any) -> CancelledMany | ReplayedMany:
+    def _call(self, which: RunFilter, options: dict[str, Any], **given: Any) -> CancelledMany | ReplayedMany:
+        given |= {name: options[name] for name in ("limit", *self.passed_on)}
         done: CancelledMany | ReplayedMany = self.operation(which, actor=operator(), **given)
         return done
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from django.db import connections, models
 from django.db.models import BooleanField, Case, F, Func, Q, Value, When
+from django.db.models.functions import Coalesce
 
 from django_jobqueue.errors import InvalidArgument
 from django_jobqueue.models.fields import NameField, PartialIndex
@@ -69,9 +70,13 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Those that keep no other run out by now: a run of a unique job holds its window until that ends."""
         return self.filter(Q(unique_lock=None) | Q(unique_lock__lt=f"w{int(now.timestamp()):010d}"))
 
-    def request_cancel(self) -> int:
-        """Ask those that are running to end as cancelled; answer how many were not asked before."""
-        return self.filter(state=State.RUNNING, cancel_requested_at=None).update(cancel_requested_at=Now())
+    def request_cancel(self, *, force: bool = False) -> int:
+        """Ask those that are running to end as cancelled; answer how many were not asked before, or not by *force*."""
+        running = self.filter(state=State.RUNNING)
+        if not force:
+            return running.filter(cancel_requested_at=None).update(cancel_requested_at=Now())
+        asked_at = Coalesce(F("cancel_requested_at"), Now())
+        return running.filter(cancel_forced=None).update(cancel_requested_at=asked_at, cancel_forced=True)
 
 
 def _has_tag_on_sqlite(tag: str) -> Func:
@@ -115,6 +120,8 @@ class Run(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=255, null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_forced = models.BooleanField(null=True, blank=True)
+    """Whether its process is killed, if it does not heed that soon."""
     blocked_on = NameField(max_length=500, null=True, blank=True)
 
     created_at = models.DateTimeField()

@@ -30,19 +30,20 @@ class Cancellation:
 
 
 @operation("jobs.cancel", auth=Auth.USER, emits=[RunCancelled])
-def cancel(run_id: int | str, *, actor: Actor, reason: str = "") -> Cancellation:
+def cancel(run_id: int | str, *, actor: Actor, reason: str = "", force: bool = False) -> Cancellation:
     """Cancel a run: at once while it is pending; while it runs, it is asked to, and will not be tried again.
 
-    Cancelling twice, or what has ended, changes nothing. Raises RunNotFound.
+    By *force*, the process of a job that does not heed that is killed. A job in a thread or on the event loop shares its
+    process with others, and is asked, as without. Cancelling twice, or what has ended, changes nothing. Raises RunNotFound.
     """
     by = author(actor, reason)
     found = run_by_id(run_id)
     with transaction.atomic(using=get_config().database):
         cancelled = bool(found.cancel_pending())
-        changed = cancelled or bool(found.request_cancel())
+        changed = cancelled or bool(found.request_cancel(force=force))
         run = get(run_id)
         if changed:
-            record(cancel.key, by, run=run)
+            record(cancel.key, by, run=run, detail={"force": True} if force else None)
         if cancelled:
             announce_cancelled([run])
     return Cancellation(run_id=run.pk, changed=changed, state=State(run.state))

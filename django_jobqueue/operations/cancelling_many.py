@@ -39,6 +39,7 @@ def cancel_many(
     reason: str = "",
     limit: int | None = None,
     dry_run: bool = False,
+    force: bool = False,
     on_batch: Callable[[CancelledMany], object] = untold,
 ) -> CancelledMany:
     """Cancel those of the runs that have not ended, up to *limit*, as ``cancel`` does.
@@ -48,18 +49,20 @@ def cancel_many(
     """
     by = author(actor, reason)
     check_many(which, limit)
-    found = which.runs().live().filter(cancel_requested_at=None)
+    not_yet = {"cancel_forced": None} if force else {"cancel_requested_at": None}
+    found = which.runs().live().filter(**not_yet)
     if dry_run:
         there = found[:limit].aggregate(pending=Count("pk", filter=Q(state=State.PENDING)), all=Count("pk"))
         pending, all_ = there["pending"], there["all"]
         return CancelledMany(cancelled=pending, asked=all_ - pending, more=all_ == limit, dry_run=True)
     counts = {"cancelled": 0, "asked": 0}
-    chronicle = Chronicle(cancel_many.key, by, queue=which.queue, detail={"filter": described(which)})
+    detail = {"filter": described(which)} | ({"force": True} if force else {})
+    chronicle = Chronicle(cancel_many.key, by, queue=which.queue, detail=detail)
 
     def cancel_batch(runs: list[Run]) -> int:
         pending = [run for run in runs if run.state == State.PENDING]
         counts["cancelled"] += all_runs().filter(pk__in=[run.pk for run in pending]).cancel_pending()
-        counts["asked"] += all_runs().filter(pk__in=[run.pk for run in runs]).request_cancel()
+        counts["asked"] += all_runs().filter(pk__in=[run.pk for run in runs]).request_cancel(force=force)
         announce_cancelled(pending)
         chronicle.write(counts)
         return len(runs)

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from math import ceil
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,9 @@ NOTES_SECONDS = 1.0
 LAST_SECONDS = 5.0
 """What the heartbeat gets to sign off, when all else has ended."""
 
+FORCE_SECONDS = 2.0
+"""What a job gets to clean up after itself, where its run was cancelled by force."""
+
 GONE_SECONDS = 0.5
 """A run that is not ours any more is just being settled by ourselves; or else, so much later, its lease is lost."""
 
@@ -54,12 +58,16 @@ class Heartbeat:
         queues: Mapping[str, int | None],
         concurrency: int,
         interrupt: Interrupt,
-        prepare: Callable[[], None],
+        kill: Callable[[Ref], None],
+        prepare: Callable[[int], None],
     ) -> None:
-        """*Interrupt* is given the attempt, and why. *Prepare* is called when a run of others is likely to come here."""
+        """*Interrupt* is given the attempt, and why; *kill* the attempt whose process is to be killed. *Prepare* is told how many runs of others are
+        likely to come here.
+        """
         self._name = name
         self._leases = leases
         self._interrupt = interrupt
+        self._kill = kill
         self._prepare = prepare
         self._config = get_config()
         self._queues = dict(queues)
@@ -94,6 +102,7 @@ class Heartbeat:
                 store_at = monotonic() + NOTES_SECONDS
                 self._attempt(self._store_notes)
                 self._attempt(self._look_for_lost)
+                self._kill_forced()
         self._attempt(self._sign_off)
         connections.close_all()
 
@@ -114,10 +123,10 @@ class Heartbeat:
                 lease.missed = lease.claim.ref not in renewed  # it may only be locked by others
                 if not lease.missed:
                     lease.renewed_at = sent_at
-                if renewed.get(lease.claim.ref):
-                    lease.ask_to_end("The run was cancelled.", self._interrupt)
-        if self._others_are_late():
-            self._prepare()
+            if asked := [lease for lease in leases if renewed.get(lease.claim.ref)]:
+                self._cancel(asked)
+        if late := self._late_elsewhere():
+            self._prepare(ceil(late / self._workers()))
         seen = {"heartbeat_at": timezone.now(), "running": len(leases)}
         if not self._row().update(**seen):
             self._row().create(
@@ -131,8 +140,22 @@ class Heartbeat:
                 **seen,
             )
 
-    def _others_are_late(self) -> bool:
-        """Whether others have not renewed a lease for half its length: they have missed a heartbeat, or have vanished."""
+    def _cancel(self, asked: Sequence[Lease]) -> None:
+        """Interrupt those jobs whose runs were asked to cancel; take note which are to be killed if they do not heed that."""
+        runs = Run.objects.using(self._config.database).filter(pk__in=[lease.claim.id for lease in asked])
+        forced = set(runs.filter(cancel_forced=True).values_list("pk", flat=True))
+        for lease in asked:
+            lease.ask_to_end("The run was cancelled.", self._interrupt)
+            if lease.claim.id in forced and lease.kill_at is None:
+                lease.kill_at = monotonic() + FORCE_SECONDS
+
+    def _kill_forced(self) -> None:
+        for lease in self._leases.all():
+            if lease.kill_at is not None and lease.kill_at <= monotonic():
+                self._kill(lease.claim.ref)
+
+    def _late_elsewhere(self) -> int:
+        """How many leases others have not renewed for half their length: they have missed a heartbeat, or have vanished."""
         half = timedelta(seconds=self.interval * BEATS_PER_LEASE / 2)
         runs = Run.objects.using(self._config.database).filter(
             namespace=self._config.namespace,
@@ -140,7 +163,16 @@ class Heartbeat:
             state=State.RUNNING,
             lease_until__lt=self._engine.now() + half,
         )
-        return runs.exclude(worker=self._name).exists()
+        return runs.exclude(worker=self._name)[: self._concurrency].count()
+
+    def _workers(self) -> int:
+        """How many living workers they may go to."""
+        half = timedelta(seconds=self.interval * BEATS_PER_LEASE / 2)
+        living = Worker.objects.using(self._config.database).filter(
+            namespace=self._config.namespace, heartbeat_at__gte=timezone.now() - half
+        )
+        others = living.exclude(name=self._name).values_list("queues", flat=True)
+        return 1 + sum(not self._queues.keys().isdisjoint(queues) for queues in others)
 
     def _look_for_lost(self) -> None:
         """Read again what the heartbeat has missed."""

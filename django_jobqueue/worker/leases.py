@@ -25,6 +25,8 @@ class Lease:
     notes: Notes | None = None
     interrupted: bool = False
     """Whether its job was asked to end."""
+    kill_at: float | None = None
+    """When, by ``time.monotonic()``, its process is to be killed, because the run was cancelled by force."""
     doubted: bool = False
     """Whether it was asked to because nobody could say that the run is still ours."""
     missed: bool = False

@@ -115,6 +115,7 @@ class Worker:
             queues=self.queues,
             concurrency=self.concurrency,
             interrupt=self._executors.interrupt,
+            kill=self._executors.kill_cancelled,
             prepare=self._executors.prepare,
         )
         watchdog = Watchdog(SelfFence(self._leases, self._executors.interrupt).look, self._executors.look)

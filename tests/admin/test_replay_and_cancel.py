@@ -75,6 +75,18 @@ def test_a_running_run_is_asked_to_cancel(ana: Client, make_run: MakeRun) -> Non
     assert Activity.objects.count() == 1
 
 
+def test_a_running_run_can_be_cancelled_by_force(ana: Client, make_run: MakeRun) -> None:
+    running, waiting = make_run("running"), make_run()
+    ana.post(run_url(running, "cancel"))
+
+    assert run_url(running, "force_cancel") in page(ana.get(run_url(running, "change")))
+    assert run_url(waiting, "force_cancel") not in page(ana.get(run_url(waiting, "change")))
+    assert "was asked to cancel" in told(ana.post(run_url(running, "force_cancel")))[-1]
+
+    running.refresh_from_db()
+    assert running.cancel_forced
+
+
 def test_what_cannot_be_done_is_told_with_its_reason(ana: Client, make_run: MakeRun) -> None:
     running, ended, orphan = (
         make_run("running"),

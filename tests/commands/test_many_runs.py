@@ -53,6 +53,20 @@ def test_runs_are_cancelled_by_their_ids(make_run: MakeRun) -> None:
     assert (activity.operation, activity.actor, activity.reason) == ("jobs.cancel_many", operator(), "enough")
 
 
+def test_runs_that_were_asked_to_cancel_can_be_cancelled_by_force(make_run: MakeRun) -> None:
+    running = make_run("running")
+    command("canceljobs", str(running.pk))
+
+    assert counted("canceljobs", str(running.pk))["asked"] == 0
+    assert counted("canceljobs", str(running.pk), "--force", "--dry-run")["asked"] == 1
+    assert counted("canceljobs", str(running.pk), "--force")["asked"] == 1
+    assert counted("canceljobs", str(running.pk), "--force")["asked"] == 0
+
+    running.refresh_from_db()
+    assert running.cancel_forced
+    assert Activity.objects.latest("pk").detail["force"] is True
+
+
 def test_runs_are_cancelled_by_a_filter_which_names_no_ended_ones(make_run: MakeRun) -> None:
     first, second = make_run(), make_run()
     make_run("failed", reason="job_failed")

@@ -190,6 +190,23 @@ def test_cancelling_twice_is_recorded_once(make_run: MakeRun) -> None:
     assert Activity.objects.count() == 2
 
 
+def test_by_force_is_a_change_even_where_it_was_asked_before(make_run: MakeRun) -> None:
+    running, waiting, ended = make_run("running"), make_run(), make_run("completed")
+    operations.cancel(running.pk, actor="ana")
+    asked_at = Run.objects.get(pk=running.pk).cancel_requested_at
+
+    done = [operations.cancel(run.pk, actor="ana", force=True).changed for run in (running, running, waiting, ended)]
+
+    assert done == [True, False, True, False]
+    running.refresh_from_db()
+    assert (running.cancel_requested_at, running.cancel_forced) == (asked_at, True)
+    assert list(Activity.objects.order_by("pk").values_list("detail", flat=True)) == [
+        {},
+        {"force": True},
+        {"force": True},
+    ]
+
+
 # --- Replay -----------------------------------------------------------------------------------------------------------
 
 

@@ -131,6 +131,16 @@ def linger(*, run: RunContext) -> str:
 
 
 @job(executor="process")
+def stand_firm(*, run: RunContext) -> str:
+    """Heed no cancellation."""
+    _effect(run, "start")
+    while not Path(os.environ[FOLDER], "gate").exists():
+        with suppress(Cancel):
+            _wait_for_gate()
+    return "not cancelled"
+
+
+@job(executor="process")
 def shrug(*, run: RunContext) -> str:
     """Come to a good end when it is cancelled."""
     _effect(run, "start")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from importlib import reload
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import psutil
@@ -17,7 +18,7 @@ import pytest
 from django.utils import timezone
 
 import tests.shop.jobs as shop
-from django_jobqueue import job, operations, queues
+from django_jobqueue import RunContext, job, operations, queues
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run, Worker
@@ -186,6 +187,67 @@ def test_a_job_is_interrupted_when_its_run_is_cancelled(
     if name == "linger":
         assert run.error == "Cancel: The run was cancelled."
         assert len(effects.all("cancelled")) == 1
+
+
+@pytest.fixture
+def quick_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "FORCE_SECONDS", 0.2)
+
+
+def test_a_job_that_heeds_no_cancellation_is_killed_where_it_is_cancelled_by_force(
+    start_worker: StartWorker, observer: Recorder, effects: Effects, quick_force: None
+) -> None:
+    """That is no crash, and takes no slot with it."""
+    run = queues.default.add("stand_firm")
+    with start_worker(concurrency=1):
+        [begun] = effects.wait_for("start")
+        operations.cancel(run.id, actor="ann")
+        wait_until(Run.objects.exclude(cancel_requested_at=None).exists)
+        operations.cancel(run.id, actor="ann", force=True)
+        observer.wait_until_settled(run)
+        following = queues.default.add("tell_pid")
+        observer.wait_until_settled(following)
+
+    assert ended(run) == ("cancelled", "cancelled")
+    assert (run.crashes, run.failures) == (0, 0)
+    assert run.error == "Cancel: The run was cancelled by force, and its process killed."
+    assert not psutil.pid_exists(begun.pid)
+    assert ended(following) == ("completed", "completed")
+
+
+@pytest.mark.parametrize("name", ["linger", "shrug"])
+def test_a_job_that_heeds_it_is_not_killed(
+    start_worker: StartWorker, observer: Recorder, effects: Effects, name: str
+) -> None:
+    run = queues.default.add(name)
+    with start_worker():
+        effects.wait_for("start")
+        operations.cancel(run.id, actor="ann", force=True)
+        observer.wait_until_settled(run)
+
+    run.refresh_from_db()
+    assert (run.error, run.result) in [("Cancel: The run was cancelled.", None), (None, "asked to end: True")]
+
+
+def test_a_job_in_a_thread_is_only_asked_to_end_by_force(
+    start_worker: StartWorker, observer: Recorder, effects: Effects, quick_force: None
+) -> None:
+    @job
+    def look(*, run: RunContext) -> str:
+        wait_until(lambda: run.cancel_requested)
+        wait_until((effects.folder / "gate").exists)
+        return "completed all the same"
+
+    run = queues.default.add("look")
+    with start_worker() as worker:
+        wait_until(Run.objects.in_state("running").exists)
+        operations.cancel(run.id, actor="ann", force=True)
+        [lease] = worker.worker._leases.all()
+        wait_until(lambda: lease.kill_at is not None and lease.kill_at + 0.5 < monotonic())
+        effects.open_gate()
+        observer.wait_until_settled(run)
+
+    assert ended(run) == ("completed", "completed")
 
 
 def test_a_run_that_is_cancelled_while_its_child_starts_does_not_begin(
@@ -381,6 +443,30 @@ def test_a_child_starts_before_the_run_of_a_vanished_worker_is_free(
     assert ended(run) == ("completed", "completed")
     assert (run.attempt, run.result) == (2, child.pid)
     assert not child.is_running()
+
+
+@pytest.mark.slow
+def test_as_many_children_start_as_runs_are_likely_to_come(
+    start_worker: StartWorker, engine: Engine, settings: Any
+) -> None:
+    """Those of a vanished worker are shared by all that live, and a worker has no more children than slots."""
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 3600}}
+    for _ in range(5):
+        queues.default.add("count_crashes")
+    Worker.objects.create(
+        name="alive:1:a",
+        namespace="default",
+        queues=["default"],
+        concurrency=9,
+        running=0,
+        started_at=timezone.now(),
+        heartbeat_at=timezone.now(),
+    )
+    engine.claim("default", "default", worker="gone:1:a", limit=5, lease_seconds=1700)
+    with start_worker(concurrency=4):
+        wait_until(lambda: len(descendants()) >= 2)
+        wait_until(Worker.objects.exclude(name="alive:1:a").exists)  # its first heartbeat is complete
+        assert len(descendants()) == 2
 
 
 def test_as_long_as_all_workers_of_its_queues_live_no_child_starts_ahead(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+
 from django_jobqueue.management.many_runs import ManyRunsCommand
 from django_jobqueue.operations import cancel_many
 
@@ -13,4 +15,13 @@ class Command(ManyRunsCommand):
     )
     verb = "Cancel"
     operation = cancel_many
+    passed_on = ("force",)
     counted = {"cancelled": "cancelled", "asked": "running and asked to cancel"}
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--force",
+            action="store_true",
+            help="Kill the process of a job that does not heed that within two seconds, if it has one of its own.",
+        )

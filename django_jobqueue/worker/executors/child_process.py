@@ -13,9 +13,11 @@ from math import inf
 from time import monotonic
 
 from django_jobqueue.engines.base import Ref
+from django_jobqueue.jobs import Cancel
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.crash import crashed
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, cut_off
+from django_jobqueue.worker.verdict import verdict
 from django_jobqueue.worker.wire import Message, Wire, plain, settlement_of
 
 PROGRAM = """
@@ -60,7 +62,7 @@ class ChildProcess:
         self._ready = False
         self._ref: Ref | None = None
         self._changing = threading.Lock()
-        self._killed = False
+        self._killed = self._cancelled = False
         self.runs = 0
         """How many attempts it has run."""
         self.megabytes = 0.0
@@ -108,6 +110,13 @@ class ChildProcess:
                 with suppress(OSError):
                     self._wire.send(interrupt=list(ref), why=why)
 
+    def kill_cancelled(self, ref: Ref) -> None:
+        """End the process, and with it the attempt, if that still runs: as cancelled. Callable from any thread."""
+        with self._changing:
+            if self._ref == ref:
+                self._cancelled = True
+                self.kill()
+
     def leave(self) -> None:
         """Let it end in order, which it may do in a moment. One that has run nothing has nothing to put in order."""
         if self.runs:
@@ -146,7 +155,12 @@ class ChildProcess:
         if monotonic() >= until:
             self.kill()
             return cut_off(assignment)
-        settlement = crashed(claim, f"The process of the job {self._how_it_ended()}.")
+        if self._cancelled:
+            settlement = verdict(
+                claim, assignment.job, Cancel("The run was cancelled by force, and its process killed.")
+            )
+        else:
+            settlement = crashed(claim, f"The process of the job {self._how_it_ended()}.")
         settlement.started, settlement.finished = began, monotonic()
         if notes is not None:
             settlement.progress, settlement.metadata = notes.said

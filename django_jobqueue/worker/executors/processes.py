@@ -39,10 +39,14 @@ class ProcessExecutor(Threads):
         if (child := self._children.get(ref)) is not None:
             child.interrupt(ref, why)
 
-    def prepare(self) -> None:
-        """Have a child that is idle, or about to be: an attempt is likely to come, and need not wait for its start."""
+    def kill_cancelled(self, ref: Ref) -> None:
+        if (child := self._children.get(ref)) is not None:
+            child.kill_cancelled(ref)
+
+    def prepare(self, number: int) -> None:
+        """Have so many children that are idle, or about to be: attempts are likely to come, and need not wait for their start."""
         with self._lock:
-            if self._idle == 0 and not self._killed:
+            while self._idle < number and not self._killed:
                 self._add_thread()
                 self._idle += 1
 

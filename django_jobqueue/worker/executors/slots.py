@@ -70,9 +70,13 @@ class Executors:
         for executor in self._executors:
             executor.interrupt(ref, why)
 
-    def prepare(self) -> None:
-        """Make ready for a run that has crashed elsewhere. Callable from any thread."""
-        self._processes.prepare()
+    def kill_cancelled(self, ref: Ref) -> None:
+        """Kill the process of an attempt that was cancelled, if it has one of its own. Callable from any thread."""
+        self._processes.kill_cancelled(ref)
+
+    def prepare(self, number: int) -> None:
+        """Make ready for so many runs that have crashed elsewhere. Callable from any thread."""
+        self._processes.prepare(number)
 
     def kill(self) -> None:
         """Kill what can be killed of the attempts that still run: their runs are about to be handed back."""
