@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
+from django_jobqueue.conf.worker import WorkerConfig
 from tests.chaos import settings as chaos_settings
 from tests.chaos.clock import Clock
 from tests.chaos.harness import REPORT, SEEDS, Trial
@@ -29,6 +30,8 @@ def trial(
     environment = request.getfixturevalue(servers[0]).access if servers else {}
     name, _, what = request.node.originalname.removeprefix("test_").partition("_")
     with Trial(name.upper(), what.replace("_", " "), tmp_path, request.param, environment) as trial:
+        if request.node.get_closest_marker("default_lease") and REPORT is not None:
+            trial.lease_seconds = WorkerConfig().lease_seconds
         yield trial
 
 

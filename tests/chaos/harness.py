@@ -54,6 +54,7 @@ class Trial:
     faults: int = 0
     ledger: Ledger = field(init=False)
     effects: Effects = field(init=False)
+    lease_seconds: float = LEASE_SECONDS
     clock_is_right: bool = True
     """Whether the clock of the database is."""
     shifts: dict[int, int] = field(default_factory=dict)
@@ -88,7 +89,7 @@ class Trial:
         worker = WorkerProcess(
             ["chaos", "--log-format=json", *arguments],
             self.folder,
-            environment={**self.environment, "DJANGO_SETTINGS_MODULE": settings, **(environment or {})},
+            environment={**self._environment(settings), **(environment or {})},
         )
         self._workers.append(self._programs.enter_context(worker))
         worker.wait_until_ready()
@@ -104,12 +105,16 @@ class Trial:
         supervisor = SupervisorProcess(
             ["chaos", "--log-format=json", "--processes=2", *arguments],
             self.folder,
-            environment={**self.environment, "DJANGO_SETTINGS_MODULE": "tests.chaos.settings"},
+            environment=self._environment("tests.chaos.settings"),
         )
         self._workers.append(self._programs.enter_context(supervisor))
         supervisor.wait_until_working(2)
         self._slowest_start = max(self._slowest_start, monotonic() - began)
         return supervisor
+
+    def _environment(self, settings: str) -> dict[str, str]:
+        lease = {"JOBQUEUE_CHAOS_LEASE": str(self.lease_seconds)}
+        return {**self.environment, **lease, "DJANGO_SETTINGS_MODULE": settings}
 
     def some(self, least: float = 0.1, most: float = 0.5) -> int:
         """So many starts to wait for before a fault, as the seed will have it."""
@@ -179,7 +184,7 @@ class Trial:
             lost={attempt for _, attempt in told},
             dropped={attempt for what, attempt in told if what == DROPPED},
             kills=self._kills,
-            lease_seconds=LEASE_SECONDS,
+            lease_seconds=self.lease_seconds,
             forgivable_seconds=self.forgivable_seconds,
             clock_is_right=self.clock_is_right,
             exits=self._exits,
@@ -200,7 +205,9 @@ class Trial:
         facts = {
             "fault": self.name,
             "what": self.what,
+            "database": connection.vendor,
             "seed": self.seed,
+            "lease": self.lease_seconds,
             "runs": len(evidence.acknowledged),
             "faults": self.faults,
             "lost": sum(what.startswith("C1:") for what in found),

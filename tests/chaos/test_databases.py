@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance.programs import wait_until
 from tests.chaos.harness import RUNS, Trial
+from tests.chaos.pooler import Pooler
 from tests.chaos.proxy import Proxy
 from tests.chaos.settings import LEASE_SECONDS
 from tests.chaos.spare_server import SpareServer
@@ -153,6 +154,26 @@ def test_d15_the_database_ends_transactions_that_are_idle_or_long(server: SpareS
         assert trial.finish() == []
     assert set(trial.runs().values_list("attempt", "failures", "crashes")) == {(1, 0, 0)}
     assert not [line for line in trial.lines() if "does not answer" in line]
+
+
+@pytest.mark.thorough
+@pytest.mark.postgresql
+def test_d18_a_pooler_gives_every_transaction_another_session(server: SpareServer, trial: Trial) -> None:
+    """As PgBouncer in transaction mode may: workers keep nothing in a session."""
+    with Pooler(server.port) as pooler:
+        victim = trial.start(environment=pooler.environment)
+        trial.start(environment=pooler.environment)
+        trial.ledger.add_work(RUNS, longest=1.0)
+        trial.effects.wait_for("start", trial.some())
+        trial.wait_until_busy(victim)
+        turns = pooler.turns
+        trial.expect_exit(victim, victim.stop(), 0)
+
+        assert trial.finish() == []
+        assert turns > 0
+        trial.faults += pooler.turns
+    assert set(trial.runs().values_list("attempt", "failures", "crashes")) == {(1, 0, 0)}
+    assert not [line for line in trial.lines() if "does not answer" in line or "failed" in line]
 
 
 @pytest.mark.thorough

@@ -22,6 +22,7 @@ from tests.chaos.spare_server import SpareServer
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.default_lease
 def test_w1_a_worker_is_killed_while_its_jobs_run(trial: Trial) -> None:
     victim, _ = trial.start_two()
     trial.ledger.add_work(RUNS, longest=1.0)
@@ -70,6 +71,7 @@ def test_w3_a_supervisor_is_killed_and_leaves_its_workers_alone(trial: Trial) ->
     assert set(trial.runs().values_list("crashes", "failures")) == {(0, 0)}
 
 
+@pytest.mark.default_lease
 @pytest.mark.thorough
 @pytest.mark.postgresql
 def test_w4_a_worker_is_killed_between_a_claim_and_the_first_line_of_the_jobs(
@@ -96,6 +98,7 @@ def test_w4_a_worker_is_killed_between_a_claim_and_the_first_line_of_the_jobs(
     ]
 
 
+@pytest.mark.default_lease
 def test_w5_a_worker_dies_after_the_work_and_before_it_is_written(trial: Trial) -> None:
     trial.start_supervised()
     trial.ledger.add("fall", {"how": "kill", "falls": 1})
@@ -107,6 +110,7 @@ def test_w5_a_worker_dies_after_the_work_and_before_it_is_written(trial: Trial) 
     assert Run.objects.get(job="fall").attempt == 2
 
 
+@pytest.mark.default_lease
 def test_w6_a_worker_is_killed_as_soon_as_runs_are_completed(trial: Trial) -> None:
     victim, _ = trial.start_two()
     trial.ledger.add_work(RUNS)
@@ -155,7 +159,7 @@ def test_w8_jobs_outlast_the_grace_of_a_worker_that_is_told_to_stop(trial: Trial
 def test_w9_a_worker_is_told_twice_to_stop(trial: Trial) -> None:
     """It hands back what it can, and is gone within two seconds."""
     hurried, _ = trial.start_two()
-    trial.ledger.add_work(RUNS, longest=3 * LEASE_SECONDS)
+    trial.ledger.add_work(RUNS, longest=3.0)
     trial.effects.wait_for("start", 8)
 
     hurried.send(signal.SIGTERM)

@@ -1,0 +1,106 @@
+"""A pooler in transaction mode, at its worst: every transaction of a connection comes to another session of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from itertools import cycle
+from types import TracebackType
+from typing import Self
+
+from tests.servers import HOST
+
+SSL_REQUEST = 80877103
+QUERY, SYNC, TERMINATE = b"Q", b"S", b"X"
+"""What a client says when it wants an answer, and when it leaves."""
+READY, IDLE = b"Z", b"I"
+"""What a server says when it waits for the next message, and that no transaction is open then."""
+
+
+class Pooler:
+    """Gives each connection two sessions, which take turns: what one keeps, the other does not know."""
+
+    def __init__(self, port: int) -> None:
+        self._server_port = port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.turns = 0
+        """How often a connection has got the other session."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"JOBQUEUE_TEST_POSTGRESQL_PORT": str(self.port)}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, HOST, 0), self._loop).result()
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._pool(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pool(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sessions = []
+        with suppress(OSError, asyncio.IncompleteReadError):
+            start = await _start_message(reader, writer)
+            for number in range(2):
+                sessions.append(await asyncio.open_connection(HOST, self._server_port))
+                sessions[-1][1].write(start)
+                await self._answer(sessions[-1][0], writer if number == 0 else None)
+            for answers, asks in cycle(sessions):
+                idle = False
+                while not idle:
+                    await self._ask(reader, asks)
+                    idle = await self._answer(answers, writer)
+                self.turns += 1
+        for end in (writer, *(asks for _, asks in sessions)):
+            end.transport.abort()
+
+    async def _ask(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+        """Pass on what a client asks for, up to where it wants an answer. Raises OSError where it leaves."""
+        kind = b""
+        while kind not in (QUERY, SYNC):
+            head = await reader.readexactly(5)
+            kind, body = head[:1], await reader.readexactly(int.from_bytes(head[1:]) - 4)
+            if kind == TERMINATE:
+                raise ConnectionResetError
+            server.write(head + body)
+
+    async def _answer(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter | None) -> bool:
+        """Pass on the answer; say whether no transaction is open after it."""
+        while True:
+            head = await reader.readexactly(5)
+            body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
+            if client is not None:
+                client.write(head + body)
+            if head[:1] == READY:
+                return body == IDLE
+
+    async def _close(self) -> None:
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _start_message(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """What a client begins with, without encryption."""
+    while True:
+        head = await reader.readexactly(8)
+        body = await reader.readexactly(int.from_bytes(head[:4]) - 8)
+        if int.from_bytes(head[4:]) != SSL_REQUEST:
+            return head + body
+        writer.write(b"N")
