@@ -12,6 +12,7 @@ from pathlib import Path
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
 from django.db import connections
+from django.utils import timezone
 
 from django_jobqueue import __version__
 from django_jobqueue.conf import get_config
@@ -109,7 +110,7 @@ def _place(traceback: str | None) -> str:
 
 
 def _consequence(settlement: Settlement, state: State) -> str:
-    if state == State.PENDING and settlement.run_at is not None:
+    if state == State.PENDING and settlement.run_at is not None and settlement.run_at > timezone.now():
         return f"again at {settlement.run_at.isoformat(sep=' ', timespec='seconds')}"
     if state == State.PENDING:
         return f"again in {settlement.delay_seconds:.3g} s" if settlement.delay_seconds else "again at once"
