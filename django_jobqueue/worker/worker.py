@@ -35,6 +35,7 @@ from django_jobqueue.worker.liveness import LivenessFile
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.outage import Outage
 from django_jobqueue.worker.pace import Pace
+from django_jobqueue.worker.prepared_statements import prepared_statements
 from django_jobqueue.worker.runner import Ended, Refused
 from django_jobqueue.worker.self_fence import SelfFence
 from django_jobqueue.worker.shutdown import Shutdown
@@ -120,7 +121,7 @@ class Worker:
         )
         watchdog = Watchdog(SelfFence(self._leases, self._executors.interrupt).look, self._executors.look)
         listener = nullcontext() if self._drain else Listener(list(self.queues), self.wake)
-        with watchdog, heartbeat, listener:
+        with prepared_statements(), watchdog, heartbeat, listener:
             while not self._is_over():
                 self._turn()
             return self._leave()
