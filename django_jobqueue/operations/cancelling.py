@@ -14,6 +14,7 @@ from django_jobqueue.operations.runs import get
 from django_jobqueue.operations.selection import run_by_id
 from django_jobqueue.signals import RunCancelled
 from django_jobqueue.states import State
+from django_jobqueue.transports.publisher import publish_on_commit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,4 +47,6 @@ def cancel(run_id: int | str, *, actor: Actor, reason: str = "", force: bool = F
             record(cancel.key, by, run=run, detail={"force": True} if force else None)
         if cancelled:
             announce_cancelled([run])
+        elif changed:
+            publish_on_commit([run.queue], cancel=True)
     return Cancellation(run_id=run.pk, changed=changed, state=State(run.state))

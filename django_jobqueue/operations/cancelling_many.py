@@ -16,6 +16,7 @@ from django_jobqueue.operations.run_filter import RunFilter
 from django_jobqueue.operations.selection import all_runs
 from django_jobqueue.signals import RunCancelled
 from django_jobqueue.states import State
+from django_jobqueue.transports.publisher import publish_on_commit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,8 @@ def cancel_many(
         pending = [run for run in runs if run.state == State.PENDING]
         counts["cancelled"] += all_runs().filter(pk__in=[run.pk for run in pending]).cancel_pending()
         counts["asked"] += all_runs().filter(pk__in=[run.pk for run in runs]).request_cancel(force=force)
+        if running := {run.queue for run in runs if run.state == State.RUNNING}:
+            publish_on_commit(running, cancel=True)
         announce_cancelled(pending)
         chronicle.write(counts)
         return len(runs)

@@ -1,4 +1,4 @@
-"""The listener: hears of new work, in a thread of the worker's own."""
+"""The listener: hears of new work, and of what is to be cancelled, in a thread of the worker's own."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ LAST_SECONDS = 1.0
 
 
 class Listener:
-    """Calls *wake* whenever there may be work in *queues*, from start to end of a block."""
+    """Calls *wake* whenever there may be work in *queues*, and *hurry* when a running run of them may have been asked to
+    cancel, from start to end of a block.
+    """
 
-    def __init__(self, queues: Sequence[str], wake: Callable[[], None]) -> None:
+    def __init__(self, queues: Sequence[str], wake: Callable[[], None], hurry: Callable[[], None]) -> None:
         config = get_config()
-        self._open_ear = partial(engine_for(config.database).ear, [Word(config.namespace, queue) for queue in queues])
+        words = [Word(config.namespace, queue, cancel) for queue in queues for cancel in (False, True)]
+        self._open_ear = partial(engine_for(config.database).ear, words)
         self._wake = wake
+        self._hurry = hurry
         self._ended = Event()
         self._ear: Ear | None = None
         self._thread = Thread(target=self._work, name="jobqueue-listener", daemon=True)
@@ -58,5 +62,9 @@ class Listener:
 
     def _listen(self, ear: Ear) -> None:
         self._wake()  # for what nobody has heard until now
-        while not self._ended.is_set() and ear.hear():
-            self._wake()
+        while not self._ended.is_set() and (words := ear.hear()):
+            cancels = {word.cancel for word in words}
+            if False in cancels:
+                self._wake()
+            if True in cancels:
+                self._hurry()

@@ -78,13 +78,13 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork either
     os.register_at_fork(after_in_child=publisher.reset)
 
 
-def publish_on_commit(queues: Iterable[str]) -> None:
-    """Tell workers that there is work in *queues*, once the transaction is committed.
+def publish_on_commit(queues: Iterable[str], *, cancel: bool = False) -> None:
+    """Tell workers that there is work in *queues*, or something to *cancel*, once the transaction is committed.
 
     Of one that the caller began by hand, Django does not tell when that is: then nobody is told.
     """
     config = get_config()
     connection = connections[config.database]
     if engine_for(config.database).has_voice and (connection.in_atomic_block or connection.get_autocommit()):
-        words = [Word(config.namespace, queue) for queue in queues]
+        words = [Word(config.namespace, queue, cancel) for queue in queues]
         transaction.on_commit(partial(publisher.publish, words), using=config.database, robust=True)

@@ -120,7 +120,7 @@ class Worker:
             prepare=self._executors.prepare,
         )
         watchdog = Watchdog(SelfFence(self._leases, self._executors.interrupt).look, self._executors.look)
-        listener = nullcontext() if self._drain else Listener(list(self.queues), self.wake)
+        listener = nullcontext() if self._drain else Listener(list(self.queues), self.wake, heartbeat.hurry)
         with prepared_statements(), watchdog, heartbeat, listener:
             while not self._is_over():
                 self._turn()

@@ -21,6 +21,6 @@ def heard(*queues: str) -> Iterator[Event]:
     def wake() -> None:
         (woken if ready.is_set() else ready).set()
 
-    with Listener(queues or ["default"], wake):
+    with Listener(queues or ["default"], wake, hurry=lambda: None):
         assert ready.wait(PATIENCE_SECONDS), "nobody listens"
         yield woken

@@ -70,6 +70,41 @@ def test_a_coroutine_is_cancelled_within_a_heartbeat_and_its_run_not_tried_again
     assert not Run.objects.filter(job="mourn").exists()
 
 
+@pytest.mark.postgresql
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+def test_where_workers_are_told_a_run_is_cancelled_at_once(
+    start_worker: StartWorker, observer: Recorder, started: threading.Event, settings: Any, many: bool
+) -> None:
+    """The next heartbeat would come in twenty minutes."""
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 3600, "poll_seconds": 0.05}}
+
+    @job
+    async def wait() -> None:
+        started.set()
+        await asyncio.sleep(PATIENCE_SECONDS)
+
+    run = queues.default.add("wait")
+    with start_worker():
+        assert started.wait(PATIENCE_SECONDS)
+        wait_until(is_listened_to)
+        if many:
+            operations.cancel_many(operations.RunFilter(queue="default"), actor="ann")
+        else:
+            operations.cancel(run.id, actor="ann")
+        observer.wait_until_settled(run)
+
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+
+
+def is_listened_to() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database())"
+        )
+        return bool(cursor.fetchone()[0])
+
+
 def test_a_coroutine_that_completes_all_the_same_has_completed(
     start_worker: StartWorker, observer: Recorder, started: threading.Event
 ) -> None:

@@ -10,23 +10,24 @@ from typing import NamedTuple, TypeAlias
 from django_jobqueue.engines.base.database import Database
 
 
+class Word(NamedTuple):
+    """There is work in a queue; or a run of it that is running was asked to cancel."""
+
+    namespace: str
+    queue: str
+    cancel: bool = False
+
+
 class Ear(ABC):
     """Hears the words of others: one thread listens, and any may close it."""
 
     @abstractmethod
-    def hear(self) -> bool:
-        """Wait for a word; False, when the ear is closed."""
+    def hear(self) -> Collection[Word]:
+        """Wait for words; none, when the ear is closed."""
 
     @abstractmethod
     def close(self) -> None:
         """Let whoever listens go on."""
-
-
-class Word(NamedTuple):
-    """There is work in a queue."""
-
-    namespace: str
-    queue: str
 
 
 Voice: TypeAlias = Callable[[Iterable[Word]], None]

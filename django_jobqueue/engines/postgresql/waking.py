@@ -26,23 +26,24 @@ PING_SECONDS = 60.0
 class PostgreSQLEar(Ear):
     """Waits for the server, on a connection that listens."""
 
-    def __init__(self, connection: Connection, words: Collection[str]) -> None:
+    def __init__(self, connection: Connection, words: Collection[Word]) -> None:
         self._connection = connection
-        self._words = words
+        self._words = {json.dumps(word): word for word in words}
         self._closed, self._closing = socketpair()
         self._selector = DefaultSelector()
         self._selector.register(connection, EVENT_READ)
         self._selector.register(self._closed, EVENT_READ)
 
-    def hear(self) -> bool:
+    def hear(self) -> Collection[Word]:
         while True:
             ready = [key.fileobj for key, _ in self._selector.select(PING_SECONDS)]
             if self._closed in ready:
-                return False
+                return []
             if not ready:
                 self._connection.execute("SELECT 1")
-            if any(notify.payload in self._words for notify in list(self._connection.notifies(timeout=0))):
-                return True
+            heard = {notify.payload for notify in self._connection.notifies(timeout=0)} & self._words.keys()
+            if heard:
+                return [self._words[payload] for payload in heard]
 
     def close(self) -> None:
         with suppress(OSError):  # nobody listens any more
@@ -77,7 +78,7 @@ class PostgreSQLWaking(PostgreSQLDatabase, Waking):
     def ear(self, words: Collection[Word]) -> Iterator[Ear]:
         with self._connect() as connection:
             connection.execute(f"LISTEN {CHANNEL}")
-            ear = PostgreSQLEar(connection, {json.dumps(word) for word in words})
+            ear = PostgreSQLEar(connection, words)
             try:
                 yield ear
             finally:

@@ -18,18 +18,19 @@ SOON_SECONDS = 2.0
 class SQLiteEar(Ear):
     """Looks at a counter in the shared memory of the database, a hundred times a second: that costs a few microseconds."""
 
-    def __init__(self, connection: Any, is_of_use: Callable[[], bool]) -> None:
+    def __init__(self, connection: Any, words: Collection[Word], is_of_use: Callable[[Word], bool]) -> None:
         self._connection = connection
+        self._words = words
         self._is_of_use = is_of_use
         self._closed = Event()
         self._version = self._look()
 
-    def hear(self) -> bool:
+    def hear(self) -> Collection[Word]:
         while not self._closed.wait(LOOK_SECONDS):
             before, self._version = self._version, self._look()
-            if self._version != before and self._is_of_use():
-                return True
-        return False
+            if self._version != before and (heard := [word for word in self._words if self._is_of_use(word)]):
+                return heard
+        return []
 
     def close(self) -> None:
         self._closed.set()
@@ -47,7 +48,7 @@ class SQLiteWaking(SQLiteDatabase, Claiming, Waking):
         django = self.connection
         with django.wrap_database_errors:
             django.ensure_connection()
-            yield SQLiteEar(django.connection, lambda: any(map(self._is_soon_due, words)))
+            yield SQLiteEar(django.connection, [word for word in words if not word.cancel], self._is_soon_due)
 
     def _is_soon_due(self, word: Word) -> bool:
         due = self.next_due(word.namespace, [word.queue])
