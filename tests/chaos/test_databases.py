@@ -161,8 +161,9 @@ def test_d15_the_database_ends_transactions_that_are_idle_or_long(server: SpareS
 def test_d18_a_pooler_gives_every_transaction_another_session(server: SpareServer, trial: Trial) -> None:
     """As PgBouncer in transaction mode may: workers keep nothing in a session."""
     with Pooler(server.port) as pooler:
-        victim = trial.start(environment=pooler.environment)
-        trial.start(environment=pooler.environment)
+        victim, _ = [
+            trial.start(environment=pooler.environment, settings="tests.chaos.pooled_settings") for _ in range(2)
+        ]
         trial.ledger.add_work(RUNS, longest=1.0)
         trial.effects.wait_for("start", trial.some())
         trial.wait_until_busy(victim)
