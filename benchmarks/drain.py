@@ -116,7 +116,7 @@ def plain_seconds() -> float:
 def drain_with_worker(queue: str = "default") -> None:
     """Work all due runs as ``runjobs --drain`` does."""
     tally = Tally()
-    Worker([queue], chores=Maintenance(tally, tally), observer=tally, drain=True).run()
+    Worker([queue], chores=Maintenance(tally, tally, [queue]), observer=tally, drain=True).run()
 
 
 def drain_plainly() -> None:

@@ -52,9 +52,13 @@ class Scheduler:
     def tick(self, now: datetime | None = None) -> Tick:
         """Fire what is due *now*; by the database's clock, where nothing else is said. Idle, it is a single query."""
         tick = self._look(now)
-        if heard(SchedulerTicked):
-            send([SchedulerTicked(namespace=get_config().namespace, fired=tick.fired)])
+        _tell_of(tick.fired)
         return tick
+
+    def rest(self) -> None:
+        """A tick of which the caller knows that nothing is due."""
+        self._questions.forget_answered()
+        _tell_of(0)
 
     def _look(self, now: datetime | None) -> Tick:
         first = _upcoming().values_list("next_run_at", Now()).first()
@@ -136,6 +140,11 @@ def _write(turns: Sequence[Turn]) -> None:
     if heard(ScheduleTriggered):
         triggered = [_triggered(turn.schedule, run, run_id) for turn in turns for run, run_id in turn.fired]
         send_on_commit(triggered, using=config.database)
+
+
+def _tell_of(fired: int) -> None:
+    if heard(SchedulerTicked):
+        send([SchedulerTicked(namespace=get_config().namespace, fired=fired)])
 
 
 def _triggered(schedule: Schedule, run: NewRun, run_id: int) -> ScheduleTriggered:

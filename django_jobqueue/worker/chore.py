@@ -6,6 +6,7 @@ import random
 from time import monotonic
 from typing import Protocol
 
+from django_jobqueue.engines.base import Glance
 from django_jobqueue.worker.leases import Leases
 
 
@@ -17,6 +18,13 @@ class Chore(Protocol):
 
     def turn(self, ours: Leases) -> bool:
         """Do what is due, and answer whether runs can be claimed now that could not before. *Ours* are this worker's."""
+
+
+class Watch(Chore, Protocol):
+    """A chore of which a glance shows whether there is anything to do."""
+
+    def sees(self, glance: Glance) -> bool:
+        """Whether a turn is to be taken."""
 
 
 def later(seconds: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_jobqueue.engines.base import Glance
 from django_jobqueue.operations.expiring import expire_some
 from django_jobqueue.worker.chore import later
 from django_jobqueue.worker.leases import Leases
@@ -16,6 +17,9 @@ class Expirer:
 
     def __init__(self) -> None:
         self.due_at = 0.0
+
+    def sees(self, glance: Glance) -> bool:
+        return glance.overdue
 
     def turn(self, ours: Leases) -> bool:
         self.due_at = later(BUSY_INTERVAL_SECONDS if expire_some() else INTERVAL_SECONDS)

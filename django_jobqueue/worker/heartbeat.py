@@ -18,6 +18,7 @@ from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Note, Ref
 from django_jobqueue.models import Run, Worker
+from django_jobqueue.models.now import Now
 from django_jobqueue.operations.schedule_sync import declarations
 from django_jobqueue.states import State
 from django_jobqueue.worker import connections
@@ -175,7 +176,7 @@ class Heartbeat:
             namespace=self._config.namespace,
             queue__in=list(self._queues),
             state=State.RUNNING,
-            lease_until__lt=self._engine.now() + half,
+            lease_until__lt=Now() + half,
         )
         return runs.exclude(worker=self._name)[: self._concurrency].count()
 

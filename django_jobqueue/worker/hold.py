@@ -8,7 +8,6 @@ from time import monotonic
 
 from django_jobqueue.conf import QueueConfig, get_config
 from django_jobqueue.conf.job import DAY_SECONDS
-from django_jobqueue.engines import engine_for
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
 
@@ -18,7 +17,7 @@ OUTAGE_SECONDS = 5.0
 """A turn that comes so much after the last one says that this process was frozen, or the database away."""
 OUTAGE_LEASES = HOLD_LEASES = 2 / 3
 """Two heartbeats: in an outage as long, leases may have ended, and for as long again those who live may renew them."""
-TURN_SECONDS = 1.5
+TURN_SECONDS = 2.0
 """Turns that follow each other are not further apart than that."""
 JUMP_SECONDS = 5.0
 """The clock of the database has jumped, if it is so much off from one turn to the next."""
@@ -36,9 +35,9 @@ class Hold:
         self._clocks: tuple[datetime, float] | None = None
         """The time of the database, and ours."""
 
-    def begin_turn(self) -> list[str]:
-        """The queues in which no run is to be taken from anybody in this turn."""
-        away, has_jumped = monotonic() - self._last_turn, self._has_jumped()
+    def begin_turn(self, now: datetime) -> list[str]:
+        """The queues in which no run is to be taken from anybody in this turn, at this time of the database."""
+        away, has_jumped = monotonic() - self._last_turn, self._has_jumped(now)
         for queue in _our_queues():
             seconds = queue.lease_seconds
             if has_jumped:
@@ -56,10 +55,10 @@ class Hold:
         until = self._until.get(queue.name, 0.0)
         self._until[queue.name] = max(until, monotonic() + seconds)
 
-    def _has_jumped(self) -> bool:
+    def _has_jumped(self, now: datetime) -> bool:
         """Whether the clock of the database is off from what it should be, by the last turn."""
-        before, self._clocks = self._clocks, (engine_for(get_config().database).now(), monotonic())
-        now, ticks = self._clocks
+        ticks = monotonic()
+        before, self._clocks = self._clocks, (now, ticks)
         if before is None:
             _shorten_leases(now, None)
             return False

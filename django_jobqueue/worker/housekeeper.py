@@ -7,13 +7,13 @@ from django_jobqueue.operations.forgetting import forget_some
 from django_jobqueue.worker.chore import later
 from django_jobqueue.worker.leases import Leases
 
-INTERVAL_SECONDS = 60.0
+INTERVAL_SECONDS = 300.0
 BUSY_INTERVAL_SECONDS = 1.0
 """While there is more to be done than one turn does."""
 
 
 class Housekeeper:
-    """Lets be forgotten what is over, and puts old statistics together, about every minute."""
+    """Lets be forgotten what is over, and puts old statistics together, about every five minutes."""
 
     def __init__(self) -> None:
         self.due_at = 0.0

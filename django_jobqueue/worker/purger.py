@@ -15,7 +15,7 @@ SHARE = 0.1
 """Of the worker's time, while there is something to purge."""
 LOOKING_SHARE = 0.02
 """Of the time of one worker, for looking in vain: all workers together take no more."""
-LEAST_REST_SECONDS = 5.0
+LEAST_REST_SECONDS = 60.0
 """Between two walks through the runs."""
 
 

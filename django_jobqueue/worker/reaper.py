@@ -7,7 +7,7 @@ from functools import partial
 
 from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import LostRun, Settlement
+from django_jobqueue.engines.base import Glance, LostRun, Settlement
 from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.turn import Freed
 from django_jobqueue.worker import crash
@@ -30,9 +30,16 @@ class Reaper:
         self._hold = Hold()
         self._limiter = Limiter()
 
+    def sees(self, glance: Glance) -> bool:
+        self._hold.begin_turn(glance.now)
+        if not glance.lost:
+            self._hold.end_turn()
+        return glance.lost
+
     def turn(self, ours: Leases) -> bool:
         """Spares *ours*: as long as this process holds a lease, a late renewal is as good as one in time."""
-        found = self._reap(ours, spared=[*external_queues(), *self._hold.begin_turn()])
+        now = engine_for(get_config().database).now()
+        found = self._reap(ours, spared=[*external_queues(), *self._hold.begin_turn(now)])
         self._hold.end_turn()
         self.due_at = later(INTERVAL_SECONDS)
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from django_jobqueue.engines.base import Glance
 from django_jobqueue.limiting import buckets
 from django_jobqueue.limiting.sweep import Sweep
 from django_jobqueue.worker.chore import later
@@ -21,6 +22,9 @@ class Sweeper:
         self.due_at = 0.0
         self._buckets_at = later(BUCKETS_SECONDS)
         self._sweep = Sweep()
+
+    def sees(self, glance: Glance) -> bool:
+        return glance.parked or monotonic() >= self._buckets_at
 
     def turn(self, ours: Leases) -> bool:
         if monotonic() >= self._buckets_at:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from time import monotonic
 
+from django_jobqueue.engines.base import Glance
 from django_jobqueue.operations.schedule_sync import schedule_problems, sync_schedules, tend_schedules
 from django_jobqueue.scheduler import Scheduler
 from django_jobqueue.worker.asker import Asker
@@ -26,6 +27,14 @@ class Ticker:
         self._asker = Asker()
         self._scheduler: Scheduler | None = None
         self._tend_at = 0.0
+
+    def sees(self, glance: Glance) -> bool:
+        is_due = glance.fires_in is not None and glance.fires_in <= 0
+        if self._scheduler is None or is_due or monotonic() >= self._tend_at:
+            return True
+        self._scheduler.rest()
+        self._asker.tell_of_hanging()
+        return False
 
     def turn(self, ours: Leases) -> bool:
         if self._scheduler is None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from enum import Enum
+from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -228,11 +228,10 @@ class Worker:
         """Seconds until the next look for work, when the last one, at *looked_at*, found all there was."""
         if busy:
             return BUSY_LOOK_SECONDS
-        poll = self._config.worker.poll_seconds * random.uniform(0.9, 1.1)
         due = self._exchange.seconds_until_due()
         if due is None or due <= looked_at - monotonic():  # what was due already is not to be had
-            return poll
-        return min(max(0.0, due), poll)
+            return inf  # maintenance looks out
+        return max(0.0, due)
 
     def _start(self, claims: Sequence[Claim]) -> None:
         for claim in claims:

@@ -74,15 +74,15 @@ class Recorder(Observer):
 
 
 class Chores(Maintenance):
-    """Maintenance that counts the turns of its reaper, to be waited for."""
+    """Maintenance that counts its glances, to be waited for."""
 
-    def __init__(self, observer: Observer, tally: Tally) -> None:
-        super().__init__(observer, tally)
+    def __init__(self, observer: Observer, tally: Tally, queues: Sequence[str]) -> None:
+        super().__init__(observer, tally, queues)
         self.turns = 0
         self._turned = threading.Condition()
 
     def turn(self, *args: Any, **kwargs: Any) -> bool:
-        was_due = monotonic() >= self._chores[0].due_at
+        was_due = monotonic() >= self._look_at
         answer = super().turn(*args, **kwargs)
         if was_due:
             with self._turned:
@@ -103,7 +103,7 @@ class WorkerThread:
     def __init__(self, queues: Sequence[str], observer: Observer, **options: Any) -> None:
         tally = Tally()
         everybody = Observers(observer, tally, BackgroundAnnouncer())
-        self.chores = Chores(everybody, tally)
+        self.chores = Chores(everybody, tally, queues)
         self.worker = Worker(queues, chores=self.chores, observer=everybody, **options)
         self.exit_code: int | None = None
         self._error: BaseException | None = None

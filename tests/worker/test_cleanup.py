@@ -267,4 +267,4 @@ def test_what_is_too_much_for_one_turn_is_forgotten_in_several(
 
     turns = [(rest(keeper), Activity.objects.count()) for _ in range(3)]
 
-    assert turns == [(1.0, 3), (1.0, 1), (60.0, 0)]
+    assert turns == [(1.0, 3), (1.0, 1), (300.0, 0)]

@@ -70,7 +70,7 @@ def test_queues_with_short_leases_do_not_wait_for_those_with_long_ones(
         "worker": {"lease_seconds": 30},
         "queues": {"default": {}, "long": {"lease_seconds": 3600}},
     }
-    reaper._hold.begin_turn()
+    reaper._hold.begin_turn(engine_for("default").now())
     if cause == "outage":
         reaper._hold._last_turn -= 20
     else:
@@ -90,7 +90,7 @@ def test_queues_with_short_leases_do_not_wait_for_those_with_long_ones(
 
 
 def test_an_outage_after_a_jump_of_the_clock_does_not_shorten_the_hold(reaper: Reaper, lost: Run) -> None:
-    reaper._hold.begin_turn()
+    reaper._hold.begin_turn(engine_for("default").now())
     jump(reaper, timedelta(hours=-2))
     assert not reaps(reaper)
 
@@ -111,7 +111,7 @@ def test_after_a_jump_of_the_clock_nobody_is_taken_for_dead_at_once(
     reaper: Reaper, engine: Engine, lost: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A clock that has jumped and one that was read wrong before are the same."""
-    reaper._hold.begin_turn()
+    reaper._hold.begin_turn(engine_for("default").now())
     jump(reaper, timedelta(hours=-2))
 
     assert not reaps(reaper)
@@ -123,7 +123,7 @@ def test_after_a_jump_of_the_clock_nobody_is_taken_for_dead_at_once(
 
 def test_after_the_clock_was_put_back_no_lease_lasts_for_hours(reaper: Reaper, engine: Engine, lost: Run) -> None:
     hold_lease(lost, hours=2)
-    reaper._hold.begin_turn()
+    reaper._hold.begin_turn(engine_for("default").now())
     jump(reaper, timedelta(hours=2))
 
     reaps(reaper)
@@ -150,7 +150,7 @@ def test_the_leases_of_external_queues_are_left_to_those_who_work_them(
     settings.JOBQUEUE = {"queues": {"elsewhere": {"external": True}}}
     Run.objects.update(queue="elsewhere")
     hold_lease(lost, hours=2)
-    reaper._hold.begin_turn()
+    reaper._hold.begin_turn(engine_for("default").now())
     jump(reaper, timedelta(hours=2))
 
     reaps(reaper)

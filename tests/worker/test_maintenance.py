@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import inf
 from time import monotonic
 
 import pytest
@@ -38,7 +39,9 @@ class Sweeping:
 
 @pytest.fixture
 def maintenance(observer: Recorder) -> Maintenance:
-    return Maintenance(observer, Tally())
+    maintenance = Maintenance(observer, Tally(), ["default"])
+    maintenance._look_at = inf
+    return maintenance
 
 
 def test_only_what_is_due_is_done_and_the_next_due_time_is_told(maintenance: Maintenance) -> None:

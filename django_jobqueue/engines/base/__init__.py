@@ -12,6 +12,7 @@ from django_jobqueue.engines.base.columns import columns
 from django_jobqueue.engines.base.database import Database
 from django_jobqueue.engines.base.deleting import Deleting
 from django_jobqueue.engines.base.engine import Engine
+from django_jobqueue.engines.base.glancing import Glance, Glancing
 from django_jobqueue.engines.base.inserting import Inserted, Inserting, KeptKey, NewRun, matched
 from django_jobqueue.engines.base.leases import Leases, Note
 from django_jobqueue.engines.base.lines import Lines, Placing, passed_over
@@ -33,6 +34,8 @@ __all__ = [
     "Due",
     "Ear",
     "Engine",
+    "Glance",
+    "Glancing",
     "Inserted",
     "Inserting",
     "KeptKey",

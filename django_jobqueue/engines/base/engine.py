@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django_jobqueue.engines.base.claiming import Claiming
+from django_jobqueue.engines.base.glancing import Glancing
 from django_jobqueue.engines.base.inserting import Inserting
 from django_jobqueue.engines.base.leases import Leases
 from django_jobqueue.engines.base.lines import Lines
@@ -11,5 +12,5 @@ from django_jobqueue.engines.base.schedules import Schedules
 from django_jobqueue.engines.base.waking import Waking
 
 
-class Engine(Inserting, Claiming, Leases, Reaping, Schedules, Lines, Waking):
+class Engine(Inserting, Claiming, Leases, Reaping, Schedules, Lines, Glancing, Waking):
     """The SQL of one database vendor, for the tables of one database alias."""

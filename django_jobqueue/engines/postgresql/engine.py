@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.engines.postgresql.claiming import PostgreSQLClaiming
+from django_jobqueue.engines.postgresql.glancing import PostgreSQLGlancing
 from django_jobqueue.engines.postgresql.inserting import PostgreSQLInserting
 from django_jobqueue.engines.postgresql.leases import PostgreSQLLeases
 from django_jobqueue.engines.postgresql.lines import PostgreSQLLines
@@ -19,6 +20,7 @@ class PostgreSQLEngine(
     PostgreSQLReaping,
     PostgreSQLSchedules,
     PostgreSQLLines,
+    PostgreSQLGlancing,
     PostgreSQLWaking,
     Engine,
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.engines.sqlite.claiming import SQLiteClaiming
+from django_jobqueue.engines.sqlite.glancing import SQLiteGlancing
 from django_jobqueue.engines.sqlite.inserting import SQLiteInserting
 from django_jobqueue.engines.sqlite.leases import SQLiteLeases
 from django_jobqueue.engines.sqlite.lines import SQLiteLines
@@ -19,6 +20,7 @@ class SQLiteEngine(
     SQLiteReaping,
     SQLiteSchedules,
     SQLiteLines,
+    SQLiteGlancing,
     SQLiteWaking,
     Engine,
 ):

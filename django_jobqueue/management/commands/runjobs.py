@@ -111,7 +111,7 @@ class Command(JobQueueCommand):
         observer = Observers(self._observer(options), tally, BackgroundAnnouncer())
         worker = Worker(
             list(queues),
-            chores=Maintenance(observer, tally),
+            chores=Maintenance(observer, tally, list(queues)),
             observer=observer,
             concurrency=options["concurrency"],
             slots={queue: slots for queue, slots in queues.items() if slots is not None},
