@@ -17,7 +17,20 @@ from django.core.management import call_command
 import benchmarks
 from benchmarks.databases import DATABASES
 
-BENCHMARKS = ("add", "bulk_add", "claims", "drain", "idle", "latency", "limits", "rivals", "schedules")
+BENCHMARKS = (
+    "add",
+    "bulk_add",
+    "claims",
+    "drain",
+    "flat",
+    "idle",
+    "latency",
+    "limits",
+    "memory",
+    "rivals",
+    "schedules",
+    "startup",
+)
 
 
 def main() -> None:

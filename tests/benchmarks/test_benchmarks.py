@@ -18,11 +18,14 @@ SMALLEST = {
     "bulk_add": ["--runs=20", "--rounds=1", "--many=20"],
     "claims": ["--few=20", "--many=20", "--future=20", "--dead=20", "--claims=1"],
     "drain": ["--runs=20", "--rounds=1"],
+    "flat": ["--few=20", "--due=20", "--finished=20", "--claims=1"],
     "idle": ["--seconds=1", "--settle-seconds=0"],
     "latency": ["--runs=20", "--rest-seconds=0.01"],
     "limits": ["--runs=20", "--rounds=1", "--claims=2", "--parked=20", "--processes=1"],
+    "memory": ["--runs=20", "--portion=20"],
     "rivals": ["--runs=20", "--rounds=1", "--only"],
     "schedules": ["--schedules=20", "--rounds=1"],
+    "startup": ["--rounds=1"],
 }
 
 
