@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 from typing import TypedDict
 
@@ -15,6 +16,8 @@ from django_jobqueue.payloads import encode_json
 from django_jobqueue.retry import RetryPolicy
 from django_jobqueue.states import Delivery, Outcome, Reason, State
 from django_jobqueue.worker.failure import Hide, error_text, one_line, traceback_text
+
+logger = logging.getLogger(__name__)
 
 
 class Unreadable(Exception):
@@ -30,7 +33,7 @@ def verdict(
     """
     try:
         return _verdict(claim, job, end, exceeded)
-    except BaseException as error:  # a result that breaks while it is read
+    except BaseException as error:  # a result, or a wish, that breaks while it is read
         return _verdict(claim, job, error, exceeded)
 
 
@@ -65,9 +68,17 @@ def _raised(claim: Claim, job: JobDefinition, error: BaseException, exceeded: fl
     """What becomes of a run whose job raised what was not meant to steer it."""
     if exceeded is not None:
         return timed_out(claim, job, _telling(error, exceeded))
-    if isinstance(error, asyncio.CancelledError) or job.error_rules.allow_retry(error):
+    if isinstance(error, asyncio.CancelledError) or _allow_retry(job, error):
         return _retried(claim, job, error)
     return _failed(claim, job, Reason.NOT_RETRIED, error)
+
+
+def _allow_retry(job: JobDefinition, error: BaseException) -> bool:
+    try:
+        return job.error_rules.allow_retry(error)
+    except BaseException:  # a class of the project's, which may decide itself what is one of it
+        logger.exception("Whether %s.%s may be tried again, its rules cannot tell.", job.queue, job.name)
+        return True
 
 
 def _telling(error: BaseException, exceeded: float) -> BaseException:

@@ -12,6 +12,7 @@ from pytest_django import Settings
 
 from django_jobqueue import Retry, RunContext, Snooze, job, queues
 from django_jobqueue.models import Run
+from django_jobqueue.worker.failure import error_text, traceback_text
 from tests.worker.conftest import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,6 +29,15 @@ class SilentError(Exception):
         raise RuntimeError("no text")
 
     __repr__ = __str__
+
+
+class SecretiveError(Exception):
+    """Its traceback cannot be told."""
+
+    def __getattr__(self, name: str) -> object:
+        if name == "__notes__":
+            sys.exit(5)
+        raise AttributeError(name)
 
 
 class LeavingError(Exception):
@@ -65,6 +75,7 @@ FAILURES: dict[str, tuple[Callable[[], None], str]] = {
     "custom BaseException": (raising(OddError("odd")), "OddError: odd"),
     "error without text": (raising(SilentError()), "SilentError: (its text cannot be told: RuntimeError)"),
     "error whose text exits": (raising(LeavingError()), "LeavingError"),
+    "error whose notes exit": (raising(SecretiveError("psst")), "SecretiveError: psst"),
     "NUL": (raising(ValueError("a\0b")), "ValueError: a\ufffdb"),
     "lone surrogate": (raising(ValueError("a\ud800b")), "ValueError: a\\ud800b"),
     "emoji and quotes": (
@@ -118,6 +129,87 @@ def test_an_attempt_is_recorded_and_the_worker_lives_whatever_a_job_raises(
     assert attempt.traceback
     assert len(attempt.traceback) < 100_000
     assert set(Run.objects.filter(pk__in=others).values_list("state", "attempt")) == {("completed", 1)}
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_a_wish_that_breaks_while_it_is_read_is_a_failure(work: Work, kind: str) -> None:
+    class Broken(Retry):
+        @property
+        def at(self) -> Any:
+            raise RuntimeError("do not look")
+
+        @at.setter
+        def at(self, moment: object) -> None:
+            pass
+
+    def fall() -> None:
+        raise Broken
+
+    async def fall_down() -> None:
+        raise Broken
+
+    job(name="fall", max_attempts=2)(fall if kind == "plain" else fall_down)
+    run = queues.default.add("fall")
+
+    work(concurrency=1)
+
+    run.refresh_from_db()
+    assert (run.state, run.failures, run.error) == ("pending", 1, "RuntimeError: do not look")
+
+
+@pytest.mark.parametrize("option", ["retry_on", "fail_on"])
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_an_error_for_which_the_rules_break_is_one_that_no_rule_mentions(work: Work, kind: str, option: str) -> None:
+    class Odd(type):
+        def __instancecheck__(cls, instance: object) -> bool:
+            raise SystemExit(5)
+
+    class OddError(Exception, metaclass=Odd):
+        pass
+
+    def fall() -> None:
+        raise ValueError("as usual")
+
+    async def fall_down() -> None:
+        raise ValueError("as usual")
+
+    options: dict[str, Any] = {option: [OddError]}
+    job(name="fall", max_attempts=2, **options)(fall if kind == "plain" else fall_down)
+    run = queues.default.add("fall")
+
+    work(concurrency=1)
+
+    run.refresh_from_db()
+    assert (run.state, run.failures, run.error) == ("pending", 1, "ValueError: as usual")
+
+
+def test_of_a_huge_traceback_the_end_is_kept_which_names_the_culprit(work: Work) -> None:
+    @job(max_attempts=1)
+    def fall() -> None:
+        raise ValueError("x" * 100_000 + " the culprit")
+
+    run = queues.default.add("fall")
+
+    work()
+
+    traceback = run.attempts.get().traceback or ""
+    assert traceback.startswith("(cut)\nxxx")
+    assert traceback.endswith("xxx the culprit\n")
+    assert len(traceback) == 64 * 1024 + len("(cut)\n")
+
+
+def test_no_more_of_a_huge_error_is_looked_through_for_secrets_than_may_be_kept() -> None:
+    looked_through: list[int] = []
+
+    def hide(text: str) -> str:
+        looked_through.append(len(text))
+        return text
+
+    error = ValueError("x" * 10_000_000)
+
+    assert error_text(error, hide).startswith("ValueError: xxx")
+    assert traceback_text(error, hide).endswith("xxx\n")
+    assert looked_through == [256 * 1024] * 2
 
 
 def test_an_error_of_several_lines_is_kept_as_one(work: Work) -> None:
