@@ -7,6 +7,7 @@ the ratios say more about the machine than about the queue.
 
 from __future__ import annotations
 
+import gc
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from statistics import median
@@ -115,6 +116,7 @@ def plain_seconds() -> float:
 
 def drain_with_worker(queue: str = "default") -> None:
     """Work all due runs as ``runjobs --drain`` does."""
+    gc.freeze()
     tally = Tally()
     Worker([queue], chores=Maintenance(tally, tally, [queue]), observer=tally, drain=True).run()
 

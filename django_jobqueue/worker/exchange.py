@@ -183,6 +183,8 @@ class Exchange:
             return {}
         states = self._engine.settle(settlements)
         add_followers(followers, states)
+        if len(states) == len(settlements):
+            return states
         missing = [settlement for settlement in settlements if settlement.ref not in states]
         return states | receipts(self._worker, missing)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from django.utils import timezone
 
 from django_jobqueue.engines.base import Bounds, Claim, Claiming, in_claim_order
 from django_jobqueue.engines.sqlite.database import SQLiteDatabase
+
+MOMENTS = [Claim._fields.index(name) for name in ("run_at", "fires_at")]
+"""The columns of a claim that are moments."""
 
 
 class SQLiteClaiming(SQLiteDatabase, Claiming):
@@ -182,9 +185,14 @@ class SQLiteClaiming(SQLiteDatabase, Claiming):
         return {"worker": worker, "now": text(now), "lease_until": text(now + timedelta(seconds=lease_seconds))}
 
     def _claims(self, rows: Iterable[tuple[Any, ...]]) -> list[Claim]:
-        return in_claim_order(self._claimed(*row) for row in rows)
+        zone = self.connection.timezone
+        return in_claim_order(_claimed(row, zone) for row in rows)
 
-    def _claimed(self, *row: Any) -> Claim:
-        *fields, fires_at, missed = row
-        fields[7] = self.aware(fields[7])
-        return Claim(*fields, fires_at and self.aware(fires_at), missed)  # type: ignore[call-arg]
+
+def _claimed(row: tuple[Any, ...], zone: tzinfo | None) -> Claim:
+    """The claim of *row*, whose moments say nothing of their zone."""
+    fields = list(row)
+    for at in MOMENTS:
+        if fields[at] is not None:
+            fields[at] = fields[at].replace(tzinfo=zone)
+    return Claim._make(fields)

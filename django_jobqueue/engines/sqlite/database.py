@@ -22,5 +22,4 @@ class SQLiteDatabase(Database):
 
     def aware(self, moment: datetime) -> datetime:
         """A moment out of a column, which says nothing of its zone, as Django would have it."""
-        zone = self.connection.timezone
-        return moment if zone is None else moment.replace(tzinfo=zone)
+        return moment.replace(tzinfo=self.connection.timezone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from time import monotonic
 
 from django.db import transaction
@@ -73,9 +74,9 @@ class SQLiteSettling(SQLiteDeleting, Settling):
     """
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
-        now, ticks = timezone.now(), monotonic()
-        text = self._texts(now.timestamp() - ticks)
-        rows = {settlement.ref: _row(settlement, now, text, ticks) for settlement in settlements}
+        now = timezone.now()
+        text = self._texts(now.timestamp() - monotonic())
+        rows = {settlement.ref: _row(settlement, now, text) for settlement in settlements}
         document = self.document(rows.values())
         parameters = {"endings": document, "now": self.timestamps()(now), "expired": expired}
         with transaction.atomic(using=self.alias, savepoint=False):
@@ -88,13 +89,22 @@ class SQLiteSettling(SQLiteDeleting, Settling):
     def _texts(self, zero: float) -> Callable[[float], str]:
         """What writes a moment of the monotonic clock, which stood at nought at the timestamp *zero*."""
         zone = self.connection.timezone
-        return lambda ticks: str(datetime.fromtimestamp(zero + ticks, zone).replace(tzinfo=None))
+
+        @cache
+        def whole(seconds: float) -> str:
+            return str(datetime.fromtimestamp(seconds, zone).replace(tzinfo=None))
+
+        def text(ticks: float) -> str:
+            seconds, part = divmod(zero + ticks, 1)
+            return f"{whole(seconds)}.{int(part * 1_000_000):06}"
+
+        return text
 
 
-def _row(settlement: Settlement, now: datetime, text: Callable[[float], str], ticks: float) -> tuple[object, ...]:
+def _row(settlement: Settlement, now: datetime, text: Callable[[float], str]) -> tuple[object, ...]:
     """What becomes of the run, and is kept of the attempt, in the order of the statements.
 
-    *Text* writes a moment of ``time.monotonic()``, by which *ticks* is *now*.
+    *Text* writes a moment of ``time.monotonic()``.
     """
     again = settlement.state == State.PENDING
     return (
@@ -110,6 +120,6 @@ def _row(settlement: Settlement, now: datetime, text: Callable[[float], str], ti
         settlement.metadata,
         settlement.outcome,
         None if settlement.started is None else text(settlement.started),
-        text(ticks if settlement.finished is None else settlement.finished),
+        now if settlement.finished is None else text(settlement.finished),
         settlement.traceback,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -107,6 +108,7 @@ class Command(JobQueueCommand):
             sys.exit(code)
 
     def _work(self, queues: dict[str, int | None], options: dict[str, Any]) -> int:
+        gc.freeze()  # what is loaded by now stays, and no collection need look through it
         tally = Tally()
         observer = Observers(self._observer(options), tally, BackgroundAnnouncer())
         worker = Worker(
