@@ -17,7 +17,7 @@ runtime := $(VENV)/.runtime
 dev     := $(VENV)/.dev
 pytest  := $(bin)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist worksteal
 
-.PHONY: help demo test test-mysql coverage chaos lint docs clean FORCE
+.PHONY: help demo test test-mysql coverage chaos bench lint docs clean FORCE
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ CHAOS_SEEDS ?= 3
 
 chaos: $(dev)  ## let faults of all kinds befall workers and databases, and write benchmarks/CHAOS.md
 	$(bin)/python -m tests.chaos.report --runs $(CHAOS_RUNS) --seeds $(CHAOS_SEEDS) --write benchmarks/CHAOS.md $(ARGS)
+
+bench: $(dev)  ## measure, on a machine that does nothing else, and write benchmarks/RESULTS.md; ARGS="drain add" for some
+	$(bin)/python -m benchmarks.report --write benchmarks/RESULTS.md $(ARGS)
 
 lint: $(dev)  ## check style, types and layers
 	$(bin)/ruff check

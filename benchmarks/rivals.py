@@ -24,6 +24,7 @@ from django.db import connection
 import django_jobqueue
 from benchmarks.drain import check, drain_seconds, fill
 from benchmarks.tables import Row, print_table
+from django_jobqueue.conf import get_config
 
 PROGRAMS = Path(__file__).parent / "rival_programs"
 ENVIRONMENTS = Path(__file__).parents[1] / ".venv-rivals"
@@ -86,7 +87,11 @@ def measure(options: Namespace) -> None:
     print_table(
         f"{connection.display_name}: {options.runs:,} jobs, median of {options.rounds} rounds",
         [
-            Row(f"django-jobqueue {django_jobqueue.__version__}: 10 threads", rate(options.runs, ours), "1.00"),
+            Row(
+                f"django-jobqueue {django_jobqueue.__version__}: {get_config().worker.concurrency} threads",
+                rate(options.runs, ours),
+                "1.00",
+            ),
             *(_row(rival, versions.get(rival), options.runs, ours, theirs[rival]) for rival in rivals),
         ],
     )

@@ -41,3 +41,12 @@ def test_a_listener_that_lost_its_connection_listens_again(
         assert woken.wait(PATIENCE_SECONDS)
 
     assert "as nobody is heard" in caplog.text
+
+
+def test_behind_a_pool_that_shares_sessions_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = PostgreSQLWaking("default")
+    assert engine.ear([]) is not None
+
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+
+    assert engine.ear([]) is None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from selectors import EVENT_READ, DefaultSelector
 from socket import socketpair
 from typing import TYPE_CHECKING, Any
@@ -74,8 +74,13 @@ class PostgreSQLWaking(PostgreSQLDatabase, Waking):
 
             yield tell
 
+    def ear(self, words: Collection[Word]) -> AbstractContextManager[Ear] | None:
+        if self.connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            return None  # a pool gives each transaction another session
+        return self._ear(words)
+
     @contextmanager
-    def ear(self, words: Collection[Word]) -> Iterator[Ear]:
+    def _ear(self, words: Collection[Word]) -> Iterator[Ear]:
         with self._connect() as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             ear = PostgreSQLEar(connection, words)
