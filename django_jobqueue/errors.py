@@ -14,6 +14,7 @@
     ├── KeyContested             who holds its key cannot be told, so the run is not added
     ├── RunVetoed                the job's on_before_add does not let the run be added
     ├── AttemptEnded             a job speaks of its run after it has returned
+    ├── AttemptTimedOut          an attempt takes too long; raised in the job (also a TimeoutError)
     ├── InvalidArgument          an argument of another operation is refused (also a ValueError)
     ├── RunNotFound              no such run              (also a LookupError)
     ├── RunNotPending            only a pending run can be rescheduled

@@ -78,14 +78,17 @@ class Queue:
 
         *payload* holds the arguments of the job by name, or is a value of the type that the job declares. The run
         starts at *next_run_at* (a datetime, ISO-8601 text or "now"), or *delay_seconds* from now; by default at once.
-        If it has not been started by *expires_at*, it is cancelled. Each attempt may take *timeout_seconds*. *concurrency_key* and *rate_key* are what limits
-        count it by, where the job does not find them itself. *tags*, *tenant* and *user* (an instance of a model, or
-        its key), *trace_id* and *metadata* (JSON) say more about it.
+        If it has not been started by *expires_at*, it is cancelled. Each attempt may take *timeout_seconds*.
+        *concurrency_key* and *rate_key* are what limits count it by, where the job does not find them itself. *tags*,
+        *tenant* and *user* (an instance of a model, or its key), *trace_id* and *metadata* (JSON) say more about it.
 
-        The first run that an *idempotency_key* made is returned whenever it is given again. Where the job is unique, and a run with the same *unique_key* is there, *on_duplicate* says what becomes of it:
-        ``skip`` returns that run, whose ``added`` is False; ``raise`` raises DuplicateRun; ``replace`` cancels that run,
-        if it is still pending. None is returned only where the job's ``on_before_add`` does not let the run be added.
-        Raises UnknownJob, PayloadError or InvalidRun, and then has written nothing.
+        The first run that an *idempotency_key* made is returned whenever it is given again. Where the job is unique,
+        and a run with the same *unique_key* is there, *on_duplicate* says what becomes of it: ``skip`` returns that
+        run, whose ``added`` is False; ``raise`` raises DuplicateRun; ``replace`` cancels that run, if it is still
+        pending. None is returned only where the job's ``on_before_add`` does not let the run be added.
+
+        Raises UnknownJob, PayloadError, InvalidRun, DuplicateRun, IdempotencyConflict or KeyContested, and then has
+        written nothing.
         """
         from django_jobqueue.operations import runs
 

@@ -9,7 +9,7 @@ from django_jobqueue.conf.cleanup import Cleanup, ProjectCleanup
 from django_jobqueue.conf.config import Config, external_queues, get_config
 from django_jobqueue.conf.contradictions import contradictions, timeout_contradictions
 from django_jobqueue.conf.job import JobConfig, JobOptions, check_name, parse_job_options
-from django_jobqueue.conf.options import ErrorClass, Function, PayloadKey, Reach
+from django_jobqueue.conf.options import ErrorClass, Function, PayloadKey
 from django_jobqueue.conf.preflight import Preflight
 from django_jobqueue.conf.queue import QueueConfig
 from django_jobqueue.conf.schedules import ScheduleConfig, ScheduleOptions
@@ -26,7 +26,6 @@ __all__ = [
     "Preflight",
     "ProjectCleanup",
     "QueueConfig",
-    "Reach",
     "ScheduleConfig",
     "ScheduleOptions",
     "WorkerConfig",

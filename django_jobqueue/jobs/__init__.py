@@ -2,7 +2,7 @@
 
 from django_jobqueue.jobs.context import RunContext
 from django_jobqueue.jobs.definition import Declaration, JobDefinition
-from django_jobqueue.jobs.notes import Notes, Said
+from django_jobqueue.jobs.notes import Notes
 from django_jobqueue.jobs.outcomes import (
     Cancel,
     Completed,
@@ -10,7 +10,6 @@ from django_jobqueue.jobs.outcomes import (
     Deleted,
     Fail,
     Failed,
-    JobSignal,
     Later,
     Retry,
     Snooze,
@@ -30,12 +29,10 @@ __all__ = [
     "Failed",
     "JobDefinition",
     "JobRegistry",
-    "JobSignal",
     "Later",
     "Notes",
     "Retry",
     "RunContext",
-    "Said",
     "Secrets",
     "Snooze",
     "declared_schedules",

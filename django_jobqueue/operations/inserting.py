@@ -38,7 +38,7 @@ def hinting() -> Iterator[None]:
 def insert(new: NewRun) -> Run:
     """Insert a run, in the caller's transaction; answer with it, or with the run that is there in its place.
 
-    Raises DuplicateRun or IdempotencyConflict.
+    Raises DuplicateRun, IdempotencyConflict or KeyContested.
     """
     [new] = in_windows([new])
     [row] = insert_many([new])

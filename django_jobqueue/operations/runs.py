@@ -29,7 +29,8 @@ CHUNK = 1000
 def enqueue(queue: str, job: str, payload: Payload | None = None, **options: Unpack[AddOptions]) -> Run | None:
     """Add one run, in the caller's transaction, and return it; None, if the job's ``on_before_add`` does not let it be.
 
-    Raises UnknownQueue, UnknownJob, PayloadError or InvalidRun before anything is written.
+    Raises UnknownQueue, UnknownJob, PayloadError, InvalidRun, DuplicateRun, IdempotencyConflict or KeyContested, and then
+    has written nothing.
     """
     new = new_run(queue, job, payload, **options)
     if new is None:

@@ -5,7 +5,6 @@ refused before it is stored.
 """
 
 from django_jobqueue.payloads.json_text import MAX_INTEGER, MIN_INTEGER, decode_json, encode_json, storable
-from django_jobqueue.payloads.kinds import UnknownName
 from django_jobqueue.payloads.parameters import Parameters
 from django_jobqueue.payloads.schema import MAPPINGS, Payload, PayloadSchema
 
@@ -16,7 +15,6 @@ __all__ = [
     "Parameters",
     "Payload",
     "PayloadSchema",
-    "UnknownName",
     "decode_json",
     "encode_json",
     "storable",

@@ -13,7 +13,6 @@ from django_jobqueue.conf.options.functions import (
     upgrades,
 )
 from django_jobqueue.conf.options.keys import (
-    YEAR_SECONDS,
     PayloadKey,
     Reach,
     key_source,
@@ -22,11 +21,8 @@ from django_jobqueue.conf.options.keys import (
     reach,
 )
 from django_jobqueue.conf.options.numbers import (
-    LEAST_TIMEOUT_SECONDS,
-    WEEK_SECONDS,
     boolean,
     number,
-    numbers,
     rate,
     timeout,
     whole,
@@ -48,10 +44,7 @@ from django_jobqueue.conf.options.texts import (
 
 __all__ = [
     "BACKOFF_PARSERS",
-    "LEAST_TIMEOUT_SECONDS",
     "MOST_TAGS",
-    "WEEK_SECONDS",
-    "YEAR_SECONDS",
     "ErrorClass",
     "Function",
     "Parser",
@@ -75,7 +68,6 @@ __all__ = [
     "named",
     "names",
     "number",
-    "numbers",
     "one_of",
     "optional",
     "parsed_by",

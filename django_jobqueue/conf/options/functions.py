@@ -12,9 +12,10 @@ from django_jobqueue.conf.options.sections import mapping
 from django_jobqueue.errors import ConfigError
 
 Function: TypeAlias = Callable[..., Any] | str
+"""A function, or the dotted path of one."""
 
 ErrorClass: TypeAlias = type[BaseException] | str
-"""A function, or the dotted path of one."""
+"""An exception class, or the dotted path of one."""
 
 
 def dotted_path(path: str, value: object) -> str:
