@@ -1,4 +1,7 @@
-"""The matrix: ``nox -s tests`` is every Python and Django on every database, ``nox -s lint types`` the checks."""
+"""The matrix: ``nox -s tests`` is every Python and Django on every database, ``nox -s lint types`` the checks.
+
+On MariaDB runs what ``make test-mysql`` runs.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ def install(session: nox.Session, group: str, *packages: str) -> None:
 @nox.parametrize(("python", "django"), PAIRS)
 def tests(session: nox.Session, django: str, database: str) -> None:
     install(session, "test", f"Django~={django}.0")
-    session.run("python", "-m", "pytest", *session.posargs, env={"JOBQUEUE_TEST_DATABASE": database})
+    chosen = ["-m", "not slow", "@tests/on_mysql.txt"] if database == "mysql" else []
+    session.run("python", "-m", "pytest", *(session.posargs or chosen), env={"JOBQUEUE_TEST_DATABASE": database})
 
 
 @nox.session(python="3.11")
