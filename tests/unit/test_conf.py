@@ -70,7 +70,7 @@ def test_without_settings_there_is_one_queue_and_all_defaults(settings: Settings
         queues={"default": QueueConfig(name="default", lease_seconds=30.0)},
         database="default",
         namespace="default",
-        worker=WorkerConfig(lease_seconds=30.0, concurrency=8, grace_seconds=25.0, poll_seconds=1.0),
+        worker=WorkerConfig(lease_seconds=30.0, concurrency=8, grace_seconds=25.0, poll_seconds=1.4),
         payload_max_bytes=262_144,
     )
 
