@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from django_jobqueue.engines.base import Claim, Engine, Placing
 from django_jobqueue.limiting import buckets
 from django_jobqueue.limiting.lines import QueueLines, let_go, moved
-from django_jobqueue.limits import Allowance, Candidate, Limit, QueueRules
+from django_jobqueue.limiting.standing import Standing
+from django_jobqueue.limits import Allowance, Candidate, Limit
 
 LATER_WINDOWS = (100, 1000, 1000, 1000, 1000)
 """How many runs a claim looks at, one window after the other, when the first one did not hold enough that may start."""
@@ -21,17 +22,17 @@ class LimitedClaim:
     """
 
     def __init__(
-        self, engine: Engine, namespace: str, queue: str, rules: QueueRules, *, worker: str, lease_seconds: float
+        self, engine: Engine, namespace: str, queue: str, standing: Standing, *, worker: str, lease_seconds: float
     ) -> None:
         self._engine = engine
         self._namespace = namespace
         self._queue = queue
-        self._rules = rules
+        self._rules = standing.rules
         self._worker = worker
         self._lease_seconds = lease_seconds
-        self._lines = QueueLines(engine, namespace, queue, rules)
-        self._now = engine.now()
-        self._allowance = Allowance(rules, engine.running(namespace, queue))
+        self._lines = QueueLines(engine, namespace, queue, standing.rules)
+        self._now = standing.now
+        self._allowance = Allowance(standing.rules, standing.running)
         self._wanted = self._most = 0
         self._claims: list[Claim] = []
         self._taken: list[int] = []

@@ -12,7 +12,8 @@ from django.db import transaction
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Bounds
-from django_jobqueue.limiting.rules import declared_rules, operated_rules, states
+from django_jobqueue.limiting.rules import declared_rules, newest_last, operated_rules, states
+from django_jobqueue.limiting.standing import Standing
 from django_jobqueue.limiting.turn import Freed, Turn
 from django_jobqueue.limits import QueueRules
 
@@ -33,9 +34,8 @@ class Limiter:
         """A transaction, or the end of one, under the locks of those of *queues* that are limited."""
         with transaction.atomic(using=self._config.database, savepoint=False):
             limited = sorted({queue for queue in queues if self.is_limited(queue)})
-            if limited:
-                self._engine.lock(self._config.namespace, limited)
-            turn = Turn(self._engine, self._config.namespace, limited, self.rules, self._bounds)
+            locked = self._lock(limited) if limited else {}
+            turn = Turn(self._engine, self._config.namespace, locked, self.rules, self._bounds)
             yield turn
             turn.call_the_rest()
 
@@ -57,9 +57,25 @@ class Limiter:
 
     def rules(self, queue: str) -> QueueRules:
         """What holds now."""
-        declared = rules = self._declared_rules(queue)
-        if set_by_operators := states(self._config.namespace, queue, declared):
-            rules = operated_rules(declared, set_by_operators, now=self._engine.now())
+        declared = self._declared_rules(queue)
+        if found := states(self._config.namespace, queue, declared):
+            return self._noted(queue, operated_rules(declared, found, now=self._engine.now()))
+        return self._noted(queue, declared)
+
+    def _lock(self, queues: Sequence[str]) -> dict[str, Standing]:
+        """Take the locks of *queues*, and see how these stand then."""
+        now, found, running = self._engine.lock(self._config.namespace, queues)
+        standings = {}
+        for queue in queues:
+            declared = self._declared_rules(queue)
+            of_queue = newest_last((state for state in found if state.queue == queue), declared)
+            rules = self._noted(queue, operated_rules(declared, of_queue, now=now))
+            standings[queue] = Standing(rules, running[queue], now)
+        return standings
+
+    def _noted(self, queue: str, rules: QueueRules) -> QueueRules:
+        """The *rules* of *queue*; it is remembered whether operators limit it."""
+        declared = self._declared_rules(queue)
         if replace(rules.queue, paused=False) == declared.queue and rules.jobs == declared.jobs:
             self._operated.discard(queue)
         else:

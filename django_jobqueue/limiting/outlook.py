@@ -26,7 +26,7 @@ class Outlook:
         self._engine = engine_for(self._config.database)
         self.now = self._engine.now()
         self.rules = Limiter().rules(run.queue)
-        self.allowance = Allowance(self.rules, self._engine.running(run.namespace, run.queue))
+        self.allowance = Allowance(self.rules, self._engine.running(run.namespace, [run.queue])[run.queue])
         self._due = set(buckets.due(run.namespace, run.queue, self.now)) if self.rules.rated else set()
         self._prepare()
 

@@ -47,9 +47,14 @@ def operated_rules(declared: QueueRules, states: Iterable[QueueState], *, now: d
 
 
 def states(namespace: str, queue: str, declared: QueueRules) -> list[QueueState]:
-    """What operators have set for a queue and its jobs; under an old name of a job first, so that the later is the newer."""
+    """What operators have set for a queue and its jobs; the later is the newer."""
     found = QueueState.objects.using(get_config().database).filter(namespace=namespace, queue=queue)
-    return sorted(found, key=lambda state: state.job not in declared.renamed)
+    return newest_last(found, declared)
+
+
+def newest_last(states: Iterable[QueueState], declared: QueueRules) -> list[QueueState]:
+    """What was set under an old name of a job comes first."""
+    return sorted(states, key=lambda state: state.job not in declared.renamed)
 
 
 def _rules(options: QueueConfig | JobOptions) -> Rules:

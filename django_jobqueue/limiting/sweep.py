@@ -94,7 +94,8 @@ class Sweep:
 
     def _vacant(self, queue: str, lines: Sequence[Limit]) -> dict[Limit, int]:
         """How many to call from each line: those that have a slot and were not called for it before."""
-        allowance = Allowance(self._limiter.rules(queue), self._engine.running(self._config.namespace, queue))
+        running = self._engine.running(self._config.namespace, [queue])[queue]
+        allowance = Allowance(self._limiter.rules(queue), running)
         waiting = self._still_waiting()
         numbers = {line: allowance.vacant(line, BATCH) - waiting[queue, line] for line in lines}
         return {line: number for line, number in numbers.items() if number > 0}

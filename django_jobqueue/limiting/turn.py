@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from django_jobqueue.engines.base import Bounds, Claim, Engine
 from django_jobqueue.limiting.claim import LimitedClaim
 from django_jobqueue.limiting.lines import QueueLines
+from django_jobqueue.limiting.standing import Standing
 from django_jobqueue.limits import Limit, QueueRules
 from django_jobqueue.states import State
 
@@ -38,43 +39,45 @@ class Turn:
         self,
         engine: Engine,
         namespace: str,
-        locked: Iterable[str],
+        locked: Mapping[str, Standing],
         rules: Callable[[str], QueueRules],
         bounds: Bounds,
     ) -> None:
         self._engine = engine
         self._namespace = namespace
-        self._locked = frozenset(locked)
-        self._read_rules = rules
+        self._locked = locked
+        self._rules = rules
         self._bounds = bounds
-        self._rules: dict[str, QueueRules] = {}
         self._freed: dict[str, Counter[Limit]] = {queue: Counter() for queue in self._locked}
 
     def free(self, freed: Iterable[Freed]) -> None:
         """Note whose slots can be taken again."""
         for run in freed if self._locked else ():
             if run.queue in self._locked:
-                limits = self._rules_of(run.queue).freed(run.job, run.concurrency_key, run.state)
+                limits = self._locked[run.queue].rules.freed(run.job, run.concurrency_key, run.state)
                 self._freed[run.queue].update(limits)
 
     def claim(self, queue: str, *, worker: str, limit: int, ahead: int = 0, lease_seconds: float) -> Claimed:
-        """Claim up to *limit* runs of *queue*, and *ahead* more that no other worker would start meanwhile."""
-        if queue not in self._locked:
+        """Claim up to *limit* runs of *queue*, and *ahead* more that no other worker would start meanwhile.
+
+        From each queue at most once.
+        """
+        standing = self._locked.get(queue)
+        if standing is None:
             return self._claim_freely(queue, worker, limit + ahead, lease_seconds)
-        rules = self._rules_of(queue)
-        if rules.queue.paused:
+        if standing.rules.queue.paused:
             return Claimed([], more=False)
-        if not rules.park:
-            return self._claim_counted(queue, rules, worker, limit, ahead, lease_seconds)
-        claim = LimitedClaim(self._engine, self._namespace, queue, rules, worker=worker, lease_seconds=lease_seconds)
-        ahead = 0 if rules.rated else ahead  # who takes a token starts at once
+        if not standing.rules.park:
+            return self._claim_counted(queue, standing, worker, limit, ahead, lease_seconds)
+        claim = LimitedClaim(self._engine, self._namespace, queue, standing, worker=worker, lease_seconds=lease_seconds)
+        ahead = 0 if standing.rules.rated else ahead  # who takes a token starts at once
         return Claimed(*claim.take(limit, ahead, self._freed.pop(queue)))
 
     def call_the_rest(self) -> None:
         """Let those go who waited for what was freed, and whom no claim of ours has taken."""
         for queue, limits in self._freed.items():
             if limits:
-                QueueLines(self._engine, self._namespace, queue, self._rules_of(queue)).call(limits)
+                QueueLines(self._engine, self._namespace, queue, self._locked[queue].rules).call(limits)
 
     def _claim_freely(self, queue: str, worker: str, limit: int, lease_seconds: float) -> Claimed:
         """Claim without a lock. Nothing comes of it where operators limit the queue: then the next turn is to lock it."""
@@ -83,16 +86,16 @@ class Turn:
         )
         if claims:
             return Claimed(claims, more=len(claims) >= limit)
-        rules = self._rules_of(queue)
+        rules = self._rules(queue)
         return Claimed([], more=rules.limited and not rules.queue.paused)
 
     def _claim_counted(
-        self, queue: str, rules: QueueRules, worker: str, limit: int, ahead: int, lease_seconds: float
+        self, queue: str, standing: Standing, worker: str, limit: int, ahead: int, lease_seconds: float
     ) -> Claimed:
         """Claim as many as the queue as a whole lets run, which parks nobody."""
         number = limit + ahead
-        if (most := rules.queue.concurrent_jobs) is not None:
-            running = sum(count for _, _, count in self._engine.running(self._namespace, queue))
+        if (most := standing.rules.queue.concurrent_jobs) is not None:
+            running = sum(count for _, _, count in standing.running)
             number = min(limit, most - running)
             number += max(0, min(ahead, most // 2 - running - number))
         claims = self._engine.claim(
@@ -105,8 +108,3 @@ class Turn:
             bounds=self._bounds,
         )
         return Claimed(claims, more=len(claims) >= limit + ahead)
-
-    def _rules_of(self, queue: str) -> QueueRules:
-        if queue not in self._rules:
-            self._rules[queue] = self._read_rules(queue)
-        return self._rules[queue]

@@ -47,7 +47,7 @@ def limit_figures(queue: str) -> list[Scope]:
     rows = states(config.namespace, queue, declared)
     operated = operated_rules(declared, rows, now=now)
     running: Counter[str] = Counter()
-    for job, _key, number in engine.running(config.namespace, queue):
+    for job, _key, number in engine.running(config.namespace, [queue])[queue]:
         running[declared.job_of(job)] += number
         running[""] += number
     paused, parked = pauses([queue], now=now), {name: _parked(queue, declared.names(name)) for name in names if name}

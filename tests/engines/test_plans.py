@@ -114,7 +114,7 @@ def calls(engine: Engine) -> dict[str, Call]:
         "claim": lambda: engine.claim("default", "mail", limit=10, **how),
         "claim many": lambda: engine.claim("default", "mail", limit=500, **how),
         "claim by ids": lambda: engine.take(pending, **how),
-        "count what is running": lambda: engine.running("default", "mail"),
+        "count what is running": lambda: engine.running("default", ["mail", "digest"]),
         "look who is next": lambda: engine.candidates("default", "mail", limit=10),
         "look who is next but them": lambda: engine.candidates(
             "default", "mail", limit=10, held=[Limit("job", "x"), KEY]

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
+from django_jobqueue.engines.base import Locked
 from django_jobqueue.engines.sqlite.lines import SQLiteLines
 from django_jobqueue.limiting.sweep import Sweep
-from django_jobqueue.models import LimitBucket, Run
+from django_jobqueue.models import LimitBucket, QueueState, Run
 from django_jobqueue.states import State
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
@@ -171,6 +172,42 @@ def test_a_claim_from_a_limited_queue_waits_for_the_one_before_it(configure: Con
         assert not claimed.done()
 
     assert claimed.result(timeout=5) == []
+
+
+@pytest.mark.mysql
+@pytest.mark.postgresql
+@pytest.mark.parametrize("bound", ["by the driver", "by the server", "by a pooler"])
+def test_what_the_lock_tells_is_so_after_the_wait(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    if connection.vendor == "postgresql":
+        options = connection.settings_dict["OPTIONS"] | {"server_side_binding": bound == "by the server"}
+        monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+        monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", bound == "by a pooler")
+        connection.close()
+    configure(concurrent_jobs=2)
+    office = Office()
+    run_id = office.add(key="7")
+
+    def lock() -> Locked:
+        with transaction.atomic():
+            return office.engine.lock("default", ["mail"])
+
+    with elsewhere() as call:
+        with transaction.atomic():
+            office.engine.lock("default", ["mail"])
+            locked = call(lock)
+            wait_for_the_lock(locked)
+            claimed = office.engine.take([run_id], worker="worker-a", lease_seconds=30)
+            QueueState.objects.update_or_create(queue="mail", job="send", defaults={"concurrent_jobs": 1})
+            until = office.engine.now()
+        now, states, running = locked.result(timeout=5)
+
+    assert [claim.id for claim in claimed] == [run_id]
+    assert now >= until
+    assert [(state.job, state.concurrent_jobs) for state in states if state.job] == [("send", 1)]
+    assert running == {"mail": [("send", "7", 1)]}
+    connection.close()
 
 
 @pytest.mark.mysql

@@ -15,7 +15,7 @@ from django_jobqueue.engines.base.engine import Engine
 from django_jobqueue.engines.base.glancing import Glance, Glancing
 from django_jobqueue.engines.base.inserting import Inserted, Inserting, KeptKey, NewRun, matched
 from django_jobqueue.engines.base.leases import Leases, Note
-from django_jobqueue.engines.base.lines import Lines, Placing, passed_over
+from django_jobqueue.engines.base.lines import Lines, Locked, Placing, Running, by_queue, passed_over
 from django_jobqueue.engines.base.reaping import LostRun, Reaping
 from django_jobqueue.engines.base.ref import Ref, in_lock_order, states
 from django_jobqueue.engines.base.schedules import Advance, Due, Schedules
@@ -41,18 +41,21 @@ __all__ = [
     "KeptKey",
     "Leases",
     "Lines",
+    "Locked",
     "LostRun",
     "NewRun",
     "Note",
     "Placing",
     "Reaping",
     "Ref",
+    "Running",
     "Schedules",
     "Settlement",
     "Settling",
     "Voice",
     "Waking",
     "Word",
+    "by_queue",
     "columns",
     "in_claim_order",
     "in_lock_order",

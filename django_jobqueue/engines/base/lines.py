@@ -6,12 +6,16 @@ The runs that are parked on one limit are its *line*.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from django_jobqueue.engines.base.database import Database
 from django_jobqueue.limits import Candidate, Limit
+from django_jobqueue.models import QueueState
+
+Running: TypeAlias = tuple[str, str | None, int]
+"""A job, a concurrency key, and how many runs of both are running, whether their lease is over or not."""
 
 
 class Placing(NamedTuple):
@@ -24,30 +28,37 @@ class Placing(NamedTuple):
     """None: as it is."""
 
 
+class Locked(NamedTuple):
+    """What is so in queues that we have locked, until the transaction ends."""
+
+    now: datetime
+    states: list[QueueState]
+    """What operators have set for them and their jobs."""
+    running: dict[str, list[Running]]
+
+
 class Lines(Database):
     """The runs that wait, in one queue at a time."""
 
     @abstractmethod
-    def lock(self, namespace: str, queues: Iterable[str]) -> None:
+    def lock(self, namespace: str, queues: Collection[str]) -> Locked:
         """Let nobody else claim under the limits of *queues*, nor park or call their runs, until the transaction ends.
 
-        Call it once in a transaction, after everything that may wait: all others wait for whoever has it. What is read
-        afterwards is as of after the wait.
+        Call it once in a transaction, after everything that may wait: all others wait for whoever has it. What it
+        answers, and all that is read afterwards, is as of after the wait.
         """
 
-    COUNT_RUNNING = """
-        SELECT job, concurrency_key, count(*)
-          FROM jobqueue_run
-         WHERE namespace = %(namespace)s
-           AND queue = %(queue)s
-           AND state = 'running'
-      GROUP BY job, concurrency_key
-    """
+    def look(self, namespace: str, queues: Collection[str]) -> Locked:
+        """What is so in *queues*, which are locked."""
+        states = QueueState.objects.using(self.alias).filter(namespace=namespace, queue__in=queues)
+        return Locked(self.now(), list(states), self.running(namespace, queues))
 
-    def running(self, namespace: str, queue: str) -> list[tuple[str, str | None, int]]:
-        """How many runs are running, whether their lease is over or not, by job and concurrency key."""
-        rows = self.fetch(self.COUNT_RUNNING, {"namespace": namespace, "queue": queue})
-        return [(job, key, number) for job, key, number in rows]
+    COUNT_RUNNING: ClassVar[str]
+
+    def running(self, namespace: str, queues: Collection[str]) -> dict[str, list[Running]]:
+        """How many runs are running in each of *queues*."""
+        parameters = {"namespace": namespace, "queues": self.document(queues)}
+        return by_queue(queues, self.fetch(self.COUNT_RUNNING, parameters))
 
     @abstractmethod
     def candidates(self, namespace: str, queue: str, *, limit: int, held: Iterable[Limit] = ()) -> list[Candidate]:
@@ -78,6 +89,14 @@ class Lines(Database):
     @abstractmethod
     def lines(self, namespace: str, queues: Mapping[str, str], *, limit: int) -> list[tuple[str, str]]:
         """Up to *limit* lines of *queues*, each with its queue: of each queue those behind the line given, by name."""
+
+
+def by_queue(queues: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, list[Running]]:
+    """The *rows* of each queue, which begin with its name."""
+    running: dict[str, list[Running]] = {queue: [] for queue in queues}
+    for queue, job, key, number in rows:
+        running[queue].append((job, key, number))
+    return running
 
 
 def passed_over(held: Iterable[Limit]) -> Iterable[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from django_jobqueue.engines.base import Lines, Placing, passed_over
+from django_jobqueue.engines.base import Lines, Locked, Placing, passed_over
 from django_jobqueue.engines.mysql.database import NOW
 from django_jobqueue.engines.mysql.walking import MySQLWalking
 from django_jobqueue.limits import Candidate, Limit
@@ -32,12 +32,22 @@ class MySQLLines(MySQLWalking, Lines):
                  ON DUPLICATE KEY UPDATE job = ''
     """
 
-    def lock(self, namespace: str, queues: Iterable[str]) -> None:
+    def lock(self, namespace: str, queues: Collection[str]) -> Locked:
         wanted = sorted(set(queues))
         rows = self.fetch(self.LOCK, {"namespace": namespace, "queues": self.document(wanted)})
         locked = {queue for [queue] in rows}
         if new := [queue for queue in wanted if queue not in locked]:
             self.fetch(self.LOCK_NEW, {"namespace": namespace, "queues": self.document(new)})
+        return self.look(namespace, wanted)
+
+    COUNT_RUNNING = """
+        SELECT queue, job, concurrency_key, count(*)
+          FROM jobqueue_run
+         WHERE namespace = %(namespace)s
+           AND queue IN (SELECT name FROM JSON_TABLE(%(queues)s, '$[*]' COLUMNS (name VARCHAR(100) PATH '$')) AS wanted)
+           AND state = 'running'
+      GROUP BY queue, job, concurrency_key
+    """
 
     CANDIDATES = f"""
           SELECT id, priority, run_at, job, concurrency_key, rate_key, blocked_on

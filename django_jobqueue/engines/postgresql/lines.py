@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from django_jobqueue.engines.base import Lines, Placing, passed_over
+from django_jobqueue.engines.base import Lines, Locked, Placing, by_queue, passed_over
 from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
 from django_jobqueue.limits import Candidate, Limit
+from django_jobqueue.models import QueueState
 
 
 class PostgreSQLLines(PostgreSQLDatabase, Lines):
@@ -19,8 +20,36 @@ class PostgreSQLLines(PostgreSQLDatabase, Lines):
               ORDER BY queue) AS in_order
     """
 
-    def lock(self, namespace: str, queues: Iterable[str]) -> None:
-        self.fetch(self.LOCK, {"namespace": namespace, "queues": self.document(queues)})
+    # Whatever begins a statement that is sent with others: this is asked when it is its turn.
+    CLOCK = """
+        SELECT clock_timestamp()
+    """
+
+    STATES = """
+        SELECT id, namespace, queue, job, paused_at, paused_until, concurrent_jobs, concurrent_jobs_until,
+               concurrent_jobs_per_key, concurrent_jobs_per_key_until, rate_limit, rate_limit_until
+          FROM jobqueue_queue_state
+         WHERE namespace = %(namespace)s
+           AND queue IN (SELECT json_array_elements_text(%(queues)s::json))
+    """
+    STATE = [field.attname for field in QueueState._meta.concrete_fields]
+
+    COUNT_RUNNING = """
+        SELECT queue, job, concurrency_key, count(*)
+          FROM jobqueue_run
+         WHERE namespace = %(namespace)s
+           AND queue IN (SELECT json_array_elements_text(%(queues)s::json))
+           AND state = 'running'
+      GROUP BY queue, job, concurrency_key
+    """
+
+    def lock(self, namespace: str, queues: Collection[str]) -> Locked:
+        _, [[now]], states, running = self.fetch_each(
+            [self.LOCK, self.CLOCK, self.STATES, self.COUNT_RUNNING],
+            {"namespace": namespace, "queues": self.document(queues)},
+        )
+        operated = [QueueState.from_db(self.alias, self.STATE, row) for row in states]
+        return Locked(now, operated, by_queue(queues, running))
 
     # The levels of a claim; see ``PostgreSQLClaiming.CLAIM``.
     CANDIDATES = """

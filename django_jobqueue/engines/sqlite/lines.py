@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django_jobqueue.engines.base import Lines, Placing, passed_over
+from django_jobqueue.engines.base import Lines, Locked, Placing, passed_over
 from django_jobqueue.engines.sqlite.database import SQLiteDatabase
 from django_jobqueue.limits import Candidate, Limit
 
@@ -20,8 +20,18 @@ class SQLiteLines(SQLiteDatabase, Lines):
          WHERE FALSE
     """
 
-    def lock(self, namespace: str, queues: Iterable[str]) -> None:
+    def lock(self, namespace: str, queues: Collection[str]) -> Locked:
         self.fetch(self.LOCK, {})
+        return self.look(namespace, queues)
+
+    COUNT_RUNNING = """
+        SELECT queue, job, concurrency_key, count(*)
+          FROM jobqueue_run
+         WHERE namespace = %(namespace)s
+           AND queue IN (SELECT value FROM json_each(%(queues)s))
+           AND state = 'running'
+      GROUP BY queue, job, concurrency_key
+    """
 
     # The levels of a claim; see ``SQLiteClaiming.CLAIM``.
     CANDIDATES = """

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from django.apps import AppConfig
 
+if TYPE_CHECKING:
+    from django_jobqueue.engines.base import Engine, Locked
+
 LEFT_OUT = "JOBQUEUE_TEST_LEFT_OUT"
-"""The variable that names what they leave out: a method of the engine, or an option."""
+"""The variable that names what they leave out: the lock, the count of what is running, or an option."""
 
 
 class BrokenConfig(AppConfig):
     name = "tests.acceptance.broken"
 
     def ready(self) -> None:
-        """Leave out what is a method of the engine."""
+        """Leave out what the engine does."""
         from django_jobqueue.engines import ENGINES
 
         for engine in ENGINES.values():
-            if hasattr(engine, os.environ[LEFT_OUT]):
-                setattr(engine, os.environ[LEFT_OUT], _nothing)
+            match os.environ[LEFT_OUT]:
+                case "lock":
+                    engine.lock = engine.look  # type: ignore[method-assign]
+                case "running":
+                    engine.lock = _uncounted(engine.lock)  # type: ignore[method-assign]
 
 
-def _nothing(*arguments: Any, **options: Any) -> list[Any]:
-    """Lock nothing, and count nothing as running."""
-    return []
+def _uncounted(lock: Callable[..., Locked]) -> Callable[..., Locked]:
+    """Lock, and count nothing as running."""
+
+    def lock_alone(engine: Engine, namespace: str, queues: Collection[str]) -> Locked:
+        return lock(engine, namespace, queues)._replace(running={queue: [] for queue in queues})
+
+    return lock_alone
