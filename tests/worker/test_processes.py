@@ -215,7 +215,7 @@ def test_a_job_that_heeds_no_cancellation_is_killed_where_it_is_cancelled_by_for
     assert ended(following) == ("completed", "completed")
 
 
-@pytest.mark.parametrize("name", ["linger", "shrug"])
+@pytest.mark.parametrize("name", ["linger", pytest.param("shrug", marks=pytest.mark.slow)])
 def test_a_job_that_heeds_it_is_not_killed(
     start_worker: StartWorker, observer: Recorder, effects: Effects, name: str
 ) -> None:
@@ -280,6 +280,7 @@ from tests.settings import *
 """
 
 
+@pytest.mark.slow
 def test_a_job_that_succeeds_although_its_run_is_cancelled_has_succeeded(
     start_worker: StartWorker, observer: Recorder, effects: Effects
 ) -> None:
@@ -293,6 +294,7 @@ def test_a_job_that_succeeds_although_its_run_is_cancelled_has_succeeded(
     assert run.result == "asked to end: True"
 
 
+@pytest.mark.slow
 def test_a_job_that_changes_its_surroundings_changes_nothing_for_the_next_one(
     start_worker: StartWorker, observer: Recorder
 ) -> None:
@@ -309,6 +311,7 @@ def umask() -> int:
     return mask
 
 
+@pytest.mark.slow
 def test_a_signal_from_elsewhere_interrupts_nobody(
     start_worker: StartWorker, observer: Recorder, effects: Effects
 ) -> None:
@@ -325,6 +328,7 @@ def test_a_signal_from_elsewhere_interrupts_nobody(
     assert run.result == "not cancelled"
 
 
+@pytest.mark.slow
 def test_a_child_that_cannot_tell_its_worker_what_the_job_notes_ends(engine: Engine, effects: Effects) -> None:
     queues.default.add("speak")
     [claim] = engine.claim("default", "default", worker="me:1:a", limit=1, lease_seconds=30)
@@ -427,6 +431,7 @@ def test_after_a_crash_any_job_runs_in_a_child(start_worker: StartWorker, observ
     assert set(Run.objects.values_list("state", flat=True)) == {"completed"}
 
 
+@pytest.mark.slow
 def test_a_child_starts_before_the_run_of_a_vanished_worker_is_free(
     start_worker: StartWorker, observer: Recorder, engine: Engine, settings: Any
 ) -> None:
@@ -486,6 +491,7 @@ def test_as_long_as_all_workers_of_its_queues_live_no_child_starts_ahead(
         assert not descendants()
 
 
+@pytest.mark.slow
 def test_a_job_that_only_the_worker_knows_runs_there(work: Work, caplog: pytest.LogCaptureFixture) -> None:
     @job
     def known_here() -> int:
@@ -545,7 +551,7 @@ def test_an_executor_that_cannot_run_the_function_is_a_problem_of_the_job(execut
     assert [problem for problem in registry.problems() if f"executor '{executor}' runs" in problem]
 
 
-@pytest.mark.parametrize("failures", [1, 2])
+@pytest.mark.parametrize("failures", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_child_for_which_the_system_has_no_process_is_started_later(
     start_worker: StartWorker,
     observer: Recorder,
