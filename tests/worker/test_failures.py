@@ -136,7 +136,7 @@ def test_a_wish_that_breaks_while_it_is_read_is_a_failure(work: Work, kind: str)
     class Broken(Retry):
         @property
         def at(self) -> Any:
-            raise RuntimeError("do not look")
+            raise OddError("do not look")
 
         @at.setter
         def at(self, moment: object) -> None:
@@ -154,7 +154,7 @@ def test_a_wish_that_breaks_while_it_is_read_is_a_failure(work: Work, kind: str)
     work(concurrency=1)
 
     run.refresh_from_db()
-    assert (run.state, run.failures, run.error) == ("pending", 1, "RuntimeError: do not look")
+    assert (run.state, run.failures, run.error) == ("pending", 1, "OddError: do not look")
 
 
 @pytest.mark.parametrize("option", ["retry_on", "fail_on"])
