@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 OLDEST_MARIADB = (10, 6)
-OLDEST_MYSQL = (8, 0, 11)
+OLDEST_MYSQL = (8, 0, 17)
 STRICT = {"STRICT_TRANS_TABLES", "STRICT_ALL_TABLES"}
 
 SETTINGS = """
@@ -34,7 +34,7 @@ def _flaws(connection: Any) -> Iterator[str]:
     name, oldest = ("MariaDB", OLDEST_MARIADB) if is_mariadb else ("MySQL", OLDEST_MYSQL)
     if connection.mysql_version < oldest:
         told, needed = (".".join(map(str, numbers)) for numbers in (connection.mysql_version, oldest))
-        yield f"is {name} {told}. Workers need SKIP LOCKED and JSON_TABLE: {name} {needed}."
+        yield f"is {name} {told}. Workers need SKIP LOCKED, JSON_TABLE and binary collations: {name} {needed}."
     level, modes, spoken, engine, collation = _settings(connection, is_mariadb=is_mariadb)
     options = f'DATABASES["{connection.alias}"]["OPTIONS"]'
     if level != "READ-COMMITTED":

@@ -36,7 +36,7 @@ def test_another_isolation_level_is_refused(level: str) -> None:
     ("mariadb", "version", "told"),
     [
         (True, (10, 5, 29), r"is MariaDB 10\.5\.29\. .* MariaDB 10\.6\."),
-        (False, (8, 0, 4), r"is MySQL 8\.0\.4\. .* MySQL 8\.0\.11\."),
+        (False, (8, 0, 16), r"is MySQL 8\.0\.16\. .* MySQL 8\.0\.17\."),
     ],
 )
 def test_an_old_server_is_refused(monkeypatch: pytest.MonkeyPatch, mariadb: bool, version: Any, told: str) -> None:

@@ -1,4 +1,4 @@
-"""MariaDB, from version 10.6, and MySQL, from version 8.0.11: one engine for both, in the SQL that they share.
+"""MariaDB, from version 10.6, and MySQL, from version 8.0.17: one engine for both, in the SQL that they share.
 
 Three rules hold throughout. An UPDATE returns no rows here: what is to be written is locked first, by a SELECT that
 tells what is there, and then written, in one transaction. A locking read locks all that it looks at: it goes by the
