@@ -124,6 +124,19 @@ def test_a_deadlock_in_the_transaction_of_the_caller_is_his_to_repeat(
     assert Run.objects.get().state == "running"
 
 
+def test_who_lost_a_savepoint_lets_go_of_what_it_kept_others_from(engine: Engine) -> None:
+    def collide() -> None:
+        with engine.alone(["7"]), transaction.atomic():
+            asked("ROLLBACK")  # a deadlock takes the savepoints with it
+            raise OperationalError(1213, "try restarting transaction")
+
+    with pytest.raises(OperationalError, match="try restarting"), transaction.atomic():
+        collide()
+
+    [[is_free]] = asked("SELECT IS_FREE_LOCK('jq:7')")
+    assert is_free
+
+
 def test_the_lock_of_a_queue_is_a_row_that_says_nothing(engine: Engine) -> None:
     with transaction.atomic():
         engine.lock("default", ["mail", "post"])

@@ -35,8 +35,17 @@ class MySQLGuarding(MySQLDatabase):
         try:
             yield
         finally:
-            with self.connection.cursor() as cursor:
-                cursor.execute("DO " + ", ".join(["RELEASE_LOCK(%s)"] * len(got)) if got else "DO 0", got)
+            self._release(got)
+
+    def _release(self, names: Sequence[str]) -> None:
+        """Let the locks of *names* go, which outlive a transaction.
+
+        Beneath Django, which lets nothing more be said in a transaction that has lost a savepoint.
+        """
+        session = self.connection.connection
+        if names and session is not None:
+            with session.cursor() as cursor:
+                cursor.execute("DO " + ", ".join(["RELEASE_LOCK(%s)"] * len(names)), names)
 
     def insert_rows(self, sql: str, row: str, ending: str, values: Sequence[Sequence[Any]]) -> list[Row]:
         """Insert as many of a row as there are *values*, in that order; answer with what the *ending* returns."""
