@@ -5,6 +5,7 @@ from pytest_django import Settings
 
 from django_jobqueue import job
 from django_jobqueue.jobs import JobRegistry, registry
+from django_jobqueue.worker import maintenance
 from tests.worker.bench import Recorder
 
 
@@ -12,7 +13,8 @@ from tests.worker.bench import Recorder
 def project(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A project whose workers hardly ever look for work by themselves."""
     monkeypatch.setattr(registry, "__dict__", JobRegistry().__dict__)
-    settings.JOBQUEUE = {"worker": {"poll_seconds": 60}, "queues": {"default": {}, "mail": {}}}
+    monkeypatch.setattr(maintenance, "LOOK_SECONDS", 60.0)
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 60, "lease_seconds": 600}, "queues": {"default": {}, "mail": {}}}
 
     @job
     def note() -> None:

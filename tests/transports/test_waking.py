@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from django.db import transaction
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -9,14 +11,14 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from django_jobqueue import queues
 from django_jobqueue.transports.publisher import publish_on_commit
 from tests.transports.hearing import SHORT_SECONDS, heard
-from tests.worker.bench import PATIENCE_SECONDS, Recorder, WorkerThread
+from tests.worker.bench import PATIENCE_SECONDS, Recorder, WorkerThread, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql, pytest.mark.sqlite]
 
 
 def test_a_worker_that_hardly_ever_looks_starts_a_new_run_at_once(observer: Recorder) -> None:
     with WorkerThread(["default"], observer) as worker:
-        worker.chores.wait_for_turns(1)
+        wait_until(lambda: worker.worker._look_at == inf)  # it has looked, and will not by itself
         run = queues.default.add("note")
         observer.wait_until_settled(run)
 
