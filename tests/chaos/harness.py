@@ -59,6 +59,7 @@ class Trial:
     """Whether the clock of the database is."""
     shifts: dict[int, int] = field(default_factory=dict)
     """By how many seconds the clock of a process was ahead."""
+    _written: bool = False
     _slowest_start: float = 0.0
     _workers: list[WorkerProcess] = field(default_factory=list)
     _kills: dict[int, float] = field(default_factory=dict)
@@ -77,6 +78,8 @@ class Trial:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._programs.__exit__(kind, error, traceback)
+        if not self._written:
+            self._write(lost=0, twice=0, dropped=0, comebacks=[], violations=["the trial has not come to its end"])
 
     def start(
         self,
@@ -199,25 +202,30 @@ class Trial:
         return [f"process {process}" for process in SupervisorProcess([], self.folder).family()]
 
     def _report(self, evidence: Evidence, found: list[str]) -> None:
+        self._write(
+            lost=sum(what.startswith("C1:") for what in found),
+            twice=sum(what.startswith(("C3:", "C4:")) for what in found),
+            dropped=len(evidence.dropped),
+            comebacks=[seconds for _, seconds in evidence.comebacks()],
+            violations=found,
+        )
+
+    def _write(self, **came_of_it: object) -> None:
+        """Hand the results to ``make chaos``."""
+        self._written = True
         if REPORT is None:
             return
-        seconds = [seconds for _, seconds in evidence.comebacks()]
         facts = {
             "fault": self.name,
             "what": self.what,
             "database": connection.vendor,
             "seed": self.seed,
             "lease": self.lease_seconds,
-            "runs": len(evidence.acknowledged),
+            "runs": len(self.ledger.acknowledged),
             "faults": self.faults,
-            "lost": sum(what.startswith("C1:") for what in found),
-            "twice": sum(what.startswith(("C3:", "C4:")) for what in found),
-            "dropped": len(evidence.dropped),
-            "comebacks": seconds,
-            "violations": found,
         }
         with Path(REPORT).open("a") as report:
-            report.write(json.dumps(facts) + "\n")
+            report.write(json.dumps(facts | came_of_it) + "\n")
 
 
 def _sessions() -> list[str]:
