@@ -13,8 +13,12 @@ from django_jobqueue.models import Worker as WorkerRow
 from tests.acceptance.conftest import StartWorker
 from tests.acceptance.programs import Effects
 
+hangs_up = pytest.mark.skipif(
+    signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="Under nohup no worker heeds a terminal that is closed."
+)
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, pytest.param(signal.SIGHUP, marks=hangs_up)])
 def test_an_idle_worker_ends_at_once(start_worker: StartWorker, number: signal.Signals) -> None:
     worker = start_worker("--grace=3600").wait_until_ready()
 
@@ -24,6 +28,7 @@ def test_an_idle_worker_ends_at_once(start_worker: StartWorker, number: signal.S
     assert not WorkerRow.objects.exists()
 
 
+@hangs_up
 def test_a_terminal_that_is_closed_says_so_twice_and_jobs_may_end_all_the_same(
     start_worker: StartWorker, effects: Effects
 ) -> None:

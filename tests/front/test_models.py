@@ -211,9 +211,9 @@ def test_runs_can_be_asked_for_by_their_state(make_run: MakeRun, mail: Queue, st
 
 
 def test_a_state_that_there_is_not_is_refused(mail: Queue) -> None:
-    with pytest.raises(ValueError, match="state: 'scheduled' is none"):
+    with pytest.raises(ValueError, match="state: 'scheduled' is not a state"):
         Run.objects.in_state("scheduled")
-    with pytest.raises(ValueError, match="state: '' is none"):
+    with pytest.raises(ValueError, match="state: '' is not a state"):
         mail.runs("")
 
 

@@ -41,7 +41,7 @@ def test_an_operation_says_who_may_call_it_and_what_it_tells_of() -> None:
 
 
 def test_an_operation_looks_like_its_function() -> None:
-    assert list(inspect.signature(operations.cancel).parameters) == ["run_id", "actor", "reason"]
+    assert list(inspect.signature(operations.cancel).parameters) == ["run_id", "actor", "reason", "force"]
     assert (operations.cancel.__doc__ or "").startswith("Cancel a run")
 
 

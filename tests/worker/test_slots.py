@@ -249,9 +249,10 @@ def test_an_idle_worker_looks_no_more_often_than_it_polls(
     on_connect(watch)
 
     with start_worker() as worker:
-        worker.chores.wait_for_turns(3)
+        worker.chores.wait_for_turns(5)
 
-    assert len(looks) == 1
+    # Its first, that of the listener which begins, and on SQLite one more for what the heartbeat has written.
+    assert 1 <= len(looks) <= 3
 
 
 def test_a_future_run_starts_when_it_is_due_even_where_the_poll_is_rare(
