@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from time import monotonic
+from time import monotonic, time
 
 from django.db import transaction
 from django.utils import timezone
@@ -75,7 +75,7 @@ class SQLiteSettling(SQLiteDeleting, Settling):
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         now = timezone.now()
-        text = self._texts(now.timestamp() - monotonic())
+        text = self._texts(_zero())
         rows = {settlement.ref: _row(settlement, now, text) for settlement in settlements}
         document = self.document(rows.values())
         parameters = {"endings": document, "now": self.timestamps()(now), "expired": expired}
@@ -99,6 +99,15 @@ class SQLiteSettling(SQLiteDeleting, Settling):
             return f"{whole(seconds)}.{int(part * 1_000_000):06}"
 
         return text
+
+
+def _zero() -> float:
+    """The timestamp at which the monotonic clock stood at nought: of three readings the one that was disturbed least."""
+    readings = []
+    for _ in range(3):
+        before, now, after = monotonic(), time(), monotonic()
+        readings.append((after - before, now - after))
+    return min(readings)[1]
 
 
 def _row(settlement: Settlement, now: datetime, text: Callable[[float], str]) -> tuple[object, ...]:
