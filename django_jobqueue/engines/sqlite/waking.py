@@ -4,36 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from threading import Event
+from time import sleep
 from typing import Any
 
 from django_jobqueue.engines.base import Claiming, Ear, Waking, Word
 from django_jobqueue.engines.sqlite.database import SQLiteDatabase
 
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.02
+"""A look costs a few microseconds, and waking up for it fifty: much more often would be felt."""
 SOON_SECONDS = 2.0
 """What is due later, workers find in time by themselves."""
 
 
 class SQLiteEar(Ear):
-    """Looks at a counter in the shared memory of the database, a hundred times a second: that costs a few microseconds."""
+    """Looks at a counter in the shared memory of the database, fifty times a second."""
 
     def __init__(self, connection: Any, words: Collection[Word], is_of_use: Callable[[Word], bool]) -> None:
         self._connection = connection
         self._words = words
         self._is_of_use = is_of_use
-        self._closed = Event()
+        self._closed = False
         self._version = self._look()
 
     def hear(self) -> Collection[Word]:
-        while not self._closed.wait(LOOK_SECONDS):
+        while not self._closed:
+            sleep(LOOK_SECONDS)
             before, self._version = self._version, self._look()
             if self._version != before and (heard := [word for word in self._words if self._is_of_use(word)]):
                 return heard
         return []
 
     def close(self) -> None:
-        self._closed.set()
+        self._closed = True
 
     def _look(self) -> int:
         [version] = self._connection.execute("PRAGMA data_version").fetchone()
