@@ -43,7 +43,10 @@ def failing_transaction(using: str = "default") -> Iterator[None]:
 
 
 def statements(number: int, *, mysql: int) -> int:
-    """How many it takes; more on MySQL, where whoever may meet others at a unique index holds a named lock meanwhile."""
+    """How many it takes; more on MySQL, where whoever may meet others at a unique index takes a named lock.
+
+    It is given back beneath Django, which does not count that.
+    """
     return mysql if connection.vendor == "mysql" else number
 
 
