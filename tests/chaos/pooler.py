@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from contextlib import suppress
 from itertools import cycle
-from types import TracebackType
-from typing import Self
 
+from tests.chaos.relay import Relay
 from tests.servers import HOST
 
 SSL_REQUEST = 80877103
@@ -18,39 +16,16 @@ READY, IDLE = b"Z", b"I"
 """What a server says when it waits for the next message, and that no transaction is open then."""
 
 
-class Pooler:
+class Pooler(Relay):
     """Gives each connection two sessions, which take turns: what one keeps, the other does not know."""
 
     def __init__(self, port: int) -> None:
-        self._server_port = port
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__(port)
         self.turns = 0
         """How often a connection has got the other session."""
 
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"JOBQUEUE_TEST_POSTGRESQL_PORT": str(self.port)}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, HOST, 0), self._loop).result()
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._pool(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(self._pool(reader, writer))
 
     async def _pool(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sessions = []
@@ -88,12 +63,6 @@ class Pooler:
                 client.write(head + body)
             if head[:1] == READY:
                 return body == IDLE
-
-    async def _close(self) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def _start_message(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
+from tests.chaos.relay import Relay
 from tests.servers import HOST
 
 OnCommit: TypeAlias = Callable[[bytes], bool]
@@ -19,36 +18,14 @@ COMMITTED = b"COMMIT\0"
 """What a server says of it."""
 
 
-class Proxy:
+class Proxy(Relay):
     """Passes on what workers and server say to each other, and asks ``on_commit`` before it says that something is committed."""
 
     def __init__(self, port: int) -> None:
-        self._server_port = port
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._pumps: set[asyncio.Task[None]] = set()
+        super().__init__(port)
         self.on_commit: OnCommit = lambda asked: False
         self._to_lose = self.lost = 0
         """How many replies were lost."""
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {"JOBQUEUE_TEST_POSTGRESQL_PORT": str(self.port)}
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        start = asyncio.start_server(self._serve, HOST, 0)
-        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result()
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def lose_replies_to_commit(self, count: int) -> None:
         """Cut the next so many connections that commit, when the server has answered."""
@@ -62,16 +39,8 @@ class Proxy:
             writer.transport.abort()
             return
         link = _Link(self, writer, server_writer)
-        for pump in (link.forward(reader), link.back(server_reader)):
-            task = asyncio.ensure_future(pump)
-            self._pumps.add(task)
-            task.add_done_callback(self._pumps.discard)
-
-    async def _close(self) -> None:
-        self._server.close()
-        for pump in list(self._pumps):
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+        self._begin(link.forward(reader))
+        self._begin(link.back(server_reader))
 
 
 class _Link:
