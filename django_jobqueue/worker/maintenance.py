@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
 """When a chore that failed is tried again."""
-
-
 LOOK_SECONDS = 1.4
 """Between two glances: an idle worker costs the database less than a statement per second, and a lease that is over is seen
 in time."""

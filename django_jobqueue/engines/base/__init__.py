@@ -19,7 +19,7 @@ from django_jobqueue.engines.base.lines import Lines, Locked, Placing, Running, 
 from django_jobqueue.engines.base.reaping import LostRun, Reaping
 from django_jobqueue.engines.base.ref import Ref, in_lock_order, states
 from django_jobqueue.engines.base.schedules import Advance, Due, Schedules
-from django_jobqueue.engines.base.settling import Counter, Settlement, Settling, seconds_ago
+from django_jobqueue.engines.base.settling import Counter, Settlement, Settling
 from django_jobqueue.engines.base.waking import Ear, Voice, Waking, Word
 
 __all__ = [
@@ -61,6 +61,5 @@ __all__ = [
     "in_lock_order",
     "matched",
     "passed_over",
-    "seconds_ago",
     "states",
 ]

@@ -68,9 +68,3 @@ class Settling(Deleting):
     @abstractmethod
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         """Settle runs that are kept; if *expired*, only those whose lease is over."""
-
-
-def seconds_ago(settlement: Settlement, now: float) -> tuple[float | None, float]:
-    """How long before *now*, by ``time.monotonic()``, the job was called, if that is known, and returned."""
-    started = None if settlement.started is None else now - settlement.started
-    return started, 0.0 if settlement.finished is None else now - settlement.finished

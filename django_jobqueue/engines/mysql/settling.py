@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from django_jobqueue.engines.base import Ref, Settlement, Settling, seconds_ago
+from django_jobqueue.engines.base import Ref, Settlement, Settling
 from django_jobqueue.engines.mysql.database import microseconds, packets
 from django_jobqueue.engines.mysql.deleting import MySQLDeleting
 from django_jobqueue.states import Reason, State
@@ -99,7 +99,6 @@ def _ending(settlement: Settlement, ticks: float, *, cancelled: bool) -> dict[st
     A run that is asked to cancel goes neither back to pending nor to the dead letter; one whose lease is over takes no
     other end either.
     """
-    started_ago, finished_ago = seconds_ago(settlement, ticks)
     return {
         "id": settlement.id,
         "outcome": State.CANCELLED if cancelled else settlement.outcome,
@@ -113,6 +112,6 @@ def _ending(settlement: Settlement, ticks: float, *, cancelled: bool) -> dict[st
         "traceback": settlement.traceback,
         "progress": settlement.progress,
         "metadata": settlement.metadata,
-        "started_ago": None if started_ago is None else microseconds(started_ago),
-        "finished_ago": microseconds(finished_ago),
+        "started_ago": None if settlement.started is None else microseconds(ticks - settlement.started),
+        "finished_ago": 0 if settlement.finished is None else microseconds(ticks - settlement.finished),
     }
