@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 from django.db import connection
@@ -10,22 +11,35 @@ from django.db import connection
 from django_jobqueue import queues
 from django_jobqueue.engines.postgresql.waking import PostgreSQLWaking
 from django_jobqueue.transports import listener as listening
+from django_jobqueue.transports import publisher as publishing
 from tests.transports.hearing import heard
 from tests.worker.bench import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]
 
 
-def test_many_runs_in_a_moment_are_few_words_and_the_last_one_is_told_of() -> None:
+def test_many_runs_in_a_moment_are_two_words_of_which_the_second_follows_the_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rests, over = threading.Event(), threading.Event()
+
+    def rest(seconds: float) -> None:
+        rests.set()
+        assert over.wait(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(publishing, "sleep", rest)
     with PostgreSQLWaking("default")._connect() as other:
         other.execute("LISTEN jobqueue")
-        for _ in range(100):
-            queues.default.add("note", delay_seconds=0)
-            last = queues.default.runs().count()
-        words = list(other.notifies(timeout=1))
+        queues.default.add("note")
+        assert rests.wait(PATIENCE_SECONDS), "the first one is not told of at once"
+        for _ in range(99):
+            queues.default.add("note")
+        first = list(other.notifies(timeout=0.1))
+        over.set()
+        second = list(other.notifies(timeout=PATIENCE_SECONDS, stop_after=1))
+        others = list(other.notifies(timeout=0.1))
 
-    assert last == 100
-    assert 1 <= len(words) < 80
+    assert [len(words) for words in (first, second, others)] == [1, 1, 0]
 
 
 def test_a_listener_that_lost_its_connection_listens_again(
