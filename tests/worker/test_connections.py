@@ -328,7 +328,7 @@ def test_a_connection_to_a_server_that_may_not_write_any_more_is_given_up(
     kind: type[Exception],
 ) -> None:
     """After a failover the new primary is to be had by a new connection only."""
-    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 6, "poll_seconds": 0.05}}  # outlasts the outage on any machine
     demoted = threading.Event()
     refused = set()
 
