@@ -99,6 +99,7 @@ class Child:
         connections.close_all()
 
     def _work(self, claim: Claim, notes: Notes) -> None:
+        self._wire.send(taken=True)  # from here on, the code of the project may be what ends this process
         job = known_job(claim)
         if job is None:
             self._wire.send(unknown=True)

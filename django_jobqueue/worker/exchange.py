@@ -99,7 +99,7 @@ class Exchange:
                 turn.free(_freed((attempt.claim for attempt in ended), states))
                 return states, *self._claim(turn, wanted, ahead, self._held(ended))
 
-    def release(self, claims: Sequence[Claim], delay_seconds: float, *, unknown: bool = False) -> list[Claim]:
+    def release(self, claims: Sequence[Claim], delay_seconds: float | None, *, unknown: bool = False) -> list[Claim]:
         """Hand back claims of which no user code ran; answer with those that were cancelled instead."""
         refs = [claim.ref for claim in claims]
         states = self._engine.release(refs, delay_seconds=delay_seconds, unknown=unknown)

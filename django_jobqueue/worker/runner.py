@@ -41,7 +41,8 @@ class Refused(NamedTuple):
     """A run that is to be put back: its ``okay_to_run`` would not let it start, or it was asked to end before it could."""
 
     claim: Claim
-    delay_seconds: float
+    delay_seconds: float | None = None
+    """None: it has its old place in the line."""
 
 
 OnStart = Callable[[Claim], None]
@@ -58,7 +59,7 @@ def run_attempt(
     only there, somebody may interrupt it by an exception.
     """
     if assignment.interrupted:
-        return Refused(assignment.claim, 0.0)
+        return Refused(assignment.claim)
     attempt = _Attempt(assignment, on_start)
     job = assignment.job
     try:
@@ -78,7 +79,7 @@ def run_attempt(
 async def run_async_attempt(assignment: Assignment, on_start: OnStart | None = None) -> Ended | Refused:
     """``run_attempt`` for a coroutine function, on the running loop."""
     if assignment.interrupted:
-        return Refused(assignment.claim, 0.0)
+        return Refused(assignment.claim)
     attempt = _Attempt(assignment, on_start)
     job = assignment.job
     try:

@@ -100,8 +100,8 @@ class Worker:
 
         self._ended: list[Ended] = []
         """What is to be settled."""
-        self._refused: dict[float, list[Claim]] = {}
-        """What is to be released, by the seconds for which."""
+        self._refused: dict[float | None, list[Claim]] = {}
+        """What is to be released, by the seconds for which; None: to its old place in the line."""
         self._unknown = UnknownJobs(self._exchange, observer)
         self._look_at = 0.0
         """When to look for work again."""
@@ -185,7 +185,7 @@ class Worker:
             case Call.LOOK:
                 self._look_at = 0.0
 
-    def _refuse(self, claims: Sequence[Claim], delay_seconds: float = 0.0) -> None:
+    def _refuse(self, claims: Sequence[Claim], delay_seconds: float | None = None) -> None:
         """Hand *claims* back with the next turn."""
         if claims:
             self._refused.setdefault(delay_seconds, []).extend(claims)

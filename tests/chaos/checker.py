@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -36,7 +36,7 @@ class Evidence:
     """When which process was killed."""
     lease_seconds: float
     forgivable_seconds: float
-    """How much later than its lease the run of a killed worker may start again."""
+    """How much later than its lease the run of a killed worker may start again; and how soon that of a child is given back."""
     clock_is_right: bool = True
     """Whether the times in the database can be compared to others."""
     exits: Sequence[tuple[str, int, int]] = ()
@@ -61,15 +61,32 @@ class Evidence:
         return self.kills.get(start.pid)
 
     def comebacks(self) -> list[tuple[int, float]]:
-        """The runs that a kill cut off for the first time, and the seconds until they started again."""
+        """The runs that a kill of their worker cut off for the first time, and the seconds until they started again."""
         found = []
         for attempt in self.attempts:
             if attempt.number == 1 and attempt.outcome == Outcome.CRASHED:
                 starts = {start.attempt: start for start in self.starts[attempt.run_id]}
-                process = starts[1].pid if 1 in starts else int(attempt.worker.split(":")[1])
-                if process in self.kills and 2 in starts:
-                    found.append((attempt.run_id, starts[2].at - self.kills[process]))
+                worker = int(attempt.worker.split(":")[1])
+                if worker in self.kills and 2 in starts:
+                    found.append((attempt.run_id, starts[2].at - self.kills[worker]))
         return found
+
+    def releases(self) -> list[tuple[int, float]]:
+        """The runs whose child was killed, and the seconds until their worker had given them back."""
+        crashed = {
+            (event["run"], event["attempt"]): datetime.fromisoformat(event["time"]).timestamp()
+            for event in self.events
+            if event["outcome"] == Outcome.CRASHED
+        }
+        workers = {(attempt.run_id, attempt.number): int(attempt.worker.split(":")[1]) for attempt in self.attempts}
+        return [
+            (run_id, crashed[run_id, start.attempt] - self.kills[start.pid])
+            for run_id, starts in self.starts.items()
+            for start in starts
+            if start.pid in self.kills
+            and (run_id, start.attempt) in crashed
+            and workers[run_id, start.attempt] != start.pid
+        ]
 
 
 Check: TypeAlias = Callable[[Evidence], Iterator[str]]
@@ -143,6 +160,9 @@ def c7_a_killed_run_starts_again_in_time(evidence: Evidence) -> Iterator[str]:
     for run_id, seconds in evidence.comebacks():
         if seconds > evidence.lease_seconds + evidence.forgivable_seconds:
             yield f"run {run_id} started again {seconds:.2f} s after its worker was killed"
+    for run_id, seconds in evidence.releases():
+        if seconds > evidence.forgivable_seconds:
+            yield f"run {run_id} was given back {seconds:.2f} s after its child was killed"
 
 
 def c8_the_last_attempt_decides(evidence: Evidence) -> Iterator[str]:

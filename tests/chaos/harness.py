@@ -31,7 +31,8 @@ REPORT = os.environ.get("JOBQUEUE_CHAOS_REPORT")
 """The file that ``make chaos`` collects results in."""
 
 FORGIVABLE_SECONDS = 2.0
-"""How much later than its lease the run of a killed worker may start again. That is for a machine that is not busy."""
+"""How much later than its lease the run of a killed worker may start again, and how soon that of a killed child is given
+back. That is for a machine that is not busy."""
 FORGIVABLE_STARTS = 0 if REPORT else 2
 """In the suite it may be: then the slowest start of a worker in the same trial counts, so many times. Runs start again in a
 child, which loads the same project; and in the suite, with leases of a second, no child can be ready in time."""
@@ -79,7 +80,9 @@ class Trial:
     ) -> None:
         self._programs.__exit__(kind, error, traceback)
         if not self._written:
-            self._write(lost=0, twice=0, dropped=0, comebacks=[], violations=["the trial has not come to its end"])
+            self._write(
+                lost=0, twice=0, dropped=0, comebacks=[], releases=[], violations=["the trial has not come to its end"]
+            )
 
     def start(
         self,
@@ -207,6 +210,7 @@ class Trial:
             twice=sum(what.startswith(("C3:", "C4:")) for what in found),
             dropped=len(evidence.dropped),
             comebacks=[seconds for _, seconds in evidence.comebacks()],
+            releases=[seconds for _, seconds in evidence.releases()],
             violations=found,
         )
 

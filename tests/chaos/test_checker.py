@@ -38,8 +38,15 @@ def make_tick(run_id: int, number: int, **fields: Any) -> Run:
     return make_run(run_id, schedule_id=1, fires_at=fires_at, **fields)
 
 
-def make_attempt(number: int, outcome: str) -> Attempt:
-    return Attempt(run_id=1, number=number, outcome=outcome, worker=f"host:{number}:a")
+def make_attempt(number: int, outcome: str, worker: int | None = None) -> Attempt:
+    """By the *worker* of that process, or of the one that has the same number."""
+    return Attempt(run_id=1, number=number, outcome=outcome, worker=f"host:{worker or number}:a")
+
+
+def make_event(attempt: int, outcome: str, state: str, seconds: float) -> dict[str, Any]:
+    """What was told after so many seconds of an attempt of run 1."""
+    moment = (EPOCH + timedelta(seconds=seconds)).isoformat()
+    return {"run": 1, "attempt": attempt, "outcome": outcome, "state": state, "time": moment}
 
 
 def effects_of(*executions: tuple[int, float, float | None]) -> list[Effect]:
@@ -56,7 +63,7 @@ IN_ORDER = Evidence(
     runs={1: make_run(1), 2: make_tick(2, 1), 3: make_tick(3, 2), 4: make_tick(4, 5, missed=2)},
     attempts=[make_attempt(1, "completed")],
     effects=effects_of((1, 1, 9)),
-    events=[{"run": 1, "state": "completed", "attempt": 1}],
+    events=[make_event(1, "completed", "completed", 9)],
     lost=set(),
     dropped=set(),
     kills={},
@@ -69,10 +76,18 @@ KILLED = replace(
     runs=IN_ORDER.runs | {1: make_run(1, attempt=2, crashes=1, result="by attempt 2")},
     attempts=[make_attempt(1, "crashed"), make_attempt(2, "completed")],
     effects=effects_of((1, 1, None), (2, 4.9, 9)),
-    events=[{"run": 1, "state": "completed", "attempt": 2}],
+    events=[make_event(2, "completed", "completed", 9)],
     kills={1: at(2)},
 )
 """In order too: its worker was killed after two seconds, and it started again within three."""
+
+CHILD_KILLED = replace(
+    KILLED,
+    attempts=[make_attempt(1, "crashed", worker=9), make_attempt(2, "completed", worker=9)],
+    effects=effects_of((1, 1, None), (2, 8, 9)),
+    events=[*KILLED.events, make_event(1, "crashed", "pending", 3.9)],
+)
+"""In order as well: only its child was killed, and it was given back within two seconds."""
 
 
 def with_runs(evidence: Evidence, *runs: Run) -> Evidence:
@@ -80,7 +95,7 @@ def with_runs(evidence: Evidence, *runs: Run) -> Evidence:
 
 
 def test_nothing_is_found_where_all_is_in_order() -> None:
-    assert violations(IN_ORDER) == violations(KILLED) == []
+    assert violations(IN_ORDER) == violations(KILLED) == violations(CHILD_KILLED) == []
 
 
 @pytest.mark.parametrize(
@@ -97,6 +112,7 @@ def test_nothing_is_found_where_all_is_in_order() -> None:
         (replace(KILLED, effects=effects_of((1, 1, 6), (2, 4.9, 9))), ["C6"]),
         (replace(KILLED, effects=effects_of((1, 1, None), (2, 5.1, 9))), ["C7"]),
         (replace(KILLED, effects=effects_of((2, 5.1, 9))), ["C7"]),
+        (replace(CHILD_KILLED, events=[*KILLED.events, make_event(1, "crashed", "pending", 4.1)]), ["C7"]),
         (with_runs(KILLED, make_run(1, attempt=2, crashes=1, result="by attempt 1")), ["C8"]),
         (with_runs(IN_ORDER, make_tick(5, 2)), ["C9"]),
         (with_runs(IN_ORDER, make_tick(4, 5, missed=1)), ["C9"]),
@@ -117,6 +133,7 @@ def test_nothing_is_found_where_all_is_in_order() -> None:
         "overlap",
         "late",
         "late-though-it-had-not-started",
+        "given-back-late",
         "result-of-another-attempt",
         "due-time-twice",
         "due-time-lost",

@@ -94,7 +94,7 @@ class Model:
             run.attempts.append((run.attempt, run.worker, outcome))
         return {end.ref: run.state for run, end in ours}
 
-    def release(self, refs: Sequence[Ref], *, delay_seconds: float, unknown: bool) -> dict[Ref, State]:
+    def release(self, refs: Sequence[Ref], *, delay_seconds: float | None, unknown: bool) -> dict[Ref, State]:
         self.now += 1
         ours = [(run, ref) for ref in refs if (run := self.held(ref))]
         for run, _ref in ours:
@@ -102,7 +102,7 @@ class Model:
                 self.leave(run, State.CANCELLED, Reason.CANCELLED)
             else:
                 self.leave(run, State.PENDING, None)
-                run.run_at = self.now + delay_seconds
+                run.run_at = min(run.run_at, self.now) if delay_seconds is None else self.now + delay_seconds
             run.releases += 1
             run.unknown = unknown
         return {ref: run.state for run, ref in ours}

@@ -131,9 +131,11 @@ class EngineAgainstModel(RuleBasedStateMachine):
 
     @precondition(any_claim)
     @rule(
-        batch=st.lists(refs, min_size=1, max_size=4), delay_seconds=st.sampled_from([0.0, HOUR]), unknown=st.booleans()
+        batch=st.lists(refs, min_size=1, max_size=4),
+        delay_seconds=st.sampled_from([None, 0.0, HOUR]),
+        unknown=st.booleans(),
     )
-    def release(self, batch: list[Ref], delay_seconds: float, *, unknown: bool) -> None:
+    def release(self, batch: list[Ref], delay_seconds: float | None, *, unknown: bool) -> None:
         batch = list(dict.fromkeys(batch))
         answer = self.engine.release(batch, delay_seconds=delay_seconds, unknown=unknown)
         assert answer == self.model.release(batch, delay_seconds=delay_seconds, unknown=unknown)

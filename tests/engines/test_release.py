@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def test_a_released_run_is_pending_again_without_a_trace_in_its_history(
     engine: Engine, make_run: MakeRun, take: Take, row: Row
 ) -> None:
-    make_run(run_at=datetime(2020, 1, 1, tzinfo=UTC))
+    make_run()
     claim = take()
 
     assert engine.release([claim.ref]) == {claim.ref: State.PENDING}
@@ -25,18 +25,34 @@ def test_a_released_run_is_pending_again_without_a_trace_in_its_history(
     run = row(claim.id)
     assert (run.state, run.reason, run.lease_until, run.finished_at) == (State.PENDING, None, None, None)
     assert (run.attempt, run.failures, run.crashes, run.snoozes, run.releases) == (1, 0, 0, 0, 1)
-    assert abs(run.run_at - timezone.now()) < timedelta(seconds=5)
     assert not Attempt.objects.exists()
     assert take().ref == (claim.id, 2)
 
 
-def test_a_released_run_may_have_to_wait(engine: Engine, make_run: MakeRun, take: Take, row: Row) -> None:
-    make_run()
+def test_a_released_run_has_its_old_place_in_the_line(engine: Engine, make_run: MakeRun, take: Take, row: Row) -> None:
+    """Even where the clock was put back meanwhile it need not wait."""
+    long_ago, to_come = datetime(2020, 1, 1, tzinfo=UTC), timezone.now() + timedelta(hours=2)
+    first, second = make_run(run_at=long_ago), make_run(run_at=datetime(2021, 1, 1, tzinfo=UTC))
+    claim, ahead = take(), take()
+    Run.objects.filter(pk=second).update(run_at=to_come)
+
+    engine.release([ahead.ref, claim.ref])
+
+    assert row(first).run_at == long_ago
+    assert row(second).run_at <= timezone.now() + timedelta(seconds=5)
+    assert [take().id, take().id] == [first, second]
+
+
+@pytest.mark.parametrize("delay_seconds", [0.0, 30.5])
+def test_a_released_run_may_have_to_wait(
+    engine: Engine, make_run: MakeRun, take: Take, row: Row, delay_seconds: float
+) -> None:
+    make_run(run_at=datetime(2020, 1, 1, tzinfo=UTC))
     claim = take()
 
-    engine.release([claim.ref], delay_seconds=30.5)
+    engine.release([claim.ref], delay_seconds=delay_seconds)
 
-    assert abs(row(claim.id).run_at - timezone.now() - timedelta(seconds=30.5)) < timedelta(seconds=5)
+    assert abs(row(claim.id).run_at - timezone.now() - timedelta(seconds=delay_seconds)) < timedelta(seconds=5)
 
 
 def test_a_released_run_that_is_asked_to_cancel_is_cancelled(

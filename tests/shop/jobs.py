@@ -81,6 +81,16 @@ def die(how: str, *, run: RunContext) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _die_first(*_: object) -> bool:
+    os._exit(3)
+
+
+@job(executor="process", preflight={"okay_to_run": _die_first})
+def never_begin() -> None:
+    """Has a question that takes the process down."""
+    raise AssertionError("not here")
+
+
 @job(executor="process")
 def speak(*, run: RunContext) -> dict[str, object]:
     """Say something, and wait until it is known."""

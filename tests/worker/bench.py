@@ -21,7 +21,7 @@ from django_jobqueue.worker.runner import Ended
 from django_jobqueue.worker.tally import Tally
 from django_jobqueue.worker.worker import Worker
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 """How long a test waits for what must come; a busy machine is no failure."""
 
 

@@ -228,7 +228,7 @@ def test_a_claim_that_waits_for_a_slot_is_given_back_instead_of_started(assign: 
 
     executors.interrupt(second.claim.ref, "cancelled")
 
-    assert inbox.get(timeout=PATIENCE_SECONDS) == Refused(second.claim, 0.0)
+    assert inbox.get(timeout=PATIENCE_SECONDS) == Refused(second.claim)
     gate.open()
     assert inbox.get(timeout=PATIENCE_SECONDS).claim == first.claim
     executors.close()
@@ -254,7 +254,7 @@ def test_an_attempt_that_is_asked_to_end_before_anybody_has_it_does_not_begin(as
 
     executors.submit(assignment)
 
-    assert inbox.get(timeout=PATIENCE_SECONDS) == Refused(assignment.claim, 0.0)
+    assert inbox.get(timeout=PATIENCE_SECONDS) == Refused(assignment.claim)
     executors.close()
     assert begun == []
 

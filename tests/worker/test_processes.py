@@ -19,11 +19,13 @@ from django.utils import timezone
 
 import tests.shop.jobs as shop
 from django_jobqueue import RunContext, job, operations, queues
-from django_jobqueue.engines.base import Engine
+from django_jobqueue.engines.base import Claim, Engine
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run, Worker
 from django_jobqueue.worker import heartbeat
-from django_jobqueue.worker.executors.child_process import ChildProcess
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.executors.child_process import ChildProcess, NotStarted
+from django_jobqueue.worker.runner import Ended
 from django_jobqueue.worker.wire import plain
 from tests.acceptance.programs import Effects
 from tests.worker.bench import PATIENCE_SECONDS, Recorder, wait_until
@@ -340,6 +342,26 @@ def test_a_child_that_cannot_tell_its_worker_what_the_job_notes_ends(engine: Eng
     child._wire._end.shutdown(socket.SHUT_RD)
 
     assert child._process.wait(PATIENCE_SECONDS) == 1
+    child.leave()
+
+
+def test_a_crash_counts_from_where_the_child_has_taken_the_run(engine: Engine) -> None:
+    """Then it may have been the run that ended the process; until then it was not."""
+    for name in ("never_begin", "tell_pid"):
+        queues.default.add(name)
+    claims = engine.claim("default", "default", worker="me:1:a", limit=2, lease_seconds=30)
+    fatal, innocent = (Assignment(claim, registry.get("default", claim.job)) for claim in claims)
+    started: list[Claim] = []
+    child = ChildProcess()
+    child.wait_until_ready()
+
+    crashed = child.attempt(fatal, started.append)
+    with pytest.raises(NotStarted, match="exited with code 3 before it had taken the run"):
+        child.attempt(innocent, started.append)
+
+    assert isinstance(crashed, Ended)
+    assert (crashed.settlement.outcome, crashed.settlement.counter) == ("crashed", "crashes")
+    assert started == []
     child.leave()
 
 

@@ -81,6 +81,7 @@ def test_runs_claimed_ahead_are_handed_back_when_the_worker_stops(
     queues.default.bulk_add([{"job": "note", "priority": 2} for _ in range(150)])
     running = queues.default.add("wait", priority=1)
     behind = queues.default.bulk_add([{"job": "note"} for _ in range(20)])
+    due_at = Run.objects.get(pk=behind[0]).run_at
 
     with start_worker(concurrency=1) as worker:
         gate.wait_for_job()
@@ -97,6 +98,7 @@ def test_runs_claimed_ahead_are_handed_back_when_the_worker_stops(
     assert running.state == "completed"
     assert observer.stops == [1]
     assert Run.objects.filter(pk__in=behind, releases=1).exists(), "none was claimed ahead"
+    assert set(Run.objects.filter(pk__in=behind).values_list("run_at", flat=True)) == {due_at}, "they lost their place"
     assert not Run.objects.filter(pk__in=behind, attempts__isnull=False).exists()
 
 

@@ -37,8 +37,11 @@ class Leases(Database):
         """Write what running jobs say of their runs; answer which of them were still ours, and could be written."""
 
     @abstractmethod
-    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0, unknown: bool = False) -> dict[Ref, State]:
+    def release(
+        self, refs: Sequence[Ref], *, delay_seconds: float | None = None, unknown: bool = False
+    ) -> dict[Ref, State]:
         """Hand runs back of which no user code ran; no Attempt is written. Cancels and answers as ``settle`` does.
 
+        They are due in *delay_seconds*; where none are given, they have their old place in the line.
         *Unknown* ones keep the moment since when they are; handed back for another reason, or settled, they forget it.
         """

@@ -64,7 +64,7 @@ class MySQLLeases(MySQLHolding, Leases):
                       run.finished_at = CASE ending.state WHEN 'cancelled' THEN {NOW} END,
                       run.run_at = CASE ending.state
                                    WHEN 'cancelled' THEN run.run_at
-                                   ELSE {NOW} + INTERVAL %(delay)s MICROSECOND END,
+                                   ELSE COALESCE({NOW} + INTERVAL %(delay)s MICROSECOND, LEAST(run.run_at, {NOW})) END,
                       run.lease_until = NULL,
                       run.unique_lock = CASE WHEN ending.state = 'pending' OR run.unique_lock LIKE 'w%%'
                                              THEN run.unique_lock END,
@@ -72,8 +72,10 @@ class MySQLLeases(MySQLHolding, Leases):
                       run.unknown_since = CASE WHEN %(unknown)s THEN COALESCE(run.unknown_since, {NOW}) END
     """
 
-    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0, unknown: bool = False) -> dict[Ref, State]:
-        parameters = {"delay": microseconds(delay_seconds), "unknown": unknown}
+    def release(
+        self, refs: Sequence[Ref], *, delay_seconds: float | None = None, unknown: bool = False
+    ) -> dict[Ref, State]:
+        parameters = {"delay": None if delay_seconds is None else microseconds(delay_seconds), "unknown": unknown}
 
         def release() -> dict[Ref, State]:
             states = {

@@ -77,7 +77,8 @@ class PostgreSQLLeases(PostgreSQLDatabase, Leases):
                   reason = CASE WHEN run.cancel_requested_at IS NOT NULL THEN 'cancelled' END,
                   finished_at = CASE WHEN run.cancel_requested_at IS NOT NULL THEN statement_timestamp() END,
                   run_at = CASE WHEN run.cancel_requested_at IS NULL
-                                THEN statement_timestamp() + make_interval(secs => %(delay_seconds)s)
+                                THEN COALESCE(statement_timestamp() + make_interval(secs => %(delay_seconds)s),
+                                              LEAST(run.run_at, statement_timestamp()))
                                 ELSE run.run_at END,
                   lease_until = NULL,
                   unique_lock = CASE WHEN run.unique_lock LIKE 'w%%' OR run.cancel_requested_at IS NULL
@@ -92,7 +93,9 @@ class PostgreSQLLeases(PostgreSQLDatabase, Leases):
         RETURNING run.id, run.attempt, run.state
     """
 
-    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0, unknown: bool = False) -> dict[Ref, State]:
+    def release(
+        self, refs: Sequence[Ref], *, delay_seconds: float | None = None, unknown: bool = False
+    ) -> dict[Ref, State]:
         document = self.document(ref._asdict() for ref in in_lock_order(refs))
         rows = self.fetch(self.RELEASE, {"refs": document, "delay_seconds": delay_seconds, "unknown": unknown})
         return states(rows)

@@ -61,7 +61,7 @@ class SQLiteLeases(SQLiteDatabase, Leases):
               SET state = CASE WHEN cancel_requested_at IS NULL THEN 'pending' ELSE 'cancelled' END,
                   reason = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' END,
                   finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN %(now)s END,
-                  run_at = CASE WHEN cancel_requested_at IS NULL THEN %(run_at)s ELSE run_at END,
+                  run_at = CASE WHEN cancel_requested_at IS NULL THEN COALESCE(%(run_at)s, MIN(run_at, %(now)s)) ELSE run_at END,
                   lease_until = NULL,
                   unique_lock = CASE WHEN unique_lock LIKE 'w%%' OR cancel_requested_at IS NULL THEN unique_lock END,
                   releases = releases + 1,
@@ -75,12 +75,14 @@ class SQLiteLeases(SQLiteDatabase, Leases):
         RETURNING id, attempt, state
     """
 
-    def release(self, refs: Sequence[Ref], *, delay_seconds: float = 0.0, unknown: bool = False) -> dict[Ref, State]:
+    def release(
+        self, refs: Sequence[Ref], *, delay_seconds: float | None = None, unknown: bool = False
+    ) -> dict[Ref, State]:
         now, text = timezone.now(), self.timestamps()
         parameters = {
             "refs": self.document(ref._asdict() for ref in refs),
             "now": text(now),
-            "run_at": text(now + timedelta(seconds=delay_seconds)),
+            "run_at": None if delay_seconds is None else text(now + timedelta(seconds=delay_seconds)),
             "unknown": unknown,
         }
         return states(self.fetch(self.RELEASE, parameters))

@@ -41,7 +41,7 @@ LAST_SECONDS = 1.0
 
 
 class NotStarted(Exception):
-    """The process could not be started, or has ended before it was ready."""
+    """The process could not be started, or has ended before it could take the run: nothing of that has run."""
 
 
 class UnknownThere(Exception):
@@ -87,12 +87,12 @@ class ChildProcess:
         self._ready, self.megabytes = True, message["megabytes"]
 
     def attempt(self, assignment: Assignment, on_start: OnStart) -> Ended | Refused:
-        """Run an attempt. Whatever becomes of the process, this answers, or raises UnknownThere."""
+        """Run an attempt. Whatever becomes of the process, this answers, or raises UnknownThere or NotStarted."""
         began = monotonic()
         hard = assignment.hard_timeout_seconds
         with self._changing:
             if assignment.interrupted:
-                return Refused(assignment.claim, 0.0)
+                return Refused(assignment.claim)
             self.runs += 1
             self._ref = assignment.claim.ref
             with suppress(OSError):  # it has ended meanwhile, as will be seen
@@ -136,9 +136,10 @@ class ChildProcess:
 
     def _follow(self, assignment: Assignment, on_start: OnStart, until: float) -> Ended | Refused:
         """Hear what becomes of the attempt."""
-        claim, notes = assignment.claim, assignment.notes
+        claim, notes, taken = assignment.claim, assignment.notes, False
         began = monotonic()
         while (message := self._receive(until)) is not None:
+            taken = True
             if "started" in message:
                 began = monotonic()
                 on_start(claim)
@@ -155,6 +156,13 @@ class ChildProcess:
         if monotonic() >= until:
             self.kill()
             return cut_off(assignment)
+        if not taken:
+            raise NotStarted(f"A child process {self._how_it_ended()} before it had taken the run.")
+        return self._broken_off(assignment, began)
+
+    def _broken_off(self, assignment: Assignment, began: float) -> Ended:
+        """The end of an attempt in whose middle the process has ended."""
+        claim, notes = assignment.claim, assignment.notes
         if self._cancelled:
             settlement = verdict(
                 claim, assignment.job, Cancel("The run was cancelled by force, and its process killed.")

@@ -105,10 +105,10 @@ class ProcessExecutor(Threads):
         """What an attempt comes to, as soon as *child* is ready for it. Raises UnknownThere."""
         try:
             child.wait_until_ready()
+            self._warn_if_large(child)
+            return child.attempt(assignment, self._on_start)
         except NotStarted as error:
             return _put_off(assignment.claim, error)
-        self._warn_if_large(child)
-        return child.attempt(assignment, self._on_start)
 
     def _elsewhere(self, assignment: Assignment) -> bool:
         claim = assignment.claim

@@ -132,7 +132,7 @@ class Executors:
             if found is not None:
                 self._waiting.remove(found)
         if found is not None:
-            self._on_ended(Refused(found.claim, 0.0))
+            self._on_ended(Refused(found.claim))
         return found is not None
 
     def _cut_off(self, assignment: Assignment) -> None:
