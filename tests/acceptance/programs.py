@@ -168,9 +168,9 @@ class WorkerProcess:
             self._printed.notify_all()
 
 
-def wait_until(happened: Callable[[], object], what: str) -> None:
+def wait_until(happened: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until *happened* is true, where nobody calls us."""
-    until = monotonic() + PATIENCE_SECONDS
+    until = monotonic() + seconds
     pause = threading.Event()
     while not happened():
         assert monotonic() < until, f"it did not happen: {what}"

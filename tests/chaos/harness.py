@@ -19,7 +19,7 @@ from django.db import connection
 
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.models.run import RunQuerySet
-from tests.acceptance.programs import Effect, Effects, WorkerProcess, wait_until
+from tests.acceptance.programs import PATIENCE_SECONDS, Effect, Effects, WorkerProcess, wait_until
 from tests.acceptance.supervised import SupervisorProcess
 from tests.chaos.checker import Evidence, violations
 from tests.chaos.ledger import Ledger
@@ -150,7 +150,7 @@ class Trial:
         """Wait until all is done, end the workers, and return what the checker has to say."""
         connection.close()  # it may have been cut off
         self.ledger.clear_up()
-        wait_until(self._all_ended, "every run that was added ends")
+        wait_until(self._all_ended, "every run that was added ends", seconds=5 * PATIENCE_SECONDS)
         wait_until(lambda: Run.objects.filter(schedule__isnull=False).exists(), "the schedule fires")
         for worker in self._workers:
             if worker.process.poll() is None:

@@ -365,8 +365,8 @@ def test_a_run_of_a_quiet_queue_starts_soon_beside_ten_thousand_of_a_busy_one(
 
     with start_worker("busy", "quiet", concurrency=1) as worker:
         observer.wait_for(lambda: len(observer.settled) >= 5)
-        before = len(observer.settled)
         run = queues.quiet.add("take_a_while")
+        before = len(observer.settled)
         observer.wait_until_settled(run)
         at = observer.settled_ids().index(run.id)
         worker.stop()

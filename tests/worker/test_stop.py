@@ -12,7 +12,7 @@ from django_jobqueue import RunContext, job, queues
 from django_jobqueue.models import Run
 from django_jobqueue.worker import heartbeat
 from django_jobqueue.worker.executors import threads
-from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -87,7 +87,7 @@ def test_runs_claimed_ahead_are_handed_back_when_the_worker_stops(
         gate.wait_for_job()
         worker.worker.stop()
         observer.wait_for(lambda: observer.stops)
-        worker.chores.wait_for_turns(1)
+        wait_until(lambda: not Run.objects.in_state("running").filter(pk__in=behind).exists())
         handed_back = set(Run.objects.filter(pk__in=behind).values_list("state", "failures", "crashes"))
         gate.open()
         exit_code = worker.wait()
@@ -200,16 +200,17 @@ def test_a_second_request_to_stop_hands_everything_back_at_once(start_worker: St
 def test_leases_are_renewed_until_the_last_job_of_a_stopping_worker_has_ended(
     start_worker: StartWorker, observer: Recorder, gate: Gate, settings: Any
 ) -> None:
-    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 3, "poll_seconds": 0.05}}
     run = queues.default.add("wait")
     elsewhere = Recorder()
 
     with start_worker() as worker:
         gate.wait_for_job()
-        with start_worker(observer=elsewhere) as reaper:
+        with start_worker(observer=elsewhere):
             worker.worker.stop()
             observer.wait_for(lambda: observer.stops)
-            reaper.chores.wait_for_turns(3)
+            lease_until = Run.objects.get(pk=run.pk).lease_until
+            wait_until(lambda: Run.objects.filter(pk=run.pk, lease_until__gt=lease_until).exists())
             gate.open()
             exit_code = worker.wait()
 
