@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Count, Q
@@ -56,21 +56,32 @@ def cancel_many(
         there = found[:limit].aggregate(pending=Count("pk", filter=Q(state=State.PENDING)), all=Count("pk"))
         pending, all_ = there["pending"], there["all"]
         return CancelledMany(cancelled=pending, asked=all_ - pending, more=all_ == limit, dry_run=True)
-    counts = {"cancelled": 0, "asked": 0}
     detail = {"filter": described(which)} | ({"force": True} if force else {})
-    chronicle = Chronicle(cancel_many.key, by, queue=which.queue, detail=detail)
+    cancelling = _Cancelling(Chronicle(cancel_many.key, by, queue=which.queue, detail=detail), force=force)
+    more = in_batches(found.only(*TO_CANCEL), cancelling.cancel_batch, limit, lambda: on_batch(cancelling.so_far()))
+    return cancelling.so_far(more=more)
 
-    def cancel_batch(runs: list[Run]) -> int:
+
+class _Cancelling:
+    """What is cancelled, and what is asked to, batch after batch."""
+
+    def __init__(self, chronicle: Chronicle, *, force: bool) -> None:
+        self._chronicle = chronicle
+        self._force = force
+        self._cancelled = 0
+        self._asked = 0
+
+    def so_far(self, *, more: bool = False) -> CancelledMany:
+        """What came of it; *more*, whether it stopped at the limit."""
+        return CancelledMany(cancelled=self._cancelled, asked=self._asked, more=more)
+
+    def cancel_batch(self, runs: Sequence[Run]) -> int:
+        """Cancel *runs*, which are locked, and answer how many it were."""
         pending = [run for run in runs if run.state == State.PENDING]
-        counts["cancelled"] += all_runs().filter(pk__in=[run.pk for run in pending]).cancel_pending()
-        counts["asked"] += all_runs().filter(pk__in=[run.pk for run in runs]).request_cancel(force=force)
+        self._cancelled += all_runs().filter(pk__in=[run.pk for run in pending]).cancel_pending()
+        self._asked += all_runs().filter(pk__in=[run.pk for run in runs]).request_cancel(force=self._force)
         if running := {run.queue for run in runs if run.state == State.RUNNING}:
             publish_on_commit(running, cancel=True)
         announce_cancelled(pending)
-        chronicle.write(counts)
+        self._chronicle.write({"cancelled": self._cancelled, "asked": self._asked})
         return len(runs)
-
-    def so_far(more: bool = False) -> CancelledMany:
-        return CancelledMany(cancelled=counts["cancelled"], asked=counts["asked"], more=more)
-
-    return so_far(in_batches(found.only(*TO_CANCEL), cancel_batch, limit, lambda: on_batch(so_far())))

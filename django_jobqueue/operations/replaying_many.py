@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from django.db.models import Exists, OuterRef
@@ -63,51 +63,66 @@ def replay_many(
     if dry_run:
         there = found[:limit].count()
         return ReplayedMany(replayed=there, more=there == limit, dry_run=True)
-    counts = {"replayed": 0, "refused": 0}
-    refusals: list[str] = []
-    chronicle = Chronicle(replay_many.key, by, queue=which.queue, detail={"filter": described(named)})
+    replaying = _Replaying(Chronicle(replay_many.key, by, queue=which.queue, detail={"filter": described(named)}))
+    more = in_batches(
+        found.defer("result", "error", "progress"),
+        replaying.replay_batch,
+        limit,
+        lambda: on_batch(replaying.so_far()),
+    )
+    return replaying.so_far(more=more)
 
-    def refuse(run_id: int | None, error: JobQueueError) -> None:
-        counts["refused"] += 1
-        if len(refusals) < MOST_TOLD:
-            refusals.append(f"Run {run_id}: {error}")
 
-    def replay_batch(runs: list[Run]) -> int:
-        # Locked by now, and so safe from others; but what they have done before that, the search did not see.
+class _Replaying:
+    """What is replayed, and what is refused, batch after batch."""
+
+    def __init__(self, chronicle: Chronicle) -> None:
+        self._chronicle = chronicle
+        self._replayed = 0
+        self._refused = 0
+        self._refusals: list[str] = []
+
+    def so_far(self, *, more: bool = False) -> ReplayedMany:
+        """What came of it; *more*, whether it stopped at the limit."""
+        return ReplayedMany(replayed=self._replayed, refused=self._refused, refusals=tuple(self._refusals), more=more)
+
+    def replay_batch(self, runs: Sequence[Run]) -> int:
+        """Replay *runs*, which are locked, and answer how many it were."""
+        refused_before = self._refused
+        inserted = self._insert(self._prepared(runs))
+        self._replayed += len(inserted)
+        if inserted or self._refused > refused_before:
+            self._chronicle.write({"replayed": self._replayed, "refused": self._refused})
+        work_at_once(inserted)
+        return len(inserted)
+
+    def _prepared(self, runs: Sequence[Run]) -> list[NewRun]:
+        """What to insert for *runs*, without those that others replayed before they were locked: the search did not see it."""
         done = set(all_runs().filter(replay_of__in=[run.pk for run in runs]).values_list("replay_of_id", flat=True))
-        refused_before = counts["refused"]
-        news: list[NewRun] = []
+        news = []
         for run in runs:
             try:
                 if run.pk not in done:
                     news.append(again(run))
             except JobQueueError as error:
-                refuse(run.pk, error)
-        inserted = _inserted(news, refuse) if news else []
-        counts["replayed"] += len(inserted)
-        if inserted or counts["refused"] > refused_before:
-            chronicle.write(counts)
-        work_at_once(inserted)
-        return len(inserted)
+                self._refuse(run.pk, error)
+        return news
 
-    def so_far(more: bool = False) -> ReplayedMany:
-        return ReplayedMany(replayed=counts["replayed"], refused=counts["refused"], refusals=tuple(refusals), more=more)
+    def _insert(self, news: Sequence[NewRun]) -> list[int]:
+        """Insert *news*, and answer with their ids; those that are duplicates are refused."""
+        ids = []
+        for new, row in zip(news, insert_many(news) if news else (), strict=True):
+            if isinstance(row, Inserted):
+                ids.append(row.id)
+            else:
+                self._refuse(new.replay_of, DuplicateRun(new.queue, new.job, str(new.unique_key), row.id))
+        return ids
 
-    return so_far(
-        in_batches(found.defer("result", "error", "progress"), replay_batch, limit, lambda: on_batch(so_far()))
-    )
+    def _refuse(self, run_id: int | None, error: JobQueueError) -> None:
+        self._refused += 1
+        if len(self._refusals) < MOST_TOLD:
+            self._refusals.append(f"Run {run_id}: {error}")
 
 
 def _with_states(which: RunFilter) -> RunFilter:
     return which if which.states else replace(which, states=tuple(sorted(BAD_ENDS)))
-
-
-def _inserted(news: list[NewRun], refuse: Callable[[int | None, JobQueueError], None]) -> list[int]:
-    """Insert *news*, and answer with their ids; those that are duplicates are refused."""
-    ids = []
-    for new, row in zip(news, insert_many(news), strict=True):
-        if isinstance(row, Inserted):
-            ids.append(row.id)
-        else:
-            refuse(new.replay_of, DuplicateRun(new.queue, new.job, str(new.unique_key), row.id))
-    return ids
