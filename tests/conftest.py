@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 from django.db import connection
+from django.test import TransactionTestCase
 
+from tests.emptying import empty_tables
 from tests.listening import Listener
 
 hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no failure
@@ -25,6 +27,13 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
     """Tell the programs that tests start which database the test database is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JOBQUEUE_TEST_DATABASE_NAME", str(connection.settings_dict["NAME"]))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_tables_fast() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
         yield
 
 
