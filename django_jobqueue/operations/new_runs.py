@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict, Unpack
 
@@ -133,7 +132,7 @@ def _with_keys(new: NewRun, definition: JobDefinition) -> NewRun:
             value = key_of(new.payload)
             if value is not None and value != "":
                 found[name] = arguments.key(name, value)
-    return replace(new, **found) if found else new
+    return new._replace(**found)
 
 
 def _may_add(on_before_add: Callable[[NewRun], object], new: NewRun) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from django.db import transaction
 
 from django_jobqueue.conf import get_config
@@ -40,7 +38,7 @@ def replay(run_id: int | str, *, actor: Actor, reason: str = "") -> Run:
         if before is not None:
             before.added = False
             return before
-        run = insert(replace(again(old), on_duplicate=OnDuplicate.RAISE))
+        run = insert(again(old)._replace(on_duplicate=OnDuplicate.RAISE))
         record(replay.key, by, run=run, detail={"replay_of": old.pk})
     return worked_at_once(run)
 
@@ -67,4 +65,4 @@ def again(old: Run) -> NewRun:
     if new is None:
         raise RunVetoed(old.queue, old.job)
     lock = new.unique_lock if new.unique_seconds is None else None
-    return replace(new, replay_of=old.pk, unique_lock=lock, unique_seconds=None)
+    return new._replace(replay_of=old.pk, unique_lock=lock, unique_seconds=None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -45,7 +44,7 @@ def run_of(schedule: Schedule, due: datetime, declared: Mapping[str, DeclaredSch
         logger.warning("Schedule %r took %.1f s to make a run. Keep its functions quick.", schedule.name, seconds)
     if new is None:
         raise RunVetoed(schedule.queue, schedule.job)
-    return replace(new, schedule=schedule.pk, **fields)
+    return new._replace(schedule=schedule.pk, **fields)
 
 
 def _payload(schedule: Schedule, fires_at: datetime, declared: Mapping[str, DeclaredSchedule]) -> Any:

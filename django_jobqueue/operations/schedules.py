@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
@@ -152,7 +151,7 @@ def schedule_fire_now(name: str, *, actor: Actor, reason: str = "") -> Run:
     schedule, by = schedule_get(name), author(actor, reason)
     new = run_of(schedule, _now(), declared_schedules()[0])
     with transaction.atomic(using=get_config().database):
-        run = insert(replace(new, on_duplicate=OnDuplicate.RAISE))
+        run = insert(new._replace(on_duplicate=OnDuplicate.RAISE))
         record(schedule_fire_now.key, by, schedule=schedule, run=run)
     return worked_at_once(run)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -180,7 +179,7 @@ def _in_window(new: NewRun, now: datetime) -> NewRun:
     if new.unique_seconds is None:
         return new
     end = (int(now.timestamp()) // new.unique_seconds + 1) * new.unique_seconds
-    return replace(new, unique_lock=f"w{end:010d}{new.unique_lock}"[:LOCK_LENGTH], unique_seconds=None)
+    return new._replace(unique_lock=f"w{end:010d}{new.unique_lock}"[:LOCK_LENGTH], unique_seconds=None)
 
 
 def _key(job: JobDefinition, payload: Mapping[str, Any]) -> object:

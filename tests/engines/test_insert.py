@@ -116,6 +116,18 @@ def test_runs_of_one_batch_may_have_different_fields(engine: Engine) -> None:
     assert [*Run.objects.order_by("id").values(*names)] == [dict.fromkeys(names) | fields for fields in given]
 
 
+def test_runs_that_differ_in_their_payloads_alone_keep_their_places_among_others(engine: Engine) -> None:
+    jobs = ["send", "send", "call", "send", "call", "call"]
+    news = [NewRun(queue="mail", job=job, payload_text=f'{{"n": {n}}}') for n, job in enumerate(jobs)]
+
+    inserted = engine.insert("default", news)
+
+    runs = Run.objects.in_bulk([run.id for run in inserted])
+    assert [(runs[run.id].job, runs[run.id].payload) for run in inserted] == [
+        (job, {"n": n}) for n, job in enumerate(jobs)
+    ]
+
+
 @pytest.mark.parametrize(
     ("fields", "expires_at"),
     [

@@ -6,12 +6,11 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from django_jobqueue.engines.base.inserting import NewRun
 from django_jobqueue.engines.base.schedules import Advance
 from django_jobqueue.engines.base.settling import Settlement
 
 
-def columns(item: NewRun | Settlement | Advance) -> dict[str, Any]:
+def columns(item: Settlement | Advance) -> dict[str, Any]:
     """The fields of *item* that are set, by name: what a document does not say is NULL."""
     names = item.__slots__
     return {name: value for name, value in zip(names, _reader(names)(item), strict=True) if value is not None}

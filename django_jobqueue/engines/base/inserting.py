@@ -6,7 +6,6 @@ import json
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,14 +13,11 @@ from django_jobqueue.engines.base.database import Database
 from django_jobqueue.states import Delivery, OnDuplicate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
-    """A run that is about to be added."""
+class NewRun(NamedTuple):
+    """A run that is about to be added. A tuple, as nothing else that cannot be changed is made so quickly."""
 
     queue: str
     job: str
-    payload_text: str = field(default="{}", repr=False)
-    """The payload as JSON text."""
     version: int = 1
     priority: int = 0
     run_at: datetime | None = None
@@ -51,7 +47,7 @@ class NewRun:
     idempotency_key: str | None = None
     arguments_hash: str | None = None
     """Hashes: of the key under which the run is asked for, and of what must be the same if it is asked for again."""
-    metadata_text: str | None = field(default=None, repr=False)
+    metadata_text: str | None = None
     """The metadata as JSON text."""
     replay_of: int | None = None
     """The id of the run whose payload is run again."""
@@ -61,6 +57,16 @@ class NewRun:
     """The due time of the schedule that it is for."""
     missed: int | None = None
     """How many earlier due times it stands for."""
+    payload_text: str = "{}"
+    """The payload as JSON text. The last field: what stands before it is the same in most runs of a batch."""
+
+    def __repr__(self) -> str:
+        """Without what may be secret."""
+        return f"<NewRun: {self.queue}.{self.job}>"
+
+    def columns(self) -> dict[str, Any]:
+        """The fields that are set, by name, but for the payload."""
+        return {name: value for name, value in zip(self._fields[:-1], self[:-1], strict=True) if value is not None}
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -38,3 +38,8 @@ class PostgreSQLDatabase(Database):
 
     def timestamps(self) -> Callable[[datetime], str]:
         return datetime.isoformat
+
+    def moment(self, text: str) -> datetime:
+        """A moment that a statement has returned as *text*, as Django would have it, who takes ten times as long."""
+        moment, zone = datetime.fromisoformat(text), self.connection.timezone
+        return moment.replace(tzinfo=None) if zone is None else moment.astimezone(zone)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
 
-from django_jobqueue.engines.base import Inserted, Inserting, KeptKey, NewRun, columns, matched
+from django_jobqueue.engines.base import Inserted, Inserting, KeptKey, NewRun, matched
 from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
 
 
@@ -26,39 +30,46 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
                statement_timestamp(), 0, 0, 0, 0, 0, new.max_attempts, new.timeout_seconds, new.delivery,
                new.concurrency_key, new.rate_key, new.unique_key, new.unique_lock, new.tags, new.tenant, new."user",
                new.trace_id, new.metadata_text::jsonb, new.replay_of, new.schedule, new.fires_at, new.missed
-          FROM (SELECT nextval('jobqueue_run_id_seq') AS id, item.*
-                  FROM json_to_recordset(%(runs)s::json) AS item(
-                       queue text, job text, version int, payload_text text, priority smallint, run_at timestamptz,
+          FROM (SELECT nextval('jobqueue_run_id_seq') AS id, alike.*, payload_text
+                  FROM json_to_recordset(%(runs)s::json) AS alike(
+                       queue text, job text, version int, priority smallint, run_at timestamptz,
                        delay_seconds double precision, expires_at timestamptz,
                        expires_after_seconds double precision, max_attempts smallint,
                        timeout_seconds double precision, delivery text,
                        concurrency_key text, rate_key text, unique_key text, unique_lock text, tags jsonb,
                        tenant text, "user" text, trace_id text, metadata_text text, replay_of bigint,
-                       schedule bigint, fires_at timestamptz, missed int)) AS new
+                       schedule bigint, fires_at timestamptz, missed int, payload_texts json)
+            CROSS JOIN LATERAL json_array_elements_text(payload_texts) AS payload(payload_text)) AS new
     """
 
     INSERT = f"""
         {NEW}
-     RETURNING id, run_at, created_at, expires_at
+     RETURNING id, run_at::text, created_at::text, expires_at::text, unique_lock
     """
 
     def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
-        document = self.document(columns(run) for run in runs)
-        rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": document})
-        return sorted(Inserted(*row) for row in rows)
+        return [inserted for inserted, _ in self._insert(self.INSERT, namespace, runs)]
 
     # Two who insert the same locks wait for each other in the same order, so that neither waits for ever.
     INSERT_UNIQUE = f"""
         {NEW}
       ORDER BY new.unique_lock
             ON CONFLICT (namespace, unique_lock) WHERE unique_lock IS NOT NULL DO NOTHING
-     RETURNING id, run_at, created_at, expires_at, unique_lock
+     RETURNING id, run_at::text, created_at::text, expires_at::text, unique_lock
     """
 
     def insert_unique(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted | None]:
-        document = self.document(columns(run) for run in runs)
-        rows = self.fetch(self.INSERT_UNIQUE, {"namespace": namespace, "runs": document})
-        return matched(runs, sorted((Inserted(*row), lock) for *row, lock in rows))
+        return matched(runs, self._insert(self.INSERT_UNIQUE, namespace, runs))
+
+    def _insert(self, sql: str, namespace: str, runs: Sequence[NewRun]) -> list[tuple[Inserted, str | None]]:
+        """The rows of new runs in the order of their ids, each with its lock."""
+        document = self.document(_alike(runs))
+        rows = self.fetch(sql, {"namespace": namespace, "runs": document})
+        moment = cache(self.moment)  # most runs of a batch have the same
+        return sorted(
+            (Inserted(run_id, moment(run_at), moment(created_at), expires_at and moment(expires_at)), lock)
+            for run_id, run_at, created_at, expires_at, lock in rows
+        )
 
     KEEP_KEYS = """
         INSERT INTO jobqueue_idempotency_key AS kept (namespace, key_hash, arguments_hash, run_id, expires_at)
@@ -78,3 +89,13 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
         document = self.document(key._asdict() for key in keys)
         rows = self.fetch(self.KEEP_KEYS, {"namespace": namespace, "keys": document, "seconds": seconds})
         return {key_hash for (key_hash,) in rows}
+
+
+def _alike(runs: Iterable[NewRun]) -> Iterator[dict[str, Any]]:
+    """What a document says of *runs*: once for those side by side that differ in nothing but their payloads.
+
+    What it does not say is NULL.
+    """
+    for _, alike in groupby(runs, key=itemgetter(slice(-1))):
+        together = list(alike)
+        yield together[0].columns() | {"payload_texts": [run.payload_text for run in together]}

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from django_jobqueue.engines.base import Inserted, Inserting, KeptKey, NewRun, columns, matched
+from django_jobqueue.engines.base import Inserted, Inserting, KeptKey, NewRun, matched
 from django_jobqueue.engines.sqlite.database import SQLiteDatabase
 
 
@@ -57,7 +57,7 @@ class SQLiteInserting(SQLiteDatabase, Inserting):
 
     def _insert(self, sql: str, namespace: str, runs: Sequence[NewRun]) -> list[tuple[Any, ...]]:
         now = timezone.now()
-        document = self.document(columns(run) | _times(run, now) for run in runs)
+        document = self.document(run.columns() | {"payload_text": run.payload_text} | _times(run, now) for run in runs)
         return self.fetch(sql, {"namespace": namespace, "runs": document, "now": self.timestamps()(now)})
 
     def _inserted(self, run_id: int, run_at: datetime, created_at: datetime, expires_at: datetime | None) -> Inserted:
