@@ -31,13 +31,25 @@ class Limiter:
 
     @contextmanager
     def turn(self, queues: Iterable[str]) -> Iterator[Turn]:
-        """A transaction, or the end of one, under the locks of those of *queues* that are limited."""
+        """A transaction, or the end of one, under the locks of those of *queues* that are limited.
+
+        A single one that only counts is locked by the claim itself, if there is one: it has nobody to call.
+        """
         with transaction.atomic(using=self._config.database, savepoint=False):
             limited = sorted({queue for queue in queues if self.is_limited(queue)})
-            locked = self._lock(limited) if limited else {}
-            turn = Turn(self._engine, self._config.namespace, locked, self.rules, self._bounds)
+            counted = self._counted(limited)
+            locked = self._lock(limited) if limited and not counted else {}
+            turn = Turn(self._engine, self._config.namespace, locked, counted, self.rules, self._lock, self._bounds)
             yield turn
             turn.call_the_rest()
+
+    @contextmanager
+    def lock(self, queue: str) -> Iterator[None]:
+        """A transaction under the lock of *queue*, if it is limited."""
+        with transaction.atomic(using=self._config.database, savepoint=False):
+            if self.is_limited(queue):
+                self._lock([queue])
+            yield
 
     def free(self, freed: Sequence[Freed]) -> None:
         """Call those that waited for what ended attempts have *freed*, in a turn of its own."""
@@ -54,6 +66,17 @@ class Limiter:
     def is_limited(self, queue: str) -> bool:
         """Whether to claim from *queue* takes its lock."""
         return self._declared_rules(queue).limited or queue in self._operated
+
+    def _counted(self, limited: Sequence[str]) -> dict[str, int]:
+        """How many runs of a single *limited* queue may be running, if nothing else is limited in it, as far as is known.
+
+        Several are locked together, in order, lest two who claim wait for each other.
+        """
+        if len(limited) != 1 or limited[0] in self._operated:
+            return {}
+        rules = self._declared_rules(limited[0])
+        most = rules.queue.concurrent_jobs
+        return {} if rules.park or most is None else {limited[0]: most}
 
     def rules(self, queue: str) -> QueueRules:
         """What holds now."""

@@ -77,7 +77,7 @@ class Sweep:
 
     def _call_vacant(self, queue: str, lines: Sequence[Limit]) -> tuple[QueueRules, list[Candidate]]:
         """Call, under the lock of the queue, from those of *lines* that have a slot."""
-        with self._limiter.turn([queue]):
+        with self._limiter.lock(queue):
             rules, vacant = self._limiter.rules(queue), self._vacant(queue, lines)
             return rules, QueueLines(self._engine, self._config.namespace, queue, rules).call(vacant)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from django_jobqueue.engines.base import Bounds, Claim, Engine
+from django_jobqueue.engines.base import Bounds, Claim, Engine, Room
 from django_jobqueue.limiting.claim import LimitedClaim
 from django_jobqueue.limiting.lines import QueueLines
 from django_jobqueue.limiting.standing import Standing
@@ -39,14 +39,19 @@ class Turn:
         self,
         engine: Engine,
         namespace: str,
-        locked: Mapping[str, Standing],
+        locked: dict[str, Standing],
+        counted: Mapping[str, int],
         rules: Callable[[str], QueueRules],
+        lock: Callable[[Sequence[str]], dict[str, Standing]],
         bounds: Bounds,
     ) -> None:
         self._engine = engine
         self._namespace = namespace
         self._locked = locked
+        self._counted = counted
+        """How many may be running in each queue that a claim locks, because nothing else is limited there."""
         self._rules = rules
+        self._lock = lock
         self._bounds = bounds
         self._freed: dict[str, Counter[Limit]] = {queue: Counter() for queue in self._locked}
 
@@ -57,11 +62,19 @@ class Turn:
                 limits = self._locked[run.queue].rules.freed(run.job, run.concurrency_key, run.state)
                 self._freed[run.queue].update(limits)
 
-    def claim(self, queue: str, *, worker: str, limit: int, ahead: int = 0, lease_seconds: float) -> Claimed:
+    def claim(
+        self, queue: str, *, worker: str, limit: int, ahead: int = 0, lease_seconds: float, last: bool = False
+    ) -> Claimed:
         """Claim up to *limit* runs of *queue*, and *ahead* more that no other worker would start meanwhile.
 
-        From each queue at most once.
+        From each queue at most once. With the *last* one, the transaction may end.
         """
+        if queue in self._counted:
+            room = Room(self._counted[queue], limit, ahead)
+            if claimed := self._claim_in_room(queue, room, worker, lease_seconds, last):
+                return claimed
+            self._locked |= self._lock([queue])
+            self._freed[queue] = Counter()
         standing = self._locked.get(queue)
         if standing is None:
             return self._claim_freely(queue, worker, limit + ahead, lease_seconds)
@@ -89,15 +102,29 @@ class Turn:
         rules = self._rules(queue)
         return Claimed([], more=rules.limited and not rules.queue.paused)
 
+    def _claim_in_room(self, queue: str, room: Room, worker: str, lease_seconds: float, last: bool) -> Claimed | None:
+        """Lock the queue and claim at once; None, if operators have limited it otherwise, so that nothing comes of it."""
+        claims, more = self._engine.claim_counted(
+            self._namespace,
+            queue,
+            worker=worker,
+            room=room,
+            lease_seconds=lease_seconds,
+            bounds=self._bounds,
+            last=last,
+        )
+        if claims or more:
+            return Claimed(claims, more)
+        rules = self._rules(queue)
+        return Claimed([], more=False) if not rules.park and rules.queue.concurrent_jobs == room.most else None
+
     def _claim_counted(
         self, queue: str, standing: Standing, worker: str, limit: int, ahead: int, lease_seconds: float
     ) -> Claimed:
         """Claim as many as the queue as a whole lets run, which parks nobody."""
         number = limit + ahead
         if (most := standing.rules.queue.concurrent_jobs) is not None:
-            running = sum(count for _, _, count in standing.running)
-            number = min(limit, most - running)
-            number += max(0, min(ahead, most // 2 - running - number))
+            number = Room(most, limit, ahead).left(sum(count for _, _, count in standing.running))
         claims = self._engine.claim(
             self._namespace,
             queue,

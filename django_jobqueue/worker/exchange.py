@@ -93,11 +93,13 @@ class Exchange:
         self, queues: Iterable[str], ended: Sequence[Ended], followers: Followers, wanted: int, ahead: int
     ) -> tuple[dict[Ref, State], list[Claim], bool]:
         """The transaction of a trade: what settles may wait for somebody, and so it comes before the lock of a queue."""
+        ours = not self._engine.connection.in_atomic_block
         with transaction.atomic(using=self._config.database):
             states = self._settle([attempt.settlement for attempt in ended], followers)
             with self._limiter.turn(queues) as turn:
                 turn.free(_freed((attempt.claim for attempt in ended), states))
-                return states, *self._claim(turn, wanted, ahead, self._held(ended))
+                last = ours and len(self._queues) == 1
+                return states, *self._claim(turn, wanted, ahead, self._held(ended), last=last)
 
     def release(self, claims: Sequence[Claim], delay_seconds: float | None, *, unknown: bool = False) -> list[Claim]:
         """Hand back claims of which no user code ran; answer with those that were cancelled instead."""
@@ -147,8 +149,10 @@ class Exchange:
             return attempt
         return Ended(attempt.claim, _abandoned(lease, "The lease could not be renewed, and the job was asked to end."))
 
-    def _claim(self, turn: Turn, wanted: int, ahead: int, held: Mapping[str, int]) -> tuple[list[Claim], bool]:
-        """Claim from each queue its share."""
+    def _claim(
+        self, turn: Turn, wanted: int, ahead: int, held: Mapping[str, int], *, last: bool
+    ) -> tuple[list[Claim], bool]:
+        """Claim from each queue its share; of a single one, that is the *last* of a transaction of ours."""
         claims: list[Claim] = []
         more = False
         deal = self._shares.deal(wanted, ahead, held, now=monotonic())
@@ -159,6 +163,7 @@ class Exchange:
                 limit=ask.slots,
                 ahead=ask.ahead,
                 lease_seconds=self._lease_seconds[ask.queue],
+                last=last,
             )
             claims += claimed.claims
             has_room = deal.answer(ask, len(claimed.claims))

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from django_jobqueue.conf import Cleanup
-from django_jobqueue.engines.base import Engine, Note, Placing, Ref
+from django_jobqueue.engines.base import Engine, Note, Placing, Ref, Room
 from django_jobqueue.limits import Limit
 from django_jobqueue.models import Run
 from django_jobqueue.operations.expiring import expire_some
@@ -53,6 +53,7 @@ def new_table(db: None) -> None:
     """Work in a new table: what PostgreSQL keeps of rolled back rows would slow down all tests that follow."""
     if connection.vendor == "postgresql":
         execute("TRUNCATE jobqueue_run")
+        execute("SET jobqueue.room = 10")  # what the count tells the claim behind it
 
 
 def execute(sql: str, parameters: dict[str, Any] | None = None) -> None:
@@ -113,6 +114,7 @@ def calls(engine: Engine) -> dict[str, Call]:
     return {
         "claim": lambda: engine.claim("default", "mail", limit=10, **how),
         "claim many": lambda: engine.claim("default", "mail", limit=500, **how),
+        "claim and count": lambda: engine.claim_counted("default", "mail", room=Room(10_000, 1), **how),
         "claim by ids": lambda: engine.take(pending, **how),
         "count what is running": lambda: engine.running("default", ["mail", "digest"]),
         "look who is next": lambda: engine.candidates("default", "mail", limit=10),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django_jobqueue.engines.base.bounds import Bound, Bounds
 from django_jobqueue.engines.base.claiming import Claim, Claiming, in_claim_order
 from django_jobqueue.engines.base.columns import columns
+from django_jobqueue.engines.base.counted_claiming import CountedClaiming, Room
 from django_jobqueue.engines.base.database import Database
 from django_jobqueue.engines.base.deleting import Deleting
 from django_jobqueue.engines.base.engine import Engine
@@ -28,6 +29,7 @@ __all__ = [
     "Bounds",
     "Claim",
     "Claiming",
+    "CountedClaiming",
     "Counter",
     "Database",
     "Deleting",
@@ -48,6 +50,7 @@ __all__ = [
     "Placing",
     "Reaping",
     "Ref",
+    "Room",
     "Running",
     "Schedules",
     "Settlement",

@@ -79,7 +79,7 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
     """
 
     # Within a level the due runs lie side by side.
-    DUE = """
+    DUE_UP_TO = """
         SELECT due.id
           FROM level
     CROSS JOIN LATERAL (
@@ -94,11 +94,12 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
                   AND run_at <= statement_timestamp()
                   AND (expires_at IS NULL OR expires_at > statement_timestamp())
              ORDER BY run_at, id
-                LIMIT %(limit)s
+                LIMIT {number}
                   FOR UPDATE SKIP LOCKED) AS due
          WHERE level.run_at <= statement_timestamp()
-         LIMIT %(limit)s
+         LIMIT {number}
     """
+    DUE = DUE_UP_TO.replace("{number}", "%(limit)s")
 
     # The array makes the search run exactly once: as a join, the planner might repeat it and lock more than the limit.
     CLAIM = f"""
@@ -114,7 +115,7 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
     """
 
     # Levels are known by their bounds. A run of another level between them, or above, makes it find nothing.
-    CLAIM_BEHIND = f"""
+    BEHIND = f"""
         WITH level AS MATERIALIZED (
             SELECT priority, run_at, id, lag(priority, 1, 32767::smallint) OVER (ORDER BY priority DESC) AS above
               FROM json_to_recordset(%(bounds)s::json) AS bound(priority smallint, run_at timestamptz, id bigint)
@@ -134,6 +135,10 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
                     LIMIT 1) AS run
              LIMIT 1
         )
+    """
+
+    CLAIM_BEHIND = f"""
+        {BEHIND}
         {LEASE}
             WHERE run.id = ANY(ARRAY({DUE}))
               AND NOT EXISTS (SELECT FROM unknown)
@@ -178,11 +183,16 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
                 return claims
         begun, rest = monotonic(), limit - len(claims)
         found = self._taken(self.CLAIM, parameters | {"limit": rest})
-        seconds = monotonic() - begun
-        if len(found) == rest and bounds.are_wanted(*place, seconds=seconds, now=monotonic()):
+        if len(found) == rest:
+            self._set_bounds(bounds, parameters, seconds=monotonic() - begun)
+        return claims + found
+
+    def _set_bounds(self, bounds: Bounds, parameters: dict[str, Any], *, seconds: float) -> None:
+        """Let the next claims be bounded, after a whole one that found enough, if it took too many *seconds*."""
+        place = (parameters["namespace"], parameters["queue"])
+        if bounds.are_wanted(*place, seconds=seconds, now=monotonic()):
             heads = [Bound(*row) for row in self.fetch(self.LEVEL_HEADS, parameters)]
             bounds.set(*place, heads, seconds=seconds, now=monotonic())
-        return claims + found
 
     def _taken(self, sql: str, parameters: dict[str, Any]) -> list[Claim]:
         return in_claim_order(map(Claim._make, self.fetch(sql, parameters)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ class PostgreSQLDatabase(Database):
     def fetch_each(self, statements: Iterable[str], parameters: dict[str, Any]) -> list[list[tuple[Any, ...]]]:
         """Run one statement after the other, and answer with the rows of each; in one round trip, if nothing forbids.
 
-        Each sees what was committed before it began.
+        Each sees what was committed before it began. The last one may be a COMMIT.
         """
         connection: Any = self.connection  # the stubs lack what is said of psycopg
         connection.ensure_connection()
@@ -28,13 +29,15 @@ class PostgreSQLDatabase(Database):
             connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
             or not connection.Database.Pipeline.is_supported()
         ):
-            return [self.fetch(sql, parameters) for sql in statements]
+            pipeline: AbstractContextManager[object] = nullcontext()
+        else:
+            pipeline = connection.connection.pipeline()
         cursors = []
-        with connection.wrap_database_errors, connection.connection.pipeline():
+        with connection.wrap_database_errors, pipeline:
             for sql in statements:
                 cursors.append(connection.cursor())
                 cursors[-1].execute(sql, parameters)
-        return [cursor.fetchall() for cursor in cursors]
+        return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     def timestamps(self) -> Callable[[datetime], str]:
         return datetime.isoformat
