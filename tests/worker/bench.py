@@ -34,6 +34,13 @@ def wait_until(happened: Callable[[], object]) -> None:
         pause.wait(0.01)
 
 
+def join_threads() -> None:
+    """Return when the threads of workers and of their jobs have ended; that of the publisher lingers for its next word."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("jobqueue-") and thread.name != "jobqueue-publisher":
+            thread.join(PATIENCE_SECONDS)
+
+
 class Recorder(Observer):
     """Keeps what it is told, and wakes who waits for it."""
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -14,7 +13,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Engine
 from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.models import Run
-from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, WorkerThread
+from tests.worker.bench import Gate, Recorder, WorkerThread, join_threads
 
 Work: TypeAlias = Callable[..., int]
 StartWorker: TypeAlias = Callable[..., WorkerThread]
@@ -61,9 +60,7 @@ def gate() -> Iterator[Gate]:
     gate = Gate()
     yield gate
     gate.open()
-    for thread in threading.enumerate():
-        if thread.name.startswith("jobqueue-"):
-            thread.join(PATIENCE_SECONDS)
+    join_threads()
 
 
 @pytest.fixture

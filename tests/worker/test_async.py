@@ -263,7 +263,7 @@ def test_a_coroutine_that_blocks_the_loop_is_named_and_keeps_its_lease(
         gate.wait_for_job()
         wait_until(lambda: "The event loop has been blocked" in caplog.text)
         gate.open()
-        observer.wait_for(lambda: Run.objects.in_state("completed").count() == 4)
+        wait_until(lambda: Run.objects.in_state("completed").count() == 4)
 
     run.refresh_from_db()
     assert (run.state, run.result, run.crashes) == ("completed", 1, 0)

@@ -191,7 +191,7 @@ def test_runs_claimed_ahead_after_an_idle_time_are_not_handed_back(
     before = queues.default.bulk_add([{"job": "quick"} for _ in range(150)])
     with start_worker(concurrency=2) as worker:
         observer.wait_for(lambda: set(before) <= set(observer.settled_ids()))
-        worker.chores.wait_for_turns(3)
+        worker.chores.wait_for_turns(2)
         after = queues.default.bulk_add([{"job": "quick"} for _ in range(150)])
         observer.wait_for(lambda: set(after) <= set(observer.settled_ids()))
 
@@ -251,7 +251,7 @@ def test_an_idle_worker_looks_no_more_often_than_it_polls(
     with start_worker() as worker:
         worker.chores.wait_for_turns(2)
         first = len(looks)
-        worker.chores.wait_for_turns(3)
+        worker.chores.wait_for_turns(2)
 
     assert 1 <= first <= 2  # its own, and one when its listener begins to hear
     assert len(looks) == first

@@ -12,7 +12,7 @@ from django_jobqueue import RunContext, job, queues
 from django_jobqueue.models import Run
 from django_jobqueue.worker import heartbeat
 from django_jobqueue.worker.executors import threads
-from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, join_threads, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -134,9 +134,7 @@ def test_the_late_end_of_a_job_that_was_handed_back_changes_nothing(start_worker
         worker.stop()
 
     gate.open()
-    for thread in threading.enumerate():
-        if thread.name.startswith("jobqueue-"):
-            thread.join(30)
+    join_threads()
 
     run.refresh_from_db()
     assert (run.state, run.result) == ("pending", None)
