@@ -21,6 +21,9 @@ from django_jobqueue.transports.publisher import publish_on_commit
 SOON = timedelta(seconds=2)
 """Whatever is due later, workers find in time by themselves."""
 
+BLANK = {field.attname: field.get_default() for field in Run._meta.concrete_fields}
+"""The columns of a run of which nothing is said, in their order: so a run is made without asking each field again."""
+
 
 @contextmanager
 def hinting() -> Iterator[None]:
@@ -66,37 +69,35 @@ def _insert_rows(news: Sequence[NewRun]) -> list[Inserted | Existing]:
 def _run(new: NewRun, row: Inserted) -> Run:
     """The run as the database has it."""
     config = get_config()
-    run = Run(
-        id=row.id,
-        namespace=config.namespace,
-        queue=new.queue,
-        job=new.job,
-        version=new.version,
-        payload=new.payload,
-        priority=new.priority,
-        run_at=row.run_at,
-        expires_at=row.expires_at,
-        created_at=row.created_at,
-        max_attempts=new.max_attempts,
-        timeout_seconds=new.timeout_seconds,
-        delivery=new.delivery.value,
-        concurrency_key=new.concurrency_key,
-        rate_key=new.rate_key,
-        unique_key=new.unique_key,
-        unique_lock=new.unique_lock,
-        tags=None if new.tags is None else list(new.tags),
-        tenant=new.tenant,
-        user=new.user,
-        trace_id=new.trace_id,
-        metadata=new.metadata,
-        replay_of_id=new.replay_of,
-        schedule_id=new.schedule,
-        fires_at=new.fires_at,
-        missed=new.missed,
-    )
-    run._state.adding = False
-    run._state.db = config.database
-    return run
+    columns = BLANK | {
+        "id": row.id,
+        "namespace": config.namespace,
+        "queue": new.queue,
+        "job": new.job,
+        "version": new.version,
+        "payload": new.payload,
+        "priority": new.priority,
+        "run_at": row.run_at,
+        "expires_at": row.expires_at,
+        "created_at": row.created_at,
+        "max_attempts": new.max_attempts,
+        "timeout_seconds": new.timeout_seconds,
+        "delivery": new.delivery.value,
+        "concurrency_key": new.concurrency_key,
+        "rate_key": new.rate_key,
+        "unique_key": new.unique_key,
+        "unique_lock": new.unique_lock,
+        "tags": None if new.tags is None else list(new.tags),
+        "tenant": new.tenant,
+        "user": new.user,
+        "trace_id": new.trace_id,
+        "metadata": new.metadata,
+        "replay_of_id": new.replay_of,
+        "schedule_id": new.schedule,
+        "fires_at": new.fires_at,
+        "missed": new.missed,
+    }
+    return Run.from_db(config.database, list(columns), list(columns.values()))
 
 
 def _existing(new: NewRun, run_id: int) -> Run:

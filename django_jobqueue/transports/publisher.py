@@ -13,7 +13,7 @@ from functools import partial
 from threading import Condition, Thread
 from time import sleep
 
-from django.db import connections, transaction
+from django.db import connections
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
@@ -87,4 +87,4 @@ def publish_on_commit(queues: Iterable[str], *, cancel: bool = False) -> None:
     connection = connections[config.database]
     if engine_for(config.database).has_voice and (connection.in_atomic_block or connection.get_autocommit()):
         words = [Word(config.namespace, queue, cancel) for queue in queues]
-        transaction.on_commit(partial(publisher.publish, words), using=config.database, robust=True)
+        connection.on_commit(partial(publisher.publish, words), robust=True)

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from datetime import timezone as fixed_offset
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import transaction
 from django.utils import timezone
 
 from django_jobqueue.engines.base import Engine, NewRun
+from django_jobqueue.engines.postgresql.database import moment
 from django_jobqueue.models import Run
 from django_jobqueue.states import Delivery, State
 from tests.engines.conftest import MakeRun, Row, Take
@@ -173,3 +175,20 @@ def test_an_insert_that_is_rolled_back_leaves_nothing(make_run: MakeRun) -> None
         transaction.set_rollback(True)
 
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        (None, datetime(2031, 10, 26, 2, 30, 0, 50, tzinfo=UTC).replace(tzinfo=None)),
+        (UTC, datetime(2031, 10, 26, 1, 30, 0, 50, tzinfo=UTC)),
+        (ZoneInfo("Europe/Berlin"), datetime(2031, 10, 26, 2, 30, 0, 50, tzinfo=ZoneInfo("Europe/Berlin"), fold=1)),
+    ],
+    ids=["naive", "UTC", "when a clock shows an hour twice"],
+)
+def test_a_moment_that_is_returned_as_text_is_what_django_would_make_of_it(
+    zone: tzinfo | None, expected: datetime
+) -> None:
+    read = moment(zone, "2031-10-26 02:30:00.00005+01")
+
+    assert (read, read.tzinfo, read.fold) == (expected, zone, expected.fold)
