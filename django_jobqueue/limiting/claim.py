@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from django_jobqueue.engines.base import Claim, Engine, Placing
+from django_jobqueue.engines.base import Bounds, Claim, Engine, Placing
 from django_jobqueue.limiting import buckets
 from django_jobqueue.limiting.lines import QueueLines, let_go, moved
 from django_jobqueue.limiting.standing import Standing
@@ -22,7 +22,15 @@ class LimitedClaim:
     """
 
     def __init__(
-        self, engine: Engine, namespace: str, queue: str, standing: Standing, *, worker: str, lease_seconds: float
+        self,
+        engine: Engine,
+        namespace: str,
+        queue: str,
+        standing: Standing,
+        *,
+        worker: str,
+        lease_seconds: float,
+        bounds: Bounds,
     ) -> None:
         self._engine = engine
         self._namespace = namespace
@@ -30,6 +38,7 @@ class LimitedClaim:
         self._rules = standing.rules
         self._worker = worker
         self._lease_seconds = lease_seconds
+        self._bounds = bounds
         self._lines = QueueLines(engine, namespace, queue, standing.rules)
         self._now = standing.now
         self._allowance = Allowance(standing.rules, standing.running)
@@ -56,7 +65,7 @@ class LimitedClaim:
         waiting = self._with_tokens()
         for size in (self._most, *LATER_WINDOWS):
             waiting += self._lines.front(lines)
-            seen = self._engine.candidates(self._namespace, self._queue, limit=size) if self._has_room() else []
+            seen = self._candidates(size) if self._has_room() else []
             lines = self._decide(waiting + seen)
             waiting = []
             if len(self._claims) >= self._wanted or not self._has_room():
@@ -67,8 +76,12 @@ class LimitedClaim:
         self._lines.call(lines)
         size = self._most - len(self._claims)
         held = self._rules.spelled(self._holders)
-        self._decide(self._engine.candidates(self._namespace, self._queue, limit=size, held=held))
+        self._decide(self._candidates(size, held))
         return True
+
+    def _candidates(self, number: int, held: Collection[Limit] = ()) -> list[Candidate]:
+        """The first so many in sight; without those that the limits *held* hold back."""
+        return self._engine.candidates(self._namespace, self._queue, limit=number, held=held, bounds=self._bounds)
 
     def _with_tokens(self) -> list[Candidate]:
         """Those for whom a token has come."""

@@ -82,7 +82,15 @@ class Turn:
             return Claimed([], more=False)
         if not standing.rules.park:
             return self._claim_counted(queue, standing, worker, limit, ahead, lease_seconds)
-        claim = LimitedClaim(self._engine, self._namespace, queue, standing, worker=worker, lease_seconds=lease_seconds)
+        claim = LimitedClaim(
+            self._engine,
+            self._namespace,
+            queue,
+            standing,
+            worker=worker,
+            lease_seconds=lease_seconds,
+            bounds=self._bounds,
+        )
         ahead = 0 if standing.rules.rated else ahead  # who takes a token starts at once
         return Claimed(*claim.take(limit, ahead, self._freed.pop(queue)))
 

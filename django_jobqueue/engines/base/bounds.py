@@ -2,7 +2,8 @@
 
 What was claimed stays in the index of pending runs until no transaction can see it there any more. While some transaction
 elsewhere stays open for long, that is a growing heap of dead entries before the first run that is still to be had, and
-every claim looks through it. A *bounded* claim begins where the last one did.
+every claim looks through it. A *bounded* claim begins where the last one did. That is for PostgreSQL: SQLite keeps nothing
+dead, and MySQL looks through what it keeps.
 
 A bound may be wrong: a run may come to stand before it, because its transaction committed late, because it was added or
 put off to a time that is over, or let go from a line. Two rules keep that harmless. A bounded claim that finds less than
@@ -19,6 +20,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django_jobqueue.engines.base.claiming import Claim
+from django_jobqueue.limits import Candidate
 
 SLOW_SECONDS = 0.005
 """A whole claim that takes longer may be slow because of dead entries."""
@@ -75,12 +77,19 @@ class Bounds:
         bounds.until = now + min(LONGEST_SECONDS, TIMES * seconds)
 
     def move(
-        self, namespace: str, queue: str, claims: Sequence[Claim], *, enough: bool, seconds: float, now: float
+        self,
+        namespace: str,
+        queue: str,
+        found: Sequence[Claim | Candidate],
+        *,
+        enough: bool,
+        seconds: float,
+        now: float,
     ) -> None:
-        """Learn from a bounded claim: the next one begins at the first run of it, if it found *enough*, and fast."""
+        """Learn from a bounded claim, or look: the next one begins at the first run *found*, if it was *enough*, and fast."""
         bounds = self._queues[namespace, queue]
-        for claim in reversed(claims):
-            bounds.levels[claim.priority] = Bound(claim.priority, claim.run_at, claim.id)
+        for run in reversed(found):
+            bounds.levels[run.priority] = Bound(run.priority, run.run_at, run.id)
         if not enough:
             bounds.until = 0.0
         elif seconds * WORTH > bounds.whole_seconds:

@@ -8,11 +8,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from django_jobqueue.engines.base.database import Database
 from django_jobqueue.limits import Candidate, Limit
 from django_jobqueue.models import QueueState
+
+if TYPE_CHECKING:
+    from django_jobqueue.engines.base.bounds import Bounds
 
 Running: TypeAlias = tuple[str, str | None, int]
 """A job, a concurrency key, and how many runs of both are running, whether their lease is over or not."""
@@ -61,10 +64,19 @@ class Lines(Database):
         return by_queue(queues, self.fetch(self.COUNT_RUNNING, parameters))
 
     @abstractmethod
-    def candidates(self, namespace: str, queue: str, *, limit: int, held: Iterable[Limit] = ()) -> list[Candidate]:
+    def candidates(
+        self,
+        namespace: str,
+        queue: str,
+        *,
+        limit: int,
+        held: Collection[Limit] = (),
+        bounds: Bounds | None = None,
+    ) -> list[Candidate]:
         """The first due runs in the order of claiming, with their lock; without those that others have locked.
 
-        Those that one of the limits *held* holds back are passed over; it may be a few more than those.
+        Those that one of the limits *held* holds back are passed over; it may be a few more than those. *Bounds* as for
+        a claim.
         """
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from django_jobqueue.engines.base import Lines, Locked, Placing, passed_over
+from django_jobqueue.engines.base import Bounds, Lines, Locked, Placing, passed_over
 from django_jobqueue.engines.mysql.database import NOW
 from django_jobqueue.engines.mysql.walking import MySQLWalking
 from django_jobqueue.limits import Candidate, Limit
@@ -74,7 +74,15 @@ class MySQLLines(MySQLWalking, Lines):
             SKIP LOCKED
     """
 
-    def candidates(self, namespace: str, queue: str, *, limit: int, held: Iterable[Limit] = ()) -> list[Candidate]:
+    def candidates(
+        self,
+        namespace: str,
+        queue: str,
+        *,
+        limit: int,
+        held: Collection[Limit] = (),
+        bounds: Bounds | None = None,
+    ) -> list[Candidate]:
         return self._found(
             self.walk(self.CANDIDATES, namespace, queue, limit=limit, held=self.document(passed_over(held)))
         )

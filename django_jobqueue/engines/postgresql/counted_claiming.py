@@ -10,7 +10,7 @@ from django_jobqueue.engines.postgresql.claiming import PostgreSQLClaiming
 from django_jobqueue.engines.postgresql.lines import PostgreSQLLines
 
 
-class PostgreSQLCountedClaiming(PostgreSQLClaiming, PostgreSQLLines, CountedClaiming):
+class PostgreSQLCountedClaiming(PostgreSQLLines, CountedClaiming):
     """Locks, counts, claims and commits in one round trip: the lock is held for as long as that takes the server."""
 
     # What is left is told to the next statement, and to the claimer. See ``Room``.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Any
 
-from django_jobqueue.engines.base import Lines, Locked, Placing, by_queue, passed_over
-from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
+from django_jobqueue.engines.base import Bounds, Lines, Locked, Placing, by_queue, passed_over
+from django_jobqueue.engines.postgresql.claiming import PostgreSQLClaiming
 from django_jobqueue.limits import Candidate, Limit
 from django_jobqueue.models import QueueState
 
 
-class PostgreSQLLines(PostgreSQLDatabase, Lines):
+class PostgreSQLLines(PostgreSQLClaiming, Lines):
     """Locks queues by advisory locks, and passes over runs that are locked by others."""
 
     LOCK = """
@@ -51,33 +53,13 @@ class PostgreSQLLines(PostgreSQLDatabase, Lines):
         operated = [QueueState.from_db(self.alias, self.STATE, row) for row in states]
         return Locked(now, operated, by_queue(queues, running))
 
-    # The levels of a claim; see ``PostgreSQLClaiming.CLAIM``.
-    CANDIDATES = """
-        WITH RECURSIVE level (priority, run_at, id) AS (
-            (SELECT priority, run_at, id
-               FROM jobqueue_run
-              WHERE namespace = %(namespace)s
-                AND queue = %(queue)s
-                AND state = 'pending'
-                AND blocked_on IS NULL
-           ORDER BY priority DESC, run_at, id
-              LIMIT 1)
-          UNION ALL
-             SELECT lower.priority, lower.run_at, lower.id
-               FROM level
-         CROSS JOIN LATERAL (
-                    SELECT priority, run_at, id
-                      FROM jobqueue_run
-                     WHERE namespace = %(namespace)s
-                       AND queue = %(queue)s
-                       AND state = 'pending'
-                       AND blocked_on IS NULL
-                       AND priority < level.priority
-                  ORDER BY priority DESC, run_at, id
-                     LIMIT 1) AS lower
-        ), held (label) AS MATERIALIZED (
+    HELD = """
+        held (label) AS MATERIALIZED (
             SELECT json_array_elements_text(%(held)s::json)
         )
+    """
+
+    FIRST = """
             SELECT due.*
               FROM level
         CROSS JOIN LATERAL (
@@ -100,12 +82,57 @@ class PostgreSQLLines(PostgreSQLDatabase, Lines):
                     LIMIT %(limit)s
                       FOR UPDATE SKIP LOCKED) AS due
              WHERE level.run_at <= statement_timestamp()
+    """
+
+    CANDIDATES = f"""
+        {PostgreSQLClaiming.LEVELS}, {HELD}
+        {FIRST}
              LIMIT %(limit)s
     """
 
-    def candidates(self, namespace: str, queue: str, *, limit: int, held: Iterable[Limit] = ()) -> list[Candidate]:
-        parameters = {"namespace": namespace, "queue": queue, "limit": limit, "held": self.document(passed_over(held))}
-        return [Candidate(*row) for row in self.fetch(self.CANDIDATES, parameters)]
+    CANDIDATES_BEHIND = f"""
+        {PostgreSQLClaiming.BEHIND}, {HELD}
+        {FIRST}
+               AND NOT EXISTS (SELECT FROM unknown)
+             LIMIT %(limit)s
+    """
+
+    def candidates(
+        self,
+        namespace: str,
+        queue: str,
+        *,
+        limit: int,
+        held: Collection[Limit] = (),
+        bounds: Bounds | None = None,
+    ) -> list[Candidate]:
+        parameters: dict[str, Any] = {
+            "namespace": namespace,
+            "queue": queue,
+            "limit": limit,
+            "held": self.document(passed_over(held)),
+            "ruled": True,
+        }
+        bounds = Bounds() if bounds is None else bounds
+        if levels := bounds.of(namespace, queue, now=monotonic()):
+            begun = monotonic()
+            document = self.document(level._asdict() for level in levels)
+            found = self._looked_at(self.CANDIDATES_BEHIND, parameters | {"bounds": document})
+            # Who is passed over is still there: the next one does not begin behind him.
+            first = [] if held else found
+            seconds = monotonic() - begun
+            bounds.move(namespace, queue, first, enough=len(found) == limit, seconds=seconds, now=monotonic())
+            if len(found) == limit:
+                return found
+        begun = monotonic()
+        found = self._looked_at(self.CANDIDATES, parameters)
+        if len(found) == limit:
+            self._set_bounds(bounds, parameters, seconds=monotonic() - begun)
+        return found
+
+    def _looked_at(self, sql: str, parameters: dict[str, Any]) -> list[Candidate]:
+        found = (Candidate(*row) for row in self.fetch(sql, parameters))
+        return sorted(found, key=lambda run: run.claim_order)
 
     FRONT = """
             SELECT first.*

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django_jobqueue.engines.base import Lines, Locked, Placing, passed_over
+from django_jobqueue.engines.base import Bounds, Lines, Locked, Placing, passed_over
 from django_jobqueue.engines.sqlite.database import SQLiteDatabase
 from django_jobqueue.limits import Candidate, Limit
 
@@ -87,7 +87,15 @@ class SQLiteLines(SQLiteDatabase, Lines):
              LIMIT %(limit)s
     """
 
-    def candidates(self, namespace: str, queue: str, *, limit: int, held: Iterable[Limit] = ()) -> list[Candidate]:
+    def candidates(
+        self,
+        namespace: str,
+        queue: str,
+        *,
+        limit: int,
+        held: Collection[Limit] = (),
+        bounds: Bounds | None = None,
+    ) -> list[Candidate]:
         parameters = {
             "namespace": namespace,
             "queue": queue,
