@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import number_format
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -20,8 +21,9 @@ from django_jobqueue.admin.read_only import ReadOnlyAdmin
 from django_jobqueue.conf import get_config
 from django_jobqueue.errors import InvalidArgument, JobQueueError
 from django_jobqueue.jobs import registry
-from django_jobqueue.limits import Rules
+from django_jobqueue.limits import Bucket, Rules
 from django_jobqueue.operations import clear_limit, set_limit
+from django_jobqueue.operations.key_figures import KeyFigures, key_figures
 from django_jobqueue.operations.limit_figures import MOST_PARKED, Scope, limit_figures
 from django_jobqueue.operations.limits import limit_value
 
@@ -37,6 +39,8 @@ class Cell:
     declared: str | None = None
     """What the settings say, where operators say otherwise."""
     ends: SafeString | None = None
+    tokens: SafeString | None = None
+    """How many starts a rate has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +63,43 @@ class ScopeRow:
 
     @property
     def parked(self) -> str:
-        number = min(self.scope.parked, MOST_PARKED)
-        return number_format(number, force_grouping=True) + ("+" if self.scope.parked >= MOST_PARKED else "")
+        return _parked(self.scope.parked)
 
     def _cell(self, option: str, label: str) -> Cell:
         scope = self.scope
+        tokens = _tokens(scope.tokens) if option == "rate_limit" and scope.tokens is not None else None
         if option not in scope.set_until:
-            return Cell(label, _told(scope.now, option))
+            return Cell(label, _told(scope.now, option), tokens=tokens)
         until = scope.set_until[option]
         ends = times.relative(until, now=timezone.now()) if until else None
-        return Cell(label, _told(scope.now, option), _told(scope.declared, option), ends)
+        return Cell(label, _told(scope.now, option), _told(scope.declared, option), ends, tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key that is at its limit, as the page shows it."""
+
+    figures: KeyFigures
+
+    @property
+    def key(self) -> str | None:
+        return self.figures.limit.key
+
+    @property
+    def job(self) -> str:
+        return self.figures.limit.job
+
+    @property
+    def held(self) -> SafeString | str:
+        """What it has taken, or when the token comes that it waits for."""
+        figures = self.figures
+        if figures.next_at is not None:
+            return format_html(_("no token, the next {}"), times.relative(figures.next_at, now=timezone.now()))
+        return _("%s running") % number_format(figures.running or 0, force_grouping=True)
+
+    @property
+    def parked(self) -> str:
+        return _parked(self.figures.parked)
 
 
 class LimitPages(ReadOnlyAdmin):
@@ -86,6 +117,7 @@ class LimitPages(ReadOnlyAdmin):
             title=_("Limits of queue %s") % queue,
             queue=queue,
             rows=[ScopeRow(scope) for scope in limit_figures(queue)],
+            keys=[KeyRow(figures) for figures in key_figures(queue)],
             labels=LIMIT_LABELS.values(),
             may_tune=self.may(TUNE, request),
             may_pause=self.may("pause_queue", request),
@@ -127,6 +159,19 @@ class LimitPages(ReadOnlyAdmin):
 def _told(rules: Rules, option: str) -> str:
     value = rules.rate if option == "rate_limit" else getattr(rules, option)
     return "-" if value is None else str(value)
+
+
+def _parked(number: int) -> str:
+    """How many are parked; they are counted no further than to a limit."""
+    return number_format(min(number, MOST_PARKED), force_grouping=True) + ("+" if number >= MOST_PARKED else "")
+
+
+def _tokens(bucket: Bucket) -> SafeString:
+    left, most = (number_format(number, force_grouping=True) for number in (bucket.whole_tokens, bucket.rate.burst))
+    if bucket.grows_at is None:
+        return format_html(_("{left} of {most} tokens left"), left=left, most=most)
+    when = times.relative(bucket.grows_at, now=bucket.updated_at)
+    return format_html(_("{left} of {most} tokens left, one more {when}"), left=left, most=most, when=when)
 
 
 def check_names(queue: str, job: str = "") -> None:

@@ -38,6 +38,10 @@ class Allowance:
         most = self.rules.most(limit)
         return None if most is None else most - self._taken[limit]
 
+    def taken(self, limit: Limit) -> int:
+        """How many slots of a key or a job are taken."""
+        return self._taken[limit]
+
     def vacant(self, limit: Limit, batch: int) -> int:
         """How many may leave the line of *limit*: as many as have a slot, or a *batch* if it holds nobody any more."""
         if not self.rules.has(limit):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import floor
 from typing import Self
 
 RATE = re.compile(r"(?P<count>[1-9]\d{0,8})/(?P<units>[1-9]\d{0,3})?(?P<unit>[smhd])", re.ASCII)
@@ -75,6 +76,13 @@ class Bucket:
     @property
     def whole_tokens(self) -> int:
         return max(0, int(self.tokens + GRAIN))
+
+    @property
+    def grows_at(self) -> datetime | None:
+        """When there is one more token; None, if it is full."""
+        if self.tokens >= self.rate.burst:
+            return None
+        return self.updated_at + (floor(self.tokens + GRAIN) + 1 - self.tokens) * self.rate.interval
 
     @property
     def next_at(self) -> datetime:

@@ -9,9 +9,11 @@ from datetime import datetime
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
+from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import registry
+from django_jobqueue.limiting import buckets
 from django_jobqueue.limiting.rules import declared_rules, operated_rules, states
-from django_jobqueue.limits import NO_RULES, Rules
+from django_jobqueue.limits import NO_RULES, Bucket, Limit, Rules
 from django_jobqueue.models import QueueState, Run
 from django_jobqueue.operations.limits import LIMIT_OPTIONS
 from django_jobqueue.operations.pauses import Pause, pauses
@@ -19,7 +21,7 @@ from django_jobqueue.operations.queues import known_queue
 from django_jobqueue.states import State
 
 MOST_PARKED = 1000
-"""Parked runs of a job that are counted."""
+"""Parked runs of a job, or of a key, that are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,8 @@ class Scope:
     set_until: Mapping[str, datetime | None]
     """The limits that operators have set, each with its end."""
     pause: Pause | None
+    tokens: Bucket | None
+    """Of its rate; None where there is none, or where each key has its own."""
     running: int
     parked: int
     """How many wait for a limit or a pause; at most so many as are counted."""
@@ -50,6 +54,8 @@ def limit_figures(queue: str) -> list[Scope]:
     for job, _key, number in engine.running(config.namespace, [queue])[queue]:
         running[declared.job_of(job)] += number
         running[""] += number
+    rates = [Limit("rate", name) for name in names if not _has_rate_key(queue, name)]
+    tokens = buckets.load(config.namespace, queue, operated, rates, now)
     paused, parked = pauses([queue], now=now), {name: _parked(queue, declared.names(name)) for name in names if name}
     parked[""] = sum(parked.values())
     return [
@@ -59,11 +65,22 @@ def limit_figures(queue: str) -> list[Scope]:
             now=operated.jobs.get(name, NO_RULES) if name else operated.queue,
             set_until=_set_until((row for row in rows if declared.job_of(row.job) == name), now),
             pause=paused.get((queue, name)),
+            tokens=tokens.get(Limit("rate", name)),
             running=running[name],
             parked=parked[name],
         )
         for name in names
     ]
+
+
+def _has_rate_key(queue: str, job: str) -> bool:
+    """Whether each run of that job, or of the queue as a whole, has a rate key by declaration."""
+    if not job:
+        return "rate_key" in get_config().queues[queue].job_defaults
+    try:
+        return registry.get(queue, job).options.rate_key is not None
+    except JobQueueError:
+        return False
 
 
 def _parked(queue: str, names: Sequence[str]) -> int:

@@ -11,7 +11,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from django_jobqueue import job, operations
-from django_jobqueue.models import Activity, QueueState
+from django_jobqueue.models import Activity, LimitBucket, QueueState
+from django_jobqueue.operations.key_figures import MOST_KEYS
 from tests.admin.conftest import QUEUES, MakeRun, Staff, page, send, told
 
 LIMITS = f"{QUEUES}mail/limits/"
@@ -53,6 +54,69 @@ def test_each_limit_is_shown_with_what_is_running_and_parked(ana: Client, make_r
     }
     assert "?queue=mail&amp;state=running&amp;job=send" in text
     assert LIMITS in page(ana.get(QUEUES))
+
+
+def test_a_rate_is_shown_with_the_tokens_that_it_has_left_and_the_time_of_the_next(
+    ana: Client, settings: Settings
+) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"rate_limit": "1/h", "rate_burst": 3}}}
+    job(queue="mail", name="call", rate_limit="5/m")(send)
+    job(queue="mail", name="ring", rate_limit="5/m", rate_key="to")(send)
+    now = timezone.now()
+    bucket(key="rate:", tokens=1.5, updated_at=now)
+
+    text = page(ana.get(LIMITS))
+
+    tokens = {name: str(row.cells[2].tokens) for name, row in rows(ana).items()}
+    assert "1 of 3 tokens left, one more <time" in tokens[""]
+    assert ">in 30 min</time>" in tokens[""]
+    assert tokens["call"] == "1 of 1 tokens left"
+    assert tokens["ring"] == tokens["send"] == "None"
+    assert "1 of 3 tokens left" in text
+
+
+def test_keys_at_their_limit_are_shown_with_what_they_have_taken_and_who_waits(
+    ana: Client, make_run: MakeRun, settings: Settings
+) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs_per_key": 2, "rate_limit": "1/h", "rate_key": "to"}}}
+    job(queue="mail", name="send", concurrent_jobs_per_key=1)(send)
+    for name, key in [("post", "a"), ("post", "a"), ("post", "b"), ("send", "c"), ("send", None)]:
+        make_run("running", job=name, concurrency_key=key)
+    make_run(job="post", blocked_on="key:/a", concurrency_key="a")
+    for key, minutes in {"<tom>": 30, "late": 50, "over": -1}.items():
+        bucket(key=f"rate:/{key}", tokens=0.0, next_at=timezone.now() + timedelta(minutes=minutes, seconds=5))
+        make_run(job="post", blocked_on=f"rate:/{key}", rate_key=key)
+    bucket(key="rate:", tokens=0.0, next_at=timezone.now() + timedelta(minutes=1))
+    bucket(key="rate:send/gone", tokens=0.0, next_at=timezone.now() + timedelta(minutes=1))
+
+    answer = ana.get(LIMITS)
+
+    keys = [(row.job, row.key, row.figures.running, row.parked) for row in answer.context["keys"]]
+    assert keys == [("", "a", 2, "1"), ("send", "c", 1, "0"), ("", "<tom>", None, "1"), ("", "late", None, "1")]
+    assert [row.held for row in answer.context["keys"]][:2] == ["2 running", "1 running"]
+    assert "no token, the next <time" in page(answer)
+    assert "&lt;tom&gt;" in page(answer)
+
+
+def test_of_many_keys_at_their_limit_the_first_are_shown(ana: Client, make_run: MakeRun, settings: Settings) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs_per_key": 1}}}
+    for number in range(MOST_KEYS + 1):
+        make_run("running", job="post", concurrency_key=f"{number:02}")
+
+    keys = ana.get(LIMITS).context["keys"]
+
+    assert [row.key for row in keys] == [f"{number:02}" for number in range(MOST_KEYS)]
+
+
+def test_nothing_is_said_of_keys_where_none_is_at_its_limit(ana: Client, make_run: MakeRun) -> None:
+    make_run("running", job="post", concurrency_key="a")
+
+    assert "Keys at their limit" not in page(ana.get(LIMITS))
+
+
+def bucket(**fields: Any) -> None:
+    now = timezone.now()
+    LimitBucket.objects.create(queue="mail", **({"updated_at": now, "full_at": now + timedelta(hours=1)} | fields))
 
 
 @pytest.mark.parametrize(("address", "name"), [(SET, ""), (SET_JOB, "send")])

@@ -119,6 +119,18 @@ def test_a_clock_that_goes_back_gives_and_takes_nothing() -> None:
     assert (bucket.tokens, bucket.updated_at) == (4, NOON)
 
 
+@pytest.mark.parametrize(("tokens", "seconds"), [(0.0, 10), (0.25, 7.5), (1.0, 10), (1.9, 1), (1.9999999, 10)])
+def test_a_bucket_knows_when_it_has_one_more_token(tokens: float, seconds: float) -> None:
+    bucket = Bucket(Rate(6, 60, burst=3), tokens, NOON)
+
+    assert bucket.grows_at is not None
+    assert (bucket.grows_at - NOON).total_seconds() == pytest.approx(seconds, abs=1e-5)
+
+
+def test_a_full_bucket_gets_no_more_tokens() -> None:
+    assert Bucket.full(Rate(6, 60, burst=3), NOON).grows_at is None
+
+
 def test_those_who_queue_up_are_promised_one_token_after_the_other() -> None:
     bucket = Bucket.full(Rate(1, 10), NOON)
     bucket.take()
