@@ -50,7 +50,8 @@ def dead(make_run: MakeRun) -> Run:
         ("failed", "job_failed"),
         ("cancelled", "expired"),
     ]:
-        make_run(state, reason=reason)
+        make_run(state, reason=reason, concurrency_key="a-customer-of-a-rather-long-name")
+    QueueState.objects.create(queue="mail", concurrent_jobs_per_key=1, rate_limit="100/h")
     for _ in range(60):
         make_run(run_at=now + timedelta(hours=1))
     run = make_run("dead_lettered", reason="max_attempts", error="ValueError: " + "x" * 500, attempt=1)
