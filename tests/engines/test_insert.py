@@ -7,11 +7,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from django_jobqueue.engines.base import Engine, NewRun
-from django_jobqueue.engines.postgresql.database import moment
+from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
 from django_jobqueue.models import Run
 from django_jobqueue.states import Delivery, State
 from tests.engines.conftest import MakeRun, Row, Take
@@ -177,18 +177,17 @@ def test_an_insert_that_is_rolled_back_leaves_nothing(make_run: MakeRun) -> None
     assert not Run.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("zone", "expected"),
-    [
-        (None, datetime(2031, 10, 26, 2, 30, 0, 50, tzinfo=UTC).replace(tzinfo=None)),
-        (UTC, datetime(2031, 10, 26, 1, 30, 0, 50, tzinfo=UTC)),
-        (ZoneInfo("Europe/Berlin"), datetime(2031, 10, 26, 2, 30, 0, 50, tzinfo=ZoneInfo("Europe/Berlin"), fold=1)),
-    ],
-    ids=["naive", "UTC", "when a clock shows an hour twice"],
-)
-def test_a_moment_that_is_returned_as_text_is_what_django_would_make_of_it(
-    zone: tzinfo | None, expected: datetime
+@pytest.mark.postgresql
+@pytest.mark.parametrize("zone", [None, UTC, ZoneInfo("Europe/Berlin")], ids=str)
+def test_a_moment_is_read_as_django_reads_it(
+    engine: PostgreSQLDatabase, monkeypatch: pytest.MonkeyPatch, zone: tzinfo | None
 ) -> None:
-    read = moment(zone, "2031-10-26 02:30:00.00005+01")
+    sql = "SELECT '2031-10-26 02:30:00.00005+01'::timestamptz"
+    monkeypatch.setattr(connection, "timezone", zone)
 
-    assert (read, read.tzinfo, read.fold) == (expected, zone, expected.fold)
+    [[read]] = engine.fetch(sql, {})
+
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        [expected] = cursor.fetchone()
+    assert (read, read.tzinfo) == (expected, zone)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 from django_jobqueue.engines.base import Inserted, Inserting, KeptKey, NewRun, matched
-from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase, moment
+from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
 
 
 class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
@@ -30,7 +29,7 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
                statement_timestamp(), 0, 0, 0, 0, 0, %(max_attempts)s, %(timeout_seconds)s, %(delivery)s,
                %(concurrency_key)s, %(rate_key)s, %(unique_key)s, %(unique_lock)s, %(tags)s, %(tenant)s, %(user)s,
                %(trace_id)s, %(metadata_text)s, %(replay_of)s, %(schedule)s, %(fires_at)s, %(missed)s)
-     RETURNING id, run_at::text, created_at::text, expires_at::text, unique_lock
+     RETURNING id, run_at, created_at, expires_at, unique_lock
     """
 
     # Ids are taken in the order of the batch, in whatever order its runs are inserted.
@@ -62,7 +61,7 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
 
     INSERT = f"""
         {NEW}
-     RETURNING id, run_at::text, created_at::text, expires_at::text, unique_lock
+     RETURNING id, run_at, created_at, expires_at, unique_lock
     """
 
     def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
@@ -77,7 +76,7 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
         {NEW}
       ORDER BY new.unique_lock
             ON CONFLICT (namespace, unique_lock) WHERE unique_lock IS NOT NULL DO NOTHING
-     RETURNING id, run_at::text, created_at::text, expires_at::text, unique_lock
+     RETURNING id, run_at, created_at, expires_at, unique_lock
     """
 
     def insert_unique(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted | None]:
@@ -86,11 +85,7 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
 
     def _inserted(self, rows: Iterable[tuple[Any, ...]]) -> list[tuple[Inserted, str | None]]:
         """The rows of new runs in the order of their ids, each with its lock."""
-        at = partial(moment, self.connection.timezone)
-        return sorted(
-            (Inserted(run_id, at(run_at), at(created_at), expires_at and at(expires_at)), lock)
-            for run_id, run_at, created_at, expires_at, lock in rows
-        )
+        return sorted((Inserted(*inserted), lock) for *inserted, lock in rows)
 
     KEEP_KEYS = """
         INSERT INTO jobqueue_idempotency_key AS kept (namespace, key_hash, arguments_hash, run_id, expires_at)
