@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import Error, InterfaceError, InternalError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 from django_jobqueue.worker import statement_timeout
 
@@ -20,11 +24,28 @@ An InternalError is how PostgreSQL says that it is read-only: a failover has lef
 """
 
 
+class _Thread(threading.local):
+    """What is known of the calling thread."""
+
+    has_connected = False
+
+
+_thread = _Thread()
+
+
+@receiver(connection_created)
+def _note(**_: Any) -> None:
+    _thread.has_connected = True
+
+
 def tidy() -> None:
     """After an attempt, and after a time without any: drop what broke or is too old, and what was left in a transaction.
 
-    The next query on what is kept finds out whether the server still answers.
+    The next query on what is kept finds out whether the server still answers. A thread that has never made a connection
+    has nothing to tidy up.
     """
+    if not _thread.has_connected:
+        return
     for connection in connections.all(initialized_only=True):
         _tidy(connection)
         connection.queries_log.clear()
