@@ -26,14 +26,12 @@ def test_the_children_of_a_killed_worker_end_and_their_run_starts_again(
     first.send(signal.SIGKILL)
     first.wait()
     wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "the child ends")
-    second = start_worker("--concurrency=1")
+    second = start_worker("--concurrency=1", "--grace=0")
     [again] = effects.wait_for("start", attempt=2)
 
     assert again.pid not in (first.pid, second.pid, begun.pid)
     assert Run.objects.get(pk=run.pk).crashes == 1
-    second.send(signal.SIGTERM)
-    second.send(signal.SIGTERM)
-    second.wait()
+    assert second.stop() == 0
 
 
 def test_the_logs_and_prints_of_a_child_come_out_where_those_of_its_worker_do(

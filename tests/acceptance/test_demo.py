@@ -29,6 +29,7 @@ def test_the_demo_works_all_runs_and_can_account_for_them(tmp_path: Path) -> Non
     assert_accounted(output)
 
 
+@pytest.mark.slow
 @pytest.mark.postgresql
 def test_the_demo_works_on_postgresql_too(tmp_path: Path, empty_database: str) -> None:
     with demo(tmp_path, DATABASE=empty_database) as program:

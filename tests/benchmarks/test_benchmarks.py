@@ -33,6 +33,7 @@ def test_every_benchmark_has_a_smallest_size() -> None:
     assert set(SMALLEST) == set(BENCHMARKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLEST)
 def test_a_benchmark_runs_to_its_end_and_prints_what_it_measured(name: str) -> None:
     done = subprocess.run(
