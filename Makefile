@@ -17,7 +17,7 @@ runtime := $(VENV)/.runtime
 dev     := $(VENV)/.dev
 pytest  := $(bin)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist worksteal
 
-.PHONY: help demo test test-mysql coverage chaos bench lint docs clean FORCE
+.PHONY: help demo test test-mysql coverage mutation chaos bench lint docs clean FORCE
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ test-mysql: $(dev)  ## run what speaks to the database, on a MariaDB, if there i
 coverage: $(dev)  ## run it once more, and show which lines no test reaches
 	JOBQUEUE_TEST_DATABASE=sqlite $(pytest) --cov --cov-report= $(ARGS)
 	JOBQUEUE_TEST_DATABASE=postgresql $(pytest) --cov --cov-append --cov-report=term:skip-covered $(ARGS)
+
+mutation: $(dev)  ## take each guard out of the source once, and tell of those that no test misses; ARGS="settling" for some
+	$(bin)/python -m tests.mutation $(ARGS)
 
 # Faults are timed in seconds: one trial at a time, on a machine that does nothing else.
 CHAOS_RUNS  ?= 200

@@ -154,6 +154,7 @@ class Heartbeat:
                 started_at=self._started_at,
                 **seen,
             )
+        self._leases.beaten(self.interval)
 
     def _cancel(self, asked: Sequence[Lease]) -> None:
         """Interrupt those jobs whose runs were asked to cancel; take note which are to be killed if they do not heed that."""

@@ -17,8 +17,6 @@ OUTAGE_SECONDS = 5.0
 """A turn that comes so much after the last one says that this process was frozen, or the database away."""
 OUTAGE_LEASES = HOLD_LEASES = 2 / 3
 """Two heartbeats: in an outage as long, leases may have ended, and for as long again those who live may renew them."""
-TURN_SECONDS = 2.0
-"""Turns that follow each other are not further apart than that."""
 JUMP_SECONDS = 5.0
 """The clock of the database has jumped, if it is so much off from one turn to the next."""
 LONGEST_SECONDS = DAY_SECONDS
@@ -42,7 +40,7 @@ class Hold:
             seconds = queue.lease_seconds
             if has_jumped:
                 self._spare(queue, seconds)
-            elif away > min(OUTAGE_SECONDS, max(TURN_SECONDS, seconds * OUTAGE_LEASES)):
+            elif away > min(OUTAGE_SECONDS, seconds * OUTAGE_LEASES):
                 self._spare(queue, seconds * HOLD_LEASES)
         spared = [queue for queue, until in self._until.items() if monotonic() < until]
         return spared + _unknown_queues() if spared else []

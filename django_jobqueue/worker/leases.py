@@ -5,10 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from typing import TypeAlias
 
 from django_jobqueue.engines.base import Claim, Ref
 from django_jobqueue.jobs import Notes
+
+LATE_BEATS = 2
+"""For so many heartbeats none has succeeded: others have missed them too, and get as much time to make up for it."""
 
 Interrupt: TypeAlias = Callable[[Ref, str], None]
 """Is given the attempt that is to end, and why."""
@@ -49,6 +54,8 @@ class Leases:
     def __init__(self) -> None:
         self._leases: dict[Ref, Lease] = {}
         self._lock = threading.Lock()
+        self._late_from, self._late_until = inf, 0.0
+        """By ``time.monotonic()``: when heartbeats are late if none succeeds, and until when they count as such."""
 
     def __len__(self) -> int:
         return len(self._leases)
@@ -61,6 +68,21 @@ class Leases:
         with self._lock:
             for claim in claims:
                 self._leases[claim.ref] = Lease(claim, lease_seconds[claim.queue], claimed_at)
+
+    def beaten(self, interval: float) -> None:
+        """A heartbeat has succeeded, and the next follows in so many seconds."""
+        now = monotonic()
+        if now > self._late_from:
+            self._late_until = now + LATE_BEATS * interval
+        self._late_from = now + LATE_BEATS * interval
+
+    @property
+    def beats_are_late(self) -> bool:
+        """Whether no heartbeat has succeeded for two of them, or none had until just now: the database takes no writes.
+
+        It may still be read, as after a failover.
+        """
+        return monotonic() > self._late_from or monotonic() < self._late_until
 
     def drop(self, refs: Iterable[Ref]) -> None:
         with self._lock:

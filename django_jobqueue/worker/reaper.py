@@ -32,14 +32,17 @@ class Reaper:
 
     def sees(self, glance: Glance) -> bool:
         self._hold.begin_turn(glance.now)
-        if not glance.lost:
-            self._hold.end_turn()
+        self._hold.end_turn()
         return glance.lost
 
     def turn(self, ours: Leases) -> bool:
-        """Spares *ours*: as long as this process holds a lease, a late renewal is as good as one in time."""
+        """Spares *ours*: as long as this process holds a lease, a late renewal is as good as one in time.
+
+        While its own heartbeats are late, those of others may be.
+        """
         now = engine_for(get_config().database).now()
-        found = self._reap(ours, spared=[*external_queues(), *self._hold.begin_turn(now)])
+        spared = [*external_queues(), *self._hold.begin_turn(now)]
+        found = not ours.beats_are_late and self._reap(ours, spared=spared)
         self._hold.end_turn()
         self.due_at = later(INTERVAL_SECONDS)
         return found

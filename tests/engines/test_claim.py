@@ -130,12 +130,24 @@ def test_other_queues_and_namespaces_are_not_touched(engine: Engine, make_run: M
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
 def test_only_pending_runs_are_claimed(engine: Engine, make_run: MakeRun, state: State) -> None:
-    run_id = make_run()
+    first, run_id = make_run(), make_run()
     end = {"lease_until": timezone.now()} if state == State.RUNNING else {"finished_at": timezone.now(), "reason": "x"}
     Run.objects.filter(pk=run_id).update(state=state, **end)
-    pending = make_run()
+    last = make_run()
 
-    assert claimed(engine) == [pending]
+    assert claimed(engine) == [first, last]
+
+
+def test_what_was_chosen_is_taken_where_it_is_still_pending(
+    engine: Engine, make_run: MakeRun, take: Take, row: Row
+) -> None:
+    make_run()
+    theirs, ours = take("worker-b"), make_run()
+
+    [claim] = engine.take([theirs.id, ours], worker="worker-a", lease_seconds=30)
+
+    assert claim.id == ours
+    assert row(theirs.id).worker == "worker-b"
 
 
 @pytest.mark.parametrize("limit", [0, -1])

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django_jobqueue import RunContext, job, queues
 from django_jobqueue.models import Run
 from django_jobqueue.worker.executors import loop_watch
-from tests.worker.bench import Gate, Recorder, wait_until
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -219,6 +219,35 @@ def test_a_connection_of_a_coroutine_is_closed_when_its_job_ends(
 
     assert len(of_jobs) == 3
     assert open_while_idle == []
+
+
+def test_a_coroutine_that_is_cancelled_at_its_end_leaves_no_connection_behind(
+    start_worker: StartWorker, observer: Recorder, gate: Gate, on_connect: OnConnect
+) -> None:
+    """Whatever then still keeps its thread busy."""
+    made: list[Any] = []
+    kept: list[asyncio.Task[None]] = []
+    ends = threading.Event()
+    on_connect(lambda connection: made.append((threading.current_thread().name, connection.connection)))
+
+    @job
+    async def leave() -> None:
+        await Run.objects.acount()
+        kept.append(asyncio.create_task(sync_to_async(gate.wait_to_pass)()))
+        await asyncio.to_thread(gate.wait_for_job)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.1, ends.set)  # when the closing waits for the thread
+
+    run = queues.default.add("leave")
+    with start_worker():
+        assert ends.wait(PATIENCE_SECONDS)
+        gate.open()
+        observer.wait_until_settled(run)
+
+    [raw] = [raw for name, raw in made if name.startswith("ThreadPoolExecutor")]
+    assert not is_open(raw)
 
 
 def test_a_coroutine_that_never_ends_is_handed_back_when_the_worker_stops(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from django_jobqueue import RunContext, job, operations, queues
 from django_jobqueue.engines.base import Engine
@@ -284,7 +285,7 @@ def test_a_coroutine_that_is_cancelled_before_its_first_step_is_settled(assign: 
 # A run that is ours no more.
 
 
-@pytest.mark.parametrize("how", ["taken over", "deleted"])
+@pytest.mark.parametrize("how", ["taken over", "ended", "deleted"])
 def test_a_job_whose_lease_is_lost_is_asked_to_end(
     start_worker: StartWorker,
     observer: Recorder,
@@ -312,6 +313,9 @@ def test_a_job_whose_lease_is_lost_is_asked_to_end(
         assert started.wait(PATIENCE_SECONDS)
         if how == "deleted":
             Run.objects.filter(pk=run.pk).delete()
+        elif how == "ended":
+            end = {"state": "cancelled", "reason": "cancelled", "lease_until": None, "finished_at": timezone.now()}
+            Run.objects.filter(pk=run.pk).update(**end)
         else:
             end_lease(run.id)
             engine.reap("default", crashed)
@@ -327,10 +331,17 @@ def test_a_job_whose_lease_is_lost_is_asked_to_end(
 
 @pytest.mark.postgresql
 def test_a_lease_that_is_locked_for_a_while_is_not_lost(
-    settings: Any, start_worker: StartWorker, observer: Recorder, gate: Gate, caplog: pytest.LogCaptureFixture
+    settings: Any,
+    start_worker: StartWorker,
+    observer: Recorder,
+    gate: Gate,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The heartbeat passes over a row that somebody else has locked."""
-    settings.JOBQUEUE = {"worker": {"lease_seconds": 3, "poll_seconds": 0.05}}  # longer than it is locked
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 2, "poll_seconds": 0.05}}  # longer than it is locked
+    monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.02)
+    monkeypatch.setattr(heartbeat, "GONE_SECONDS", 0.05)
     asked: list[bool] = []
 
     @job
@@ -343,7 +354,8 @@ def test_a_lease_that_is_locked_for_a_while_is_not_lost(
         gate.wait_for_job()
         with transaction.atomic():
             Run.objects.select_for_update().get(pk=run.pk)
-            worker.chores.wait_for_turns(2)
+            wait_until(lambda: all(lease.missed for lease in worker.worker._leases.all()))
+            worker.chores.wait_for_turns(4)
         gate.open()
         observer.wait_until_settled(run)
 

@@ -14,7 +14,7 @@ from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.reaper import Reaper
-from tests.worker.bench import Recorder
+from tests.worker.bench import Recorder, wait_until
 from tests.worker.conftest import Lose, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,7 +43,7 @@ def reaps(reaper: Reaper) -> bool:
     return reaper.turn(Leases())
 
 
-@pytest.mark.parametrize(("lease_seconds", "away_seconds"), [(30, 5.5), (3, 2.5), (1, 2)])
+@pytest.mark.parametrize(("lease_seconds", "away_seconds"), [(30, 5.5), (3, 2.1), (1, 0.7)])
 def test_after_an_outage_the_living_renew_before_anybody_reaps(
     reaper: Reaper, lost: Run, settings: Any, lease_seconds: float, away_seconds: float
 ) -> None:
@@ -99,6 +99,20 @@ def test_an_outage_after_a_jump_of_the_clock_does_not_shorten_the_hold(reaper: R
     pass_time(reaper, 25)
 
     assert not reaps(reaper)
+
+
+def test_while_no_heartbeat_can_be_written_nobody_is_taken_for_dead(reaper: Reaper, lost: Run) -> None:
+    """A failover may leave a server that answers, and takes no writes."""
+    ours = Leases()
+    ours.beaten(0.01)
+    wait_until(lambda: ours.beats_are_late)
+    assert not reaper.turn(ours)
+
+    ours.beaten(60)
+    assert not reaper.turn(ours), "the heartbeats of others may be on their way"
+    ours._late_until -= 120
+
+    assert reaper.turn(ours)
 
 
 def test_a_pause_between_two_turns_is_no_outage(reaper: Reaper, lost: Run) -> None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
 from django_jobqueue import RunContext, job, queues
@@ -22,8 +22,9 @@ from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.reaper import crashed
+from django_jobqueue.worker.receipts import receipts
 from django_jobqueue.worker.runner import Ended, run_attempt
-from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import Lose, OnConnect, StartWorker, Work, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,6 +123,21 @@ def test_an_attempt_whose_settlement_was_written_but_not_answered_is_settled(
     assert (run.state, run.result) == ("completed", 42)
 
 
+def test_what_another_worker_has_settled_is_no_receipt(engine: Engine) -> None:
+    @job
+    def answer() -> int:
+        return 42
+
+    queues.default.add("answer")
+    [claim] = engine.claim("default", "default", worker="me:1:a", limit=1, lease_seconds=30)
+    ended = run_attempt(Assignment(claim, registry.get("default", "answer")))
+    assert isinstance(ended, Ended)
+    engine.settle([ended.settlement])
+
+    assert receipts("me:1:a", [ended.settlement]) == {claim.ref: State.COMPLETED}
+    assert receipts("other:1:a", [ended.settlement]) == {}
+
+
 def test_a_lost_reply_to_a_commit_loses_nothing(
     start_worker: StartWorker,
     observer: Recorder,
@@ -213,6 +229,36 @@ def test_a_claim_whose_reply_was_lost_is_handed_back_as_soon_as_the_database_ans
     assert starts == [2]
 
 
+def test_only_what_was_claimed_for_us_unheard_is_handed_back(engine: Engine) -> None:
+    @job
+    def answer() -> None:
+        pass
+
+    for _ in range(3):
+        queues.default.add("answer")
+    exchange = Exchange("me:1:a", ["default"], Leases())
+    [known] = exchange.trade([], 1).claims
+    [unheard] = engine.claim("default", "default", worker="me:1:a", limit=1, lease_seconds=30)
+    [theirs] = engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=30)
+
+    exchange.release_unheard()
+
+    states = dict(Run.objects.values_list("pk", "state"))
+    assert states == {known.id: "running", unheard.id: "pending", theirs.id: "running"}
+
+
+def test_a_claim_that_fails_for_another_reason_is_told() -> None:
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "SET state = 'running'" in sql:
+            raise DataError("no such thing")
+        return execute(sql, params, many, context)
+
+    exchange = Exchange("me:1:a", ["default"], Leases())
+
+    with connection.execute_wrapper(fail), pytest.raises(DataError):
+        exchange.trade([], 1)
+
+
 def test_claims_are_not_forgotten_when_the_database_goes_away_behind_them(
     start_worker: StartWorker, observer: Recorder, gate: Gate, on_connect: OnConnect
 ) -> None:
@@ -293,6 +339,63 @@ def test_a_result_that_the_database_refuses_is_recorded_in_plain_words(work: Wor
     assert (first.result, refused.result, last.result) == ("a cup", None, "a spoon")
     assert refused.error == "What came of this attempt could not be stored: IntegrityError."
     assert refused.attempts.get().error == refused.error
+
+
+def test_a_result_is_not_rewritten_because_the_database_went_away(engine: Engine) -> None:
+    """It refuses a batch, and goes away before the results of that are written one by one."""
+
+    @job
+    def answer() -> int:
+        return 42
+
+    run = queues.default.add("answer")
+    exchange = Exchange("me:1:a", ["default"], Leases())
+    [claim] = exchange.trade([], 1).claims
+    ended = run_attempt(Assignment(claim, registry.get("default", "answer")))
+    assert isinstance(ended, Ended)
+    errors = [OperationalError("gone"), DataError("no such thing")]
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if errors and "failures = " in sql:
+            raise errors.pop()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail), pytest.raises(OperationalError):
+        exchange.trade([ended], 0)
+    exchange.trade([ended], 0)
+
+    run.refresh_from_db()
+    assert (run.state, run.result, run.error) == ("completed", 42, None)
+
+
+def test_a_heartbeat_that_fails_for_any_reason_is_followed_by_the_next(
+    start_worker: StartWorker, gate: Gate, engine: Engine, on_connect: OnConnect, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+    failed = threading.Event()
+
+    def watch(connection: Any) -> None:
+        def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql == engine.RENEW and not failed.is_set():  # type: ignore[attr-defined]
+                failed.set()
+                raise ZeroDivisionError
+            return execute(sql, params, many, context)
+
+        if threading.current_thread().name == "jobqueue-heartbeat":
+            connection.execute_wrappers.append(fail)
+
+    @job
+    def wait() -> None:
+        gate.wait_to_pass()
+
+    on_connect(watch)
+    run = queues.default.add("wait")
+    with start_worker():
+        gate.wait_for_job()
+        assert failed.wait(PATIENCE_SECONDS)
+        lease_until = Run.objects.get(pk=run.pk).lease_until
+        wait_until(lambda: Run.objects.filter(pk=run.pk, lease_until__gt=lease_until).exists())
+        gate.open()
 
 
 def test_the_heartbeat_extends_the_lease_of_a_running_run(start_worker: StartWorker, settings: Any) -> None:

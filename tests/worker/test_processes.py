@@ -176,16 +176,18 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 @pytest.mark.parametrize("name", ["linger", pytest.param("linger_too", marks=pytest.mark.slow)])
-def test_a_job_is_interrupted_when_its_run_is_cancelled(
+def test_a_job_is_interrupted_when_its_run_is_cancelled_and_the_next_one_is_not(
     start_worker: StartWorker, observer: Recorder, effects: Effects, name: str
 ) -> None:
     run = queues.default.add(name)
-    with start_worker():
+    with start_worker(concurrency=1):
         effects.wait_for("start")
         operations.cancel(run.id, actor="ann")
         observer.wait_until_settled(run)
+        observer.wait_until_settled(following := queues.default.add("tell_pid"))  # in the same child
 
     assert ended(run) == ("cancelled", "cancelled")
+    assert ended(following) == ("completed", "completed")
     if name == "linger":
         assert run.error == "Cancel: The run was cancelled."
         assert len(effects.all("cancelled")) == 1

@@ -12,7 +12,8 @@ import pytest
 from django.db import OperationalError
 
 from django_jobqueue import Cancel, RunContext, job, operations, queues
-from tests.worker.bench import Gate, Recorder, wait_until
+from django_jobqueue.worker.watchdog import Watchdog
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -107,7 +108,10 @@ def test_a_job_that_cancels_itself_when_it_is_asked_to_end_was_cancelled_only_if
 
 
 def test_a_job_that_may_be_started_once_is_told_and_its_result_counts(
-    start_worker: StartWorker, observer: Recorder, heartbeat_returns: Callable[[], None]
+    start_worker: StartWorker,
+    observer: Recorder,
+    heartbeat_returns: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     @job(delivery="at_most_once")
     def wait(run: RunContext) -> str:
@@ -122,6 +126,21 @@ def test_a_job_that_may_be_started_once_is_told_and_its_result_counts(
 
     run.refresh_from_db()
     assert (run.state, run.attempt, run.result) == ("completed", 1, "all the same")
+    [leases] = re.findall(r"not be renewed for (\S+) s in attempt", caplog.text)
+    assert float(leases) < 2
+
+
+def test_a_look_that_fails_keeps_the_others_from_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    looks = threading.Semaphore(0)
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with Watchdog(fail, looks.release):
+        for _ in range(2):
+            assert looks.acquire(timeout=PATIENCE_SECONDS)
+
+    assert "failed" in caplog.text
 
 
 def test_a_job_without_a_limit_outlives_a_short_outage(
