@@ -109,7 +109,7 @@ class WorkerThread:
 
     def __init__(self, queues: Sequence[str], observer: Observer, **options: Any) -> None:
         tally = Tally()
-        everybody = Observers(observer, tally, BackgroundAnnouncer())
+        everybody = Observers(tally, BackgroundAnnouncer(), observer)  # who waits for it, waits for all
         self.chores = Chores(everybody, tally, queues)
         self.worker = Worker(queues, chores=self.chores, observer=everybody, **options)
         self.exit_code: int | None = None
