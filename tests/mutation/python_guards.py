@@ -274,7 +274,7 @@ ENDING = [
         "worker/executors/loop_watch.py",
         "elif «not self._told and»",
         "",
-        "worker/test_async.py::test_a_coroutine_that_blocks_the_loop_is_named_and_keeps_its_lease",
+        "worker/test_async.py::test_a_loop_is_told_of_once_each_time_that_it_is_blocked",
         "a blocked loop is told of once",
     ),
     Guard(

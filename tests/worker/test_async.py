@@ -266,6 +266,21 @@ def test_a_coroutine_that_never_ends_is_handed_back_when_the_worker_stops(
     assert (exit_code, run.state, run.releases) == (0, "pending", 1)
 
 
+def test_a_loop_is_told_of_once_each_time_that_it_is_blocked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loop_watch, "BLOCKED_SECONDS", 0)
+    loop = asyncio.new_event_loop()
+    watch = loop_watch.LoopWatch(loop, threading.current_thread(), {})
+
+    for times in (1, 2):
+        for _ in range(4):
+            watch.look()
+        assert caplog.text.count("The event loop has been blocked") == times
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
 def test_a_coroutine_that_blocks_the_loop_is_named_and_keeps_its_lease(
     start_worker: StartWorker,
     observer: Recorder,

@@ -258,6 +258,7 @@ def test_an_attempt_in_a_thread_that_does_not_end_is_closed_and_its_late_result_
     assert run.progress == {"done": 1, "total": 2, "message": ""}
     assert observer.settled_ids().count(run.id) == 1
     assert late == [True, "too late"]
+    assert "Lease lost" not in caplog.text
     assert f"Run {run.id} (default.hang) goes on after its hard timeout" in caplog.text
 
 
