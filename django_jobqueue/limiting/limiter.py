@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -31,12 +31,12 @@ class Limiter:
 
     @contextmanager
     def turn(self, queues: Iterable[str]) -> Iterator[Turn]:
-        """A transaction, or the end of one, under the locks of those of *queues* that are limited.
+        """A transaction, or the end of one, under the locks of those of *queues* that are limited; nothing, where none is.
 
         A single one that only counts is locked by the claim itself, if there is one: it has nobody to call.
         """
-        with transaction.atomic(using=self._config.database, savepoint=False):
-            limited = sorted({queue for queue in queues if self.is_limited(queue)})
+        limited = sorted({queue for queue in queues if self.is_limited(queue)})
+        with transaction.atomic(using=self._config.database, savepoint=False) if limited else nullcontext():
             counted = self._counted(limited)
             locked = self._lock(limited) if limited and not counted else {}
             turn = Turn(self._engine, self._config.namespace, locked, counted, self.rules, self._lock, self._bounds)

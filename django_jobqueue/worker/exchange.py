@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
@@ -15,7 +15,7 @@ from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Ref, Settlement
 from django_jobqueue.limiting.limiter import Limiter
-from django_jobqueue.limiting.turn import Freed, Turn
+from django_jobqueue.limiting.turn import Claimed, Freed, Turn
 from django_jobqueue.models import Run
 from django_jobqueue.states import FINAL_STATES, Delivery, Outcome, Reason, State
 from django_jobqueue.worker.connections import DATABASE_AWAY
@@ -23,7 +23,7 @@ from django_jobqueue.worker.dead_letters import Followers, add_followers, follow
 from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.receipts import receipts
 from django_jobqueue.worker.runner import Ended
-from django_jobqueue.worker.shares import Share, Shares
+from django_jobqueue.worker.shares import Ask, Share, Shares
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,10 @@ class Exchange:
         """The ends, in which queues, after which a run is purged at once."""
 
     def trade(self, ended: Sequence[Ended], wanted: int, ahead: int = 0) -> Trade:
-        """Settle what has *ended* and claim up to *wanted* runs, and a few *ahead*, in one transaction."""
+        """Settle what has *ended* and claim up to *wanted* runs, and a few *ahead*, in one transaction.
+
+        Where nothing has ended and nothing is limited, each claim commits by itself: a statement needs no transaction.
+        """
         ended = [self._spared(attempt) for attempt in ended]
         for attempt in ended if self._not_kept else ():
             if (attempt.claim.queue, attempt.settlement.state) in self._not_kept:
@@ -76,7 +79,10 @@ class Exchange:
         queues = {attempt.claim.queue for attempt in ended}.union(self._queues if wanted + ahead > 0 else ())
         sent_at = monotonic()
         try:
-            states, claims, more = self._engine.insist(partial(self._turn, queues, ended, followers, wanted, ahead))
+            if ended or any(map(self._limiter.is_limited, queues)):
+                states, claims, more = self._engine.insist(partial(self._turn, queues, ended, followers, wanted, ahead))
+            else:
+                states, (claims, more) = {}, self._claim(self._claim_alone, wanted, ahead, self._held(ended))
         except DATABASE_AWAY:
             raise
         except Exception:
@@ -98,8 +104,8 @@ class Exchange:
             states = self._settle([attempt.settlement for attempt in ended], followers)
             with self._limiter.turn(queues) as turn:
                 turn.free(_freed((attempt.claim for attempt in ended), states))
-                last = ours and len(self._queues) == 1
-                return states, *self._claim(turn, wanted, ahead, self._held(ended), last=last)
+                claim = partial(self._claim_from, turn, last=ours and len(self._queues) == 1)
+                return states, *self._claim(claim, wanted, ahead, self._held(ended))
 
     def release(self, claims: Sequence[Claim], delay_seconds: float | None, *, unknown: bool = False) -> list[Claim]:
         """Hand back claims of which no user code ran; answer with those that were cancelled instead."""
@@ -150,25 +156,34 @@ class Exchange:
         return Ended(attempt.claim, _abandoned(lease, "The lease could not be renewed, and the job was asked to end."))
 
     def _claim(
-        self, turn: Turn, wanted: int, ahead: int, held: Mapping[str, int], *, last: bool
+        self, claim: Callable[[Ask], Claimed], wanted: int, ahead: int, held: Mapping[str, int]
     ) -> tuple[list[Claim], bool]:
-        """Claim from each queue its share; of a single one, that is the *last* of a transaction of ours."""
+        """Claim from each queue its share."""
         claims: list[Claim] = []
         more = False
         deal = self._shares.deal(wanted, ahead, held, now=monotonic())
         while ask := deal.ask():
-            claimed = turn.claim(
-                ask.queue,
-                worker=self._worker,
-                limit=ask.slots,
-                ahead=ask.ahead,
-                lease_seconds=self._lease_seconds[ask.queue],
-                last=last,
-            )
+            claimed = claim(ask)
             claims += claimed.claims
             has_room = deal.answer(ask, len(claimed.claims))
             more = more or (claimed.more and has_room)
         return claims, more
+
+    def _claim_alone(self, ask: Ask) -> Claimed:
+        """Claim from a queue without limits."""
+        with self._limiter.turn([]) as turn:
+            return self._engine.insist(partial(self._claim_from, turn, ask))
+
+    def _claim_from(self, turn: Turn, ask: Ask, *, last: bool = False) -> Claimed:
+        """Claim what is asked for; with the *last* claim of a transaction of ours, that may end."""
+        return turn.claim(
+            ask.queue,
+            worker=self._worker,
+            limit=ask.slots,
+            ahead=ask.ahead,
+            lease_seconds=self._lease_seconds[ask.queue],
+            last=last,
+        )
 
     def _held(self, ended: Sequence[Ended]) -> Counter[str]:
         """How many runs of each queue are held, beside those that have *ended*; where the shares ask for it."""

@@ -192,24 +192,17 @@ def test_a_claim_whose_reply_was_lost_is_handed_back_as_soon_as_the_database_ans
     broken: list[bool] = []
 
     def watch(connection: Any) -> None:
-        claims = False
-
-        def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            nonlocal claims
-            claims = claims or "SET state = 'running'" in sql
-            return execute(sql, params, many, context)
-
-        def commit_and_break() -> None:
-            commit()
-            if claims and not broken:
+        def claim_and_break(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            answer = execute(sql, params, many, context)
+            if "SET state = 'running'" in sql and not broken:
                 broken.append(True)
+                context["cursor"].fetchall()  # it commits by itself
                 connection.connection.close()
                 raise OperationalError("the connection broke")
+            return answer
 
-        commit = connection._commit
         if threading.current_thread().name.startswith("test-worker-"):
-            connection.execute_wrappers.append(note)
-            connection._commit = commit_and_break
+            connection.execute_wrappers.append(claim_and_break)
 
     starts = []
 

@@ -210,10 +210,11 @@ def test_a_slot_that_becomes_free_is_filled_in_the_same_transaction(
                 words |= {getattr(engine, "CLAIM_BEHIND", None): "claim"}
                 word = words.get(sql)
                 if word is not None:
-                    if not trades[-1]:
-                        transaction.on_commit(lambda: trades.append([]))
+                    begins = not trades[-1]
                     if trades[-1][-1:] != [word]:  # a slow claim may be followed by another
                         trades[-1].append(word)
+                    if begins:
+                        transaction.on_commit(lambda: trades.append([]))
             return execute(sql, params, many, context)
 
         connection.execute_wrappers.append(note)
