@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psutil
 from django.db import connection
 
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Bounds
+from tests.snapshots import held_snapshot
 
 BATCH = 10
 
@@ -114,17 +114,6 @@ def fill(count: int, levels: int, *, hours: int = -24, clear: bool = True) -> No
     sql = FILL_SQLITE if connection.vendor == "sqlite" else FILL_POSTGRESQL
     execute(sql, {"count": count, "levels": levels, "hours": hours})
     execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE jobqueue_run")
-
-
-@contextmanager
-def held_snapshot() -> Iterator[None]:
-    """Somebody who looks at the tables as they are now, and goes on looking."""
-    other = connection.copy()
-    with other.cursor() as cursor:
-        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        cursor.execute("SELECT count(*) FROM jobqueue_queue_state")
-        yield
-    other.close()
 
 
 def execute(sql: str, parameters: dict[str, str | int] | None = None) -> None:

@@ -24,6 +24,7 @@ from django_jobqueue.limits import Limit
 from django_jobqueue.models import Run
 from tests.engines.conftest import MakeRun
 from tests.engines.endings import retried
+from tests.snapshots import held_snapshot
 
 PLACE = ("default", "mail")
 NOW = datetime(2030, 1, 1)  # noqa: DTZ001  # one moment is as good as another
@@ -388,17 +389,6 @@ def new_table(transactional_db: None) -> Iterator[None]:
 def execute(sql: str, parameters: dict[str, Any] | None = None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-
-
-@contextmanager
-def held_snapshot() -> Iterator[None]:
-    """Somebody who looks at the tables as they are now, and goes on looking."""
-    other = connection.copy()
-    with other.cursor() as cursor:
-        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        cursor.execute("SELECT count(*) FROM jobqueue_queue_state")
-        yield
-    other.close()
 
 
 def fill(count: int, levels: int, *, hours: int) -> None:

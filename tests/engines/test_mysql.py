@@ -16,6 +16,7 @@ from django_jobqueue.engines.base import Engine, KeptKey, NewRun
 from django_jobqueue.models import QueueState, Run
 from tests.engines.conftest import MakeRun, Take
 from tests.engines.endings import completed
+from tests.racing import colliding
 
 pytestmark = [pytest.mark.mysql, pytest.mark.django_db(transaction=True)]
 
@@ -96,14 +97,8 @@ def test_a_claim_locks_what_it_takes_and_nothing_else(engine: Engine, make_run: 
 def test_a_deadlock_is_tried_again_where_the_transaction_is_ours(engine: Engine, make_run: MakeRun, take: Take) -> None:
     make_run()
     claim = take()
-    deaths = iter([1213, 1205])
 
-    def die_twice(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "UPDATE" in sql and (code := next(deaths, None)):
-            raise OperationalError(code, "try restarting transaction")
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(die_twice):
+    with colliding("UPDATE", 1213, 1205):
         assert claim.ref in engine.settle([completed(claim.ref)])
     assert Run.objects.get().attempts.count() == 1
 
@@ -114,12 +109,7 @@ def test_a_deadlock_in_the_transaction_of_the_caller_is_his_to_repeat(
     make_run()
     claim = take()
 
-    def die(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "UPDATE" in sql:
-            raise OperationalError(1213, "try restarting transaction")
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(die), pytest.raises(OperationalError), transaction.atomic():
+    with pytest.raises(OperationalError), colliding("UPDATE", 1213), transaction.atomic():
         engine.settle([completed(claim.ref)])
     assert Run.objects.get().state == "running"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from django_jobqueue.limiting.sweep import Sweep
 from django_jobqueue.models import QueueState, Run
 from django_jobqueue.states import State
 from tests.limiting.conftest import Configure, Office, parked, reap
@@ -248,3 +249,23 @@ def test_who_has_expired_in_line_is_not_called(configure: Configure, office: Off
     Run.objects.filter(pk=second).update(expires_at=timezone.now() - timedelta(minutes=1))
 
     assert office.claim(ended=[first]) == [third]
+
+
+def test_nobody_is_forgotten_in_the_line_of_a_key_that_is_not_his_any_more(configure: Configure) -> None:
+    in_order = {"concurrent_jobs_per_key": 1, "keep_order": True}
+    configure(**in_order)
+    office = Office()
+    first, *strays = [office.add(job, key="7") for job in ("post", "send", "send")]
+    last = office.add("post", key="7")
+    assert office.claim() == [first]
+
+    configure(jobs={"send": {"concurrent_jobs_per_key": 1}}, **in_order)
+    later = Office("worker-b")
+    later.held = office.held
+    order = later.claim(ended=[first])
+
+    assert parked() == {strays[1]: "key:/7"}
+    while later.held:
+        Sweep().turn()
+        order += later.claim(ended=list(later.held))
+    assert order == [strays[0], last, strays[1]]
