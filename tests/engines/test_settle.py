@@ -193,6 +193,28 @@ def test_many_attempts_are_settled_each_in_its_own_way(engine: Engine, make_run:
         assert (run.attempts.get().outcome, run.attempts.get().error) == (end.outcome, end.error)
 
 
+def test_attempts_that_end_in_one_way_keep_what_each_has_of_its_own(
+    engine: Engine, make_run: MakeRun, row: Row
+) -> None:
+    for _ in range(20):
+        make_run()
+    claims = engine.claim("default", "mail", worker="worker-a", limit=20, lease_seconds=30)
+    now = monotonic()
+    ends = [
+        completed(
+            claim.ref, result=None if number % 3 == 0 else str(number), started=now - number - 1, finished=now - 1
+        )
+        for number, claim in enumerate(claims)
+    ]
+
+    assert len(engine.settle(ends)) == 20
+
+    for number, end in enumerate(ends):
+        attempt = row(end.id).attempts.get()
+        assert row(end.id).result == (None if number % 3 == 0 else number)
+        assert (attempt.finished_at - attempt.started_at).total_seconds() == pytest.approx(number, abs=0.001)
+
+
 # A run that is asked to cancel never goes back to pending.
 
 

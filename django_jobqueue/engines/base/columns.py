@@ -7,10 +7,9 @@ from operator import attrgetter
 from typing import Any
 
 from django_jobqueue.engines.base.schedules import Advance
-from django_jobqueue.engines.base.settling import Settlement
 
 
-def columns(item: Settlement | Advance) -> dict[str, Any]:
+def columns(item: Advance) -> dict[str, Any]:
     """The fields of *item* that are set, by name: what a document does not say is NULL."""
     names = item.__slots__
     return {name: value for name, value in zip(names, _reader(names)(item), strict=True) if value is not None}

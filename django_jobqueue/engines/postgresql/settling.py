@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from time import monotonic
+from typing import Any
 
-from django_jobqueue.engines.base import Ref, Settlement, Settling, columns, in_lock_order, states
+from django_jobqueue.engines.base import Ref, Settlement, Settling, in_lock_order, states
 from django_jobqueue.engines.postgresql.deleting import PostgreSQLDeleting
 from django_jobqueue.states import State
+
+OF_ATTEMPT = {"id": "ids", "attempt": "attempts", "started": "starts", "finished": "finishes", "result": "results"}
+"""What each attempt has of its own, and the column of a document that has those of all."""
+IN_COMMON = tuple(name for name in Settlement.__slots__ if name not in OF_ATTEMPT)
+
+_own, _common = attrgetter(*OF_ATTEMPT), attrgetter(*IN_COMMON)
 
 
 class PostgreSQLSettling(PostgreSQLDeleting, Settling):
@@ -18,11 +27,13 @@ class PostgreSQLSettling(PostgreSQLDeleting, Settling):
     # other end either.
     SETTLE = """
         WITH ending AS (
-            SELECT *
-              FROM json_to_recordset(%(settlements)s::json) AS ending(
-                   id bigint, attempt int, outcome text, state text, reason text, counter text, run_at timestamptz,
-                   delay_seconds double precision, result text, error text, traceback text,
-                   progress text, metadata text, started double precision, finished double precision)
+            SELECT ended.*, outcome, state, reason, counter, run_at, delay_seconds, error, traceback, progress, metadata
+              FROM json_to_recordset(%(settlements)s::json) AS alike(
+                   outcome text, state text, reason text, counter text, run_at timestamptz,
+                   delay_seconds double precision, error text, traceback text, progress text, metadata text,
+                   ids bigint[], attempts int[], starts double precision[], finishes double precision[], results text[])
+        CROSS JOIN LATERAL unnest(ids, attempts, starts, finishes, results)
+                AS ended(id, attempt, started, finished, result)
         ), settled AS (
             UPDATE jobqueue_run AS run
                SET state = CASE WHEN run.cancel_requested_at IS NOT NULL
@@ -72,6 +83,13 @@ class PostgreSQLSettling(PostgreSQLDeleting, Settling):
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         by_ref = {settlement.ref: settlement for settlement in settlements}
-        document = self.document(columns(by_ref[ref]) for ref in in_lock_order(by_ref))
+        document = self.document(_alike(by_ref[ref] for ref in in_lock_order(by_ref)))
         rows = self.fetch(self.SETTLE, {"settlements": document, "expired": expired, "ticks": monotonic()})
         return states(rows)
+
+
+def _alike(settlements: Iterable[Settlement]) -> Iterator[dict[str, Any]]:
+    """The columns of a document: one copy of what neighbours have in common. Most attempts of a batch end in one way."""
+    for common, alike in groupby(settlements, _common):
+        said = {name: value for name, value in zip(IN_COMMON, common, strict=True) if value is not None}
+        yield said | dict(zip(OF_ATTEMPT.values(), zip(*map(_own, alike), strict=True), strict=True))
