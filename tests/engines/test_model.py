@@ -31,7 +31,7 @@ QUEUES = ["mail", "digest"]
 HOUR = 3600.0
 
 new_runs = st.builds(
-    NewRun,
+    lambda **fields: NewRun(**fields),  # of a class, what is not given would be made up
     queue=st.sampled_from(QUEUES),
     job=st.just("send"),
     priority=st.sampled_from([0, 0, 5, -5]),
