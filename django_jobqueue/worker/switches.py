@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SWITCH_SECONDS = 0.0005
-"""A tenth of what Python grants a thread that computes: the main thread waits for its turn after each statement, and the
+SWITCH_SECONDS = 0.001
+"""A fifth of what Python grants a thread that computes: the main thread waits for its turn after each statement, and the
 database waits for the main thread."""
 
 

@@ -13,7 +13,7 @@ from tests.worker.conftest import Work
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.mark.parametrize(("usual", "expected"), [(0.005, 0.0005), (0.0001, 0.0001)], ids=["usual", "set shorter"])
+@pytest.mark.parametrize(("usual", "expected"), [(0.005, 0.001), (0.0001, 0.0001)], ids=["usual", "set shorter"])
 def test_threads_switch_often_while_a_worker_works_and_as_before_when_it_has_ended(
     work: Work, usual: float, expected: float
 ) -> None:
