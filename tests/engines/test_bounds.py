@@ -321,6 +321,7 @@ def test_a_slow_look_sets_bounds(bounded: Bounded, make_run: MakeRun, monkeypatc
     bounded.look(3)
     assert not bounded.is_bounded()
     monkeypatch.setattr(bounds_module, "TIMES", 10_000.0)
+    monkeypatch.setattr(bounds_module, "LONGEST_SECONDS", 1000.0)
     bounded.look(2)
 
     assert [bound.id for bound in bounded.bounds.of(*PLACE, now=monotonic())] == ids[:1]

@@ -120,6 +120,7 @@ def test_a_slow_claim_sets_bounds_behind_which_the_next_ones_count_too(
 ) -> None:
     monkeypatch.setattr(bounds, "SLOW_SECONDS", -1.0)
     monkeypatch.setattr(bounds, "TIMES", 10_000.0)
+    monkeypatch.setattr(bounds, "LONGEST_SECONDS", 1000.0)
     monkeypatch.setattr(bounds, "WORTH", 0.0)
     ids = [make_run() for _ in range(6)]
     counting = Counting(engine, most=4)
