@@ -139,6 +139,16 @@ def test_a_slow_claim_sets_bounds_behind_which_the_next_ones_count_too(
 
 
 @pytest.mark.postgresql
+def test_a_level_that_no_bound_knows_is_not_overtaken(engine: Engine, make_run: MakeRun) -> None:
+    low = Run.objects.get(pk=make_run())
+    counting = Counting(engine, most=5)
+    counting.bounds.set(*PLACE, [Bound(low.priority, low.run_at, low.id)], seconds=1.0, now=monotonic())
+    make_run(priority=1)
+
+    assert (counting.claim(1), counting.more) == ([], True)
+
+
+@pytest.mark.postgresql
 @pytest.mark.parametrize("bound", ["by the driver", "by the server", "by a pooler"])
 @pytest.mark.django_db(transaction=True)
 def test_the_last_claim_of_a_transaction_ends_it(

@@ -107,3 +107,13 @@ def test_a_worker_claims_nothing_ahead_that_another_could_start(configure: Confi
     assert len(office.claim(0, ahead=100)) == 0
     assert len(office.claim(100)) == 5
     assert Run.objects.in_state(State.RUNNING).count() == 10
+
+
+def test_a_queue_with_a_limited_job_counts_both(configure: Configure) -> None:
+    configure(concurrent_jobs=2, jobs={"send": {"concurrent_jobs": 1}})
+    office = Office()
+    first, second = office.add_many(2)
+    others = office.add_many(2, "post")
+
+    assert office.claim() == [first, others[0]]
+    assert parked() == {second: "job:send"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from django_jobqueue.models import Run
@@ -72,6 +73,9 @@ def test_several_counted_queues_are_locked_together_so_that_no_two_workers_wait_
     settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs": 2}, "post": {"concurrent_jobs": 2}}}
     exchange = Exchange("worker-a", ["post", "mail"], Leases())
 
-    locks = [sql for sql in statements(lambda: exchange.trade([], 2)) if "pg_advisory_xact_lock" in sql]
+    with CaptureQueriesContext(connection) as said:
+        exchange.trade([], 2)
 
+    locks = [query["sql"] for query in said if "pg_advisory_xact_lock" in query["sql"]]
     assert len(locks) == 1
+    assert '["mail","post"]' in locks[0]

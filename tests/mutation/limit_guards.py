@@ -1,0 +1,111 @@
+"""The guards of limits: without one of them a limit would be exceeded, or somebody wait for nothing."""
+
+from __future__ import annotations
+
+from tests.mutation.guard import Guard
+
+COUNTED = "engines/test_counted_claim.py"
+TRADES = "limiting/test_trades.py"
+QUEUE = "limiting/test_queue_limit.py"
+LINES = "limiting/test_lines.py"
+SWEEP = "limiting/test_sweep.py"
+
+GUARDS = [
+    Guard(
+        "engines/base/counted_claiming.py",
+        "number = max(0, «min(self.wanted, self.most - running)»)",
+        "self.wanted",
+        COUNTED,
+        "no more is claimed than the queue lets run",
+    ),
+    Guard(
+        "engines/base/counted_claiming.py",
+        "min(self.ahead, «self.most // 2 - running - number»)",
+        "self.ahead",
+        COUNTED,
+        "nothing is claimed ahead that others might start",
+    ),
+    Guard(
+        "engines/postgresql/counted_claiming.py",
+        "GREATEST(0, «LEAST(%(wanted)s, %(most)s - running)») AS number",
+        "%(wanted)s",
+        COUNTED,
+        "no more is claimed than the queue lets run",
+        "postgresql",
+    ),
+    Guard(
+        "engines/postgresql/counted_claiming.py",
+        "AND queue = %(queue)s AND «state = 'running'»",
+        "FALSE",
+        COUNTED,
+        "what is running is counted",
+        "postgresql",
+    ),
+    Guard(
+        "engines/postgresql/counted_claiming.py",
+        "«AND NOT EXISTS (SELECT FROM unknown)» {PostgreSQLClaiming.LEASED}",
+        "",
+        COUNTED,
+        "a counted claim behind bounds leaves no higher level waiting",
+        "postgresql",
+    ),
+    Guard(
+        "worker/exchange.py",
+        "last=«ours and» len(self._queues) == 1)",
+        "",
+        TRADES,
+        "the transaction of a caller is his to commit",
+        "postgresql",
+    ),
+    Guard(
+        "worker/exchange.py",
+        "last=ours «and len(self._queues) == 1»)",
+        "",
+        TRADES,
+        "what is claimed from several queues is committed together",
+        "postgresql",
+    ),
+    Guard(
+        "limiting/limiter.py",
+        "if «len(limited) != 1 or» limited[0] in self._operated",
+        "not limited or",
+        TRADES,
+        "several queues are locked together, in order",
+        "postgresql",
+    ),
+    Guard(
+        "limiting/limiter.py",
+        "return {} if «rules.park or» most is None",
+        "",
+        QUEUE,
+        "a queue that parks is not only counted",
+    ),
+    Guard(
+        "limiting/turn.py",
+        "«if claimed := self._claim_in_room(queue, room, worker, lease_seconds, last): return claimed»",
+        "return self._claim_in_room(queue, room, worker, lease_seconds, last) or Claimed([], more=False)",
+        QUEUE,
+        "what an operator sets takes effect at the next claim",
+    ),
+    Guard(
+        "limiting/lines.py",
+        "if run.line in other «or self._is_astray(run)»",
+        "",
+        LINES,
+        "nobody is forgotten in the line of a key that is not his any more",
+    ),
+    Guard(
+        "limiting/lines.py",
+        "return moved(run, None, now)«»",
+        "._replace(blocked_on=run.blocked_on)",
+        LINES,
+        "who is called leaves the line",
+    ),
+    Guard(
+        "limiting/sweep.py",
+        "allowance.vacant(line, BATCH) «- waiting[queue, line]»",
+        "",
+        SWEEP,
+        "nobody is called for a slot for which another was called",
+    ),
+]
