@@ -13,7 +13,7 @@ from tests.acceptance.conftest import StartWorker
 from tests.acceptance.programs import Effects, wait_until
 
 
-@pytest.mark.parametrize("name", ["linger", "linger_too"])
+@pytest.mark.parametrize("name", ["linger", "seize"])
 def test_the_children_of_a_killed_worker_end_and_their_run_starts_again(
     start_worker: StartWorker, effects: Effects, name: str
 ) -> None:

@@ -141,6 +141,13 @@ def linger(*, run: RunContext) -> str:
 
 
 @job(executor="process")
+def seize(*, run: RunContext) -> None:
+    """Sleep as C code does that lets no other thread of its process have its turn."""
+    _effect(run, "start")
+    ctypes.PyDLL(None).sleep(int(PATIENCE_SECONDS))
+
+
+@job(executor="process")
 def stand_firm(*, run: RunContext) -> str:
     """Heed no cancellation."""
     _effect(run, "start")
