@@ -131,8 +131,8 @@ def test_one_turn_takes_back_all_lost_runs_however_many(work: Work, engine: Engi
     def note() -> None:
         pass
 
-    runs = queues.default.bulk_add([{"job": "note"} for _ in range(350)])
-    engine.claim("default", "default", worker="gone:1:a", limit=350, lease_seconds=30)
+    runs = queues.default.bulk_add([{"job": "note"} for _ in range(210)])
+    engine.claim("default", "default", worker="gone:1:a", limit=210, lease_seconds=30)
     for run_id in runs:
         end_lease(run_id)
 
