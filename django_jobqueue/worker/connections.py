@@ -27,7 +27,9 @@ An InternalError is how PostgreSQL says that it is read-only: a failover has lef
 class _Thread(threading.local):
     """What is known of the calling thread."""
 
-    has_connected = False
+    def __init__(self) -> None:
+        self.has_connected = any(connections.all(initialized_only=True))
+        """Or may have, before this module was there."""
 
 
 _thread = _Thread()

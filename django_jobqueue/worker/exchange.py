@@ -87,6 +87,7 @@ class Exchange:
             raise
         except Exception:
             if not ended:
+                self.release_unheard()  # what other claims of this trade have committed
                 raise
             logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended))
             states, claims, more = self._settle_each(ended, followers), [], True
@@ -151,7 +152,7 @@ class Exchange:
         if attempt.settlement.counter != "failures" and attempt.settlement.outcome != Outcome.CANCELLED:
             return attempt
         lease = self._leases.get(attempt.ref)
-        if lease is None or not lease.doubted:
+        if lease is None or lease.doubted_at is None or _ended_before(attempt, lease.doubted_at):
             return attempt
         return Ended(attempt.claim, _abandoned(lease, "The lease could not be renewed, and the job was asked to end."))
 
@@ -241,6 +242,11 @@ def _freed(claims: Iterable[Claim], states: Mapping[Ref, State]) -> Iterator[Fre
     for claim in claims:
         if (state := states.get(claim.ref)) is not None:
             yield Freed(claim.queue, claim.job, claim.concurrency_key, state)
+
+
+def _ended_before(attempt: Ended, moment: float) -> bool:
+    """Whether an attempt had ended by *moment*, and only waited to be settled."""
+    return attempt.settlement.finished is not None and attempt.settlement.finished < moment
 
 
 def _with_states(ended: Sequence[Ended], states: Mapping[Ref, State]) -> list[tuple[Ended, State]]:

@@ -32,8 +32,8 @@ class Lease:
     """Whether its job was asked to end."""
     kill_at: float | None = None
     """When, by ``time.monotonic()``, its process is to be killed, because the run was cancelled by force."""
-    doubted: bool = False
-    """Whether it was asked to because nobody could say that the run is still ours."""
+    doubted_at: float | None = None
+    """When, by ``time.monotonic()``, it was asked to because nobody could say that the run is still ours."""
     missed: bool = False
     """Whether the last heartbeat could not renew it."""
     gone_at: float | None = None

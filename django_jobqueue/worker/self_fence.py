@@ -51,7 +51,7 @@ class SelfFence:
             *(lease.claim.id, lease.claim.queue, lease.claim.job),
             *(monotonic() - lease.renewed_at, lease.claim.attempt),
         )
-        lease.doubted = True
+        lease.doubted_at = monotonic()
         lease.ask_to_end("The lease could not be renewed.", self._interrupt)
 
 

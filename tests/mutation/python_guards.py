@@ -55,7 +55,7 @@ SETTLING = [
     ),
     Guard(
         "worker/exchange.py",
-        "except DATABASE_AWAY: raise except Exception: «if not ended: raise»",
+        "«if not ended: self.release_unheard() # what other claims of this trade have committed raise»",
         "",
         f"{LEASES}test_a_claim_that_fails_for_another_reason_is_told",
         "a claim that fails is told",
@@ -76,10 +76,31 @@ SETTLING = [
     ),
     Guard(
         "worker/exchange.py",
-        "if lease is None or «not lease.doubted»:",
+        "if lease is None or «lease.doubted_at is None» or",
         "True",
         FENCE,
         "a job that we asked to end has not failed",
+    ),
+    Guard(
+        "worker/exchange.py",
+        "or lease.doubted_at is None or «_ended_before(attempt, lease.doubted_at)»:",
+        "False",
+        "worker/test_self_fence.py::test_what_had_ended_before_its_lease_was_in_doubt_stays_as_it_was",
+        "what had failed before the outage stays failed",
+    ),
+    Guard(
+        "worker/exchange.py",
+        "«self.release_unheard()» # what other claims",
+        "pass",
+        "worker/test_leases.py::test_what_was_claimed_before_another_claim_failed_is_handed_back",
+        "a claim that fails costs those before it nothing",
+    ),
+    Guard(
+        "worker/connections.py",
+        "self.has_connected = «any(connections.all(initialized_only=True))»",
+        "False",
+        "worker/test_connections.py::test_what_was_connected_before_the_worker_was_imported_is_tidied_up_too",
+        "a transaction that was begun before the worker was imported ends",
     ),
     Guard(
         "worker/exchange.py",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -359,3 +361,22 @@ def test_a_connection_to_a_server_that_may_not_write_any_more_is_given_up(
 
     run.refresh_from_db()
     assert (run.state, run.attempt, run.result) == ("completed", 1, "kept")
+
+
+EARLY = """
+import django
+django.setup()
+from django.db import connection
+connection.ensure_connection()
+connection.set_autocommit(False)
+from django_jobqueue.worker import connections
+connections.tidy()
+print(connection.connection is None or connection.get_autocommit())
+"""
+
+
+def test_what_was_connected_before_the_worker_was_imported_is_tidied_up_too() -> None:
+    """As by a project that queries when it is set up, in a child that runs job after job."""
+    done = subprocess.run([sys.executable, "-c", EARLY], check=True, capture_output=True, text=True)
+
+    assert done.stdout == "True\n"

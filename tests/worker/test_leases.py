@@ -222,6 +222,42 @@ def test_a_claim_whose_reply_was_lost_is_handed_back_as_soon_as_the_database_ans
     assert starts == [2]
 
 
+def test_what_was_claimed_before_another_claim_failed_is_handed_back(
+    start_worker: StartWorker, engine: Engine, on_connect: OnConnect, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {}, "news": {}}}
+    claims = []
+
+    def watch(connection: Any) -> None:
+        def fail_at_the_second(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql == engine.CLAIM:  # type: ignore[attr-defined]
+                claims.append(sql)
+                if len(claims) == 2:
+                    raise DataError("no such claim")
+            return execute(sql, params, many, context)
+
+        connection.execute_wrappers.append(fail_at_the_second)
+
+    @job(queue="mail", delivery="at_most_once")
+    def send() -> None:
+        pass
+
+    @job(queue="news", delivery="at_most_once")
+    def print_it() -> None:
+        pass
+
+    runs = [queues.mail.add("send"), queues.news.add("print_it")]
+    on_connect(watch)
+
+    with pytest.raises(DataError, match="no such claim"), start_worker("mail", "news") as worker:
+        worker.wait()
+
+    assert len(claims) == 2
+    for run in runs:
+        run.refresh_from_db()
+    assert sorted((run.state, run.attempt, run.releases) for run in runs) == [("pending", 0, 0), ("pending", 1, 1)]
+
+
 def test_only_what_was_claimed_for_us_unheard_is_handed_back(engine: Engine) -> None:
     @job
     def answer() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from django_jobqueue import Cancel, RunContext, job, operations, queues
+from django_jobqueue import Cancel, Fail, RunContext, job, operations, queues
 from django_jobqueue.worker.watchdog import Watchdog
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
@@ -105,6 +105,38 @@ def test_a_job_that_cancels_itself_when_it_is_asked_to_end_was_cancelled_only_if
     run.refresh_from_db()
     assert (run.state, run.result) == (("cancelled", None) if person_cancels else ("completed", "by attempt 2"))
     assert run.attempts.first().outcome == ("cancelled" if person_cancels else "released")  # type: ignore[union-attr]
+
+
+def test_what_had_ended_before_its_lease_was_in_doubt_stays_as_it_was(
+    start_worker: StartWorker, observer: Recorder, on_connect: OnConnect, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, back = threading.Event(), threading.Event()
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if away.is_set() and not back.is_set():
+            raise OperationalError("the network is down")
+        return execute(sql, params, many, context)
+
+    def watch(connection: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            connection.execute_wrappers.append(refuse)
+
+    @job(concurrent_jobs=1)
+    def send() -> None:
+        away.set()
+        raise Fail("There is no such address.")
+
+    on_connect(watch)
+    run = queues.default.add("send")
+    assert run is not None
+    with start_worker():
+        wait_until(lambda: "Lease in doubt" in caplog.text)
+        back.set()
+        observer.wait_until_settled(run)
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.failures, run.releases) == ("failed", 1, 1, 0)
+    assert run.error == "Fail: There is no such address."
 
 
 def test_a_job_that_may_be_started_once_is_told_and_its_result_counts(
