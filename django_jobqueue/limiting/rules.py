@@ -71,11 +71,11 @@ def _operated(rules: Rules, state: QueueState, now: datetime) -> Rules:
     if state.paused_at is not None and _holds(state.paused_until, now):
         rules = replace(rules, paused=True)
     if state.concurrent_jobs is not None and _holds(state.concurrent_jobs_until, now):
-        rules = replace(rules, concurrent_jobs=state.concurrent_jobs)
+        rules = replace(rules, concurrent_jobs=state.concurrent_jobs, operated=True)
     if state.concurrent_jobs_per_key is not None and _holds(state.concurrent_jobs_per_key_until, now):
-        rules = replace(rules, concurrent_jobs_per_key=state.concurrent_jobs_per_key)
+        rules = replace(rules, concurrent_jobs_per_key=state.concurrent_jobs_per_key, operated=True)
     if state.rate_limit is not None and _holds(state.rate_limit_until, now):
-        rules = replace(rules, rate=Rate.parse(state.rate_limit))
+        rules = replace(rules, rate=Rate.parse(state.rate_limit), operated=True)
     return rules
 
 

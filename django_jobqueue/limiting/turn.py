@@ -111,7 +111,7 @@ class Turn:
         return Claimed([], more=rules.limited and not rules.queue.paused)
 
     def _claim_in_room(self, queue: str, room: Room, worker: str, lease_seconds: float, last: bool) -> Claimed | None:
-        """Lock the queue and claim at once; None, if operators have limited it otherwise, so that nothing comes of it."""
+        """Lock the queue and claim at once; None, if operators have limited it, so that nothing comes of it."""
         claims, more = self._engine.claim_counted(
             self._namespace,
             queue,
@@ -124,7 +124,7 @@ class Turn:
         if claims or more:
             return Claimed(claims, more)
         rules = self._rules(queue)
-        return Claimed([], more=False) if not rules.park and rules.queue.concurrent_jobs == room.most else None
+        return None if rules.park or rules.queue.operated else Claimed([], more=False)
 
     def _claim_counted(
         self, queue: str, standing: Standing, worker: str, limit: int, ahead: int, lease_seconds: float

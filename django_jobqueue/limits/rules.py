@@ -21,6 +21,8 @@ class Rules:
     rate_per_key: bool = True
     """Whether each rate key has a bucket of its own; runs without one share theirs."""
     paused: bool = False
+    operated: bool = False
+    """Whether operators have set a limit, be it the declared one: claims that do not ask for it find nothing then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,17 @@ def test_a_limit_that_an_operator_sets_counts_instead(configure: Configure, now_
     assert len(office.claim()) == claimed
 
 
+def test_a_limit_that_an_operator_sets_as_it_was_declared_holds_up_nobody(configure: Configure) -> None:
+    configure(concurrent_jobs=3)
+    office = Office()
+    office.add_many(6)
+
+    QueueState.objects.create(queue="mail", concurrent_jobs=3)
+
+    batches = [office.claim(2) for _ in range(3)]
+    assert [len(batch) for batch in batches] == [2, 1, 0]
+
+
 def test_a_limit_that_an_operator_sets_for_a_queue_without_one_counts_from_the_next_claim_on(
     configure: Configure,
 ) -> None:
