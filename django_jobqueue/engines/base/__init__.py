@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from django_jobqueue.engines.base.bounds import Bound, Bounds
 from django_jobqueue.engines.base.claiming import Claim, Claiming, in_claim_order
-from django_jobqueue.engines.base.columns import columns
 from django_jobqueue.engines.base.counted_claiming import CountedClaiming, Room
 from django_jobqueue.engines.base.database import Database
 from django_jobqueue.engines.base.deleting import Deleting
@@ -59,7 +58,6 @@ __all__ = [
     "Waking",
     "Word",
     "by_queue",
-    "columns",
     "in_claim_order",
     "in_lock_order",
     "matched",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,8 +18,7 @@ class Due(NamedTuple):
     """Its overlap rule is not ``allow``, and one of its runs is pending or running."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Advance:
+class Advance(NamedTuple):
     """What a schedule remembers of a tick. Moments are as the ORM takes them."""
 
     id: int

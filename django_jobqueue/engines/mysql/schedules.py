@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from django_jobqueue.engines.base import Advance, Due, Schedules, columns
+from django_jobqueue.engines.base import Advance, Due, Schedules
 from django_jobqueue.engines.mysql.database import MySQLDatabase
 
 
@@ -60,4 +60,4 @@ class MySQLSchedules(MySQLDatabase, Schedules):
     """
 
     def advance_schedules(self, advances: Sequence[Advance]) -> None:
-        self.fetch(self.ADVANCE_SCHEDULES, {"advances": self.document(columns(advance) for advance in advances)})
+        self.fetch(self.ADVANCE_SCHEDULES, {"advances": self.document(advance._asdict() for advance in advances)})

@@ -61,7 +61,9 @@ class SQLiteLeases(SQLiteDatabase, Leases):
               SET state = CASE WHEN cancel_requested_at IS NULL THEN 'pending' ELSE 'cancelled' END,
                   reason = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' END,
                   finished_at = CASE WHEN cancel_requested_at IS NOT NULL THEN %(now)s END,
-                  run_at = CASE WHEN cancel_requested_at IS NULL THEN COALESCE(%(run_at)s, MIN(run_at, %(now)s)) ELSE run_at END,
+                  run_at = CASE WHEN cancel_requested_at IS NULL
+                                THEN COALESCE(%(run_at)s, MIN(run_at, %(now)s))
+                                ELSE run_at END,
                   lease_until = NULL,
                   unique_lock = CASE WHEN unique_lock LIKE 'w%%' OR cancel_requested_at IS NULL THEN unique_lock END,
                   releases = releases + 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from django_jobqueue.engines.base import Advance, Due, Schedules, columns
+from django_jobqueue.engines.base import Advance, Due, Schedules
 from django_jobqueue.engines.sqlite.database import SQLiteDatabase
 
 
@@ -71,4 +71,4 @@ class SQLiteSchedules(SQLiteDatabase, Schedules):
     """
 
     def advance_schedules(self, advances: Sequence[Advance]) -> None:
-        self.fetch(self.ADVANCE_SCHEDULES, {"advances": self.document(columns(advance) for advance in advances)})
+        self.fetch(self.ADVANCE_SCHEDULES, {"advances": self.document(advance._asdict() for advance in advances)})
