@@ -14,8 +14,8 @@ from django_jobqueue.engines.sqlite.writes import Writes
 
 LOOK_SECONDS = 0.02
 """A look costs a few microseconds, and waking up for it fifty: much more often would be felt."""
-QUIET_SECONDS = 0.5
-"""Between two looks where the system tells of writes: in case that it does not, of this file."""
+QUIET_SECONDS = 0.1
+"""Between two looks where the system tells of writes: in case that it does not, of this file. A worker that ends waits for one."""
 WRITING_SECONDS = 1.0
 """For how long somebody who writes may take until others see it: the commit waits for the disk."""
 BEGIN_SECONDS = 0.002
