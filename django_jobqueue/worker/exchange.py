@@ -86,8 +86,8 @@ class Exchange:
         except DATABASE_AWAY:
             raise
         except Exception:
+            self.release_unheard()  # what claims of this trade have committed
             if not ended:
-                self.release_unheard()  # what other claims of this trade have committed
                 raise
             logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended))
             states, claims, more = self._settle_each(ended, followers), [], True

@@ -174,6 +174,19 @@ def test_a_claim_from_a_limited_queue_waits_for_the_one_before_it(configure: Con
     assert claimed.result(timeout=5) == []
 
 
+@pytest.mark.postgresql
+def test_a_claim_that_commits_by_itself_counts_what_the_one_before_it_has_claimed(configure: Configure) -> None:
+    configure(concurrent_jobs=3)
+    Office().add_many(5)
+
+    with elsewhere() as call, Office("worker-a").limiter.turn(["mail"]) as turn:
+        assert len(turn.claim("mail", worker="worker-a", limit=2, lease_seconds=30).claims) == 2
+        trade = call(lambda: Exchange("worker-b", ["mail"], Leases()).trade([], 3))
+        wait_for_the_lock(trade)
+
+    assert len(trade.result(timeout=5).claims) == 1
+
+
 @pytest.mark.mysql
 @pytest.mark.postgresql
 @pytest.mark.parametrize("bound", ["by the driver", "by the server", "by a pooler"])

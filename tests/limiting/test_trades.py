@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
+from django_jobqueue.engines.base import bounds
+from django_jobqueue.engines.postgresql.engine import PostgreSQLEngine
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
 from django_jobqueue.worker.exchange import Exchange
@@ -79,3 +82,27 @@ def test_several_counted_queues_are_locked_together_so_that_no_two_workers_wait_
     locks = [query["sql"] for query in said if "pg_advisory_xact_lock" in query["sql"]]
     assert len(locks) == 1
     assert '["mail","post"]' in locks[0]
+
+
+def test_what_was_claimed_before_a_statement_failed_after_the_commit_is_handed_back(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "SLOW_SECONDS", inf)
+    configure(concurrent_jobs=2)
+    first, second = Office().add_many(2)
+    exchange = Exchange("worker-a", ["mail"], Leases())
+    [claim] = exchange.trade([], 1).claims
+
+    def fail(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        if sql == PostgreSQLEngine.LEVEL_HEADS:
+            raise DataError("no such level")
+        return execute(sql, *arguments)
+
+    monkeypatch.setattr(bounds, "SLOW_SECONDS", -1.0)  # so that a claim looks for bounds, when it has committed
+    with connection.execute_wrapper(fail):
+        trade = exchange.trade([Ended(claim, ending(claim, State.COMPLETED))], 1)
+
+    assert trade.claims == []
+    assert Run.objects.get(pk=first).state == State.COMPLETED
+    run = Run.objects.get(pk=second)
+    assert (run.state, run.attempt, run.crashes, run.releases) == (State.PENDING, 1, 0, 1)

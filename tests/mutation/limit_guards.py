@@ -9,8 +9,24 @@ TRADES = "limiting/test_trades.py"
 QUEUE = "limiting/test_queue_limit.py"
 LINES = "limiting/test_lines.py"
 SWEEP = "limiting/test_sweep.py"
+RACES = "limiting/test_races.py"
 
 GUARDS = [
+    Guard(
+        "engines/postgresql/counted_claiming.py",
+        "statements = [«self.LOCK,» self.COUNT",
+        '"SELECT",',
+        f"{RACES}::test_a_claim_that_commits_by_itself_counts_what_the_one_before_it_has_claimed",
+        "who counts waits for those before him",
+        "postgresql",
+    ),
+    Guard(
+        "limiting/turn.py",
+        "return None if rules.park or «rules.queue.operated» else",
+        "False",
+        f"{QUEUE}::test_a_limit_that_an_operator_sets_as_it_was_declared_holds_up_nobody",
+        "a limit that is set as it was declared holds up nobody",
+    ),
     Guard(
         "engines/base/counted_claiming.py",
         "number = max(0, «min(self.wanted, self.most - running)»)",

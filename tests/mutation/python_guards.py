@@ -55,7 +55,7 @@ SETTLING = [
     ),
     Guard(
         "worker/exchange.py",
-        "«if not ended: self.release_unheard() # what other claims of this trade have committed raise»",
+        "«if not ended: raise» logger.exception(",
         "",
         f"{LEASES}test_a_claim_that_fails_for_another_reason_is_told",
         "a claim that fails is told",
@@ -90,7 +90,7 @@ SETTLING = [
     ),
     Guard(
         "worker/exchange.py",
-        "«self.release_unheard()» # what other claims",
+        "«self.release_unheard()» # what claims of this trade",
         "pass",
         "worker/test_leases.py::test_what_was_claimed_before_another_claim_failed_is_handed_back",
         "a claim that fails costs those before it nothing",
