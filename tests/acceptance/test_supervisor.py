@@ -446,6 +446,7 @@ def test_a_program_that_reads_its_input_does_not_take_the_order_to_stop(
 
     supervisor.send(signal.SIGTERM)
     supervisor.wait_for_line("Stopping: finishing 1 run")
+    wait_until(lambda: len(supervisor.workers()) == 1, "the idle worker ends")  # or it would take what is handed back
     supervisor.send(signal.SIGTERM)
 
     assert supervisor.wait() == 3
