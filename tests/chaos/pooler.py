@@ -6,14 +6,9 @@ import asyncio
 from contextlib import suppress
 from itertools import cycle
 
+from tests.chaos.protocol import QUERY, READY, SYNC, TERMINATE, read_message, read_start
 from tests.chaos.relay import Relay
 from tests.servers import HOST
-
-SSL_REQUEST = 80877103
-QUERY, SYNC, TERMINATE = b"Q", b"S", b"X"
-"""What a client says when it wants an answer, and when it leaves."""
-READY, IDLE = b"Z", b"I"
-"""What a server says when it waits for the next message, and that no transaction is open then."""
 
 
 class Pooler(Relay):
@@ -30,7 +25,7 @@ class Pooler(Relay):
     async def _pool(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sessions = []
         with suppress(OSError, asyncio.IncompleteReadError):
-            start = await _start_message(reader, writer)
+            start = await read_start(reader, writer)
             for number in range(2):
                 sessions.append(await asyncio.open_connection(HOST, self._server_port))
                 sessions[-1][1].write(start)
@@ -48,28 +43,18 @@ class Pooler(Relay):
         """Pass on what a client asks for, up to where it wants an answer. Raises OSError where it leaves."""
         kind = b""
         while kind not in (QUERY, SYNC):
-            head = await reader.readexactly(5)
-            kind, body = head[:1], await reader.readexactly(int.from_bytes(head[1:]) - 4)
+            message = await read_message(reader)
+            kind = message.kind
             if kind == TERMINATE:
                 raise ConnectionResetError
-            server.write(head + body)
+            server.write(bytes(message))
 
     async def _answer(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter | None) -> bool:
         """Pass on the answer; say whether no transaction is open after it."""
-        while True:
-            head = await reader.readexactly(5)
-            body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
+        kind = b""
+        while kind != READY:
+            message = await read_message(reader)
+            kind = message.kind
             if client is not None:
-                client.write(head + body)
-            if head[:1] == READY:
-                return body == IDLE
-
-
-async def _start_message(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """What a client begins with, without encryption."""
-    while True:
-        head = await reader.readexactly(8)
-        body = await reader.readexactly(int.from_bytes(head[:4]) - 8)
-        if int.from_bytes(head[4:]) != SSL_REQUEST:
-            return head + body
-        writer.write(b"N")
+                client.write(bytes(message))
+        return message.leaves_idle

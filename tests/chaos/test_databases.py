@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.programs import wait_until
 from tests.chaos.harness import RUNS, Trial
 from tests.chaos.pooler import Pooler
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import CLAIM, SETTLE, Proxy
 from tests.chaos.settings import LEASE_SECONDS
 from tests.chaos.spare_server import SpareServer
 
@@ -99,11 +99,11 @@ def test_d8_the_replies_to_some_commits_are_lost(server: SpareServer, proxy: Pro
         trial.start(environment=proxy.environment)
     trial.ledger.add_work(RUNS)
 
-    for part in (0.1, 0.3, 0.5):
+    for part, statement in [(0.1, CLAIM), (0.3, SETTLE), (0.5, CLAIM)]:
         trial.effects.wait_for("start", int(RUNS * part))
-        proxy.lose_replies_to_commit(1)
-    wait_until(lambda: proxy.lost == 3, "replies are lost")
-    trial.faults += 3
+        proxy.lose_reply(statement)
+        trial.faults += 1
+        wait_until(lambda: proxy.lost == trial.faults, "the reply is lost")
 
     assert trial.finish() == []
     assert crashes(trial) == {0}

@@ -15,7 +15,7 @@ import pytest
 from django_jobqueue.models import Run
 from tests.acceptance.programs import PATIENCE_SECONDS, WorkerProcess, wait_until
 from tests.chaos.harness import RUNS, Trial
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import CLAIM, Proxy
 from tests.chaos.settings import LEASE_SECONDS
 from tests.chaos.spare_server import SpareServer
 
@@ -82,7 +82,7 @@ def test_w4_a_worker_is_killed_between_a_claim_and_the_first_line_of_the_jobs(
     victim, _ = trial.start(environment=proxy.environment), trial.start()
 
     def strike(asked: bytes) -> bool:
-        if b"SET state = 'running'" not in asked or victim.process.poll() is not None:
+        if CLAIM not in asked or victim.process.poll() is not None:
             return False
         trial.kill(victim)
         return True
