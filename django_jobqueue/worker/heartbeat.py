@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from math import ceil
+from math import ceil, inf
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -36,9 +36,6 @@ NOTES_SECONDS = 1.0
 LAST_SECONDS = 5.0
 """What the heartbeat gets to sign off, when all else has ended."""
 
-FORCE_SECONDS = 2.0
-"""What a job gets to clean up after itself, where its run was cancelled by force."""
-
 GONE_SECONDS = 0.5
 """A run that is not ours any more is just being settled by ourselves; or else, so much later, its lease is lost."""
 
@@ -59,16 +56,12 @@ class Heartbeat:
         queues: Mapping[str, int | None],
         concurrency: int,
         interrupt: Interrupt,
-        kill: Callable[[Ref], None],
         prepare: Callable[[int], None],
     ) -> None:
-        """*Interrupt* is given the attempt, and why; *kill* the attempt whose process is to be killed. *Prepare* is told how many runs of others are
-        likely to come here.
-        """
+        """*Interrupt* is given the attempt, and why. *Prepare* is told how many runs of others are likely to come here."""
         self._name = name
         self._leases = leases
         self._interrupt = interrupt
-        self._kill = kill
         self._prepare = prepare
         self._config = get_config()
         self._queues = dict(queues)
@@ -111,7 +104,6 @@ class Heartbeat:
                 store_at = monotonic() + NOTES_SECONDS
                 self._attempt(self._store_notes)
                 self._attempt(self._look_for_lost)
-                self._kill_forced()
         self._attempt(self._sign_off)
         connections.close_all()
 
@@ -162,13 +154,8 @@ class Heartbeat:
         forced = set(runs.filter(cancel_forced=True).values_list("pk", flat=True))
         for lease in asked:
             lease.ask_to_end("The run was cancelled.", self._interrupt)
-            if lease.claim.id in forced and lease.kill_at is None:
-                lease.kill_at = monotonic() + FORCE_SECONDS
-
-    def _kill_forced(self) -> None:
-        for lease in self._leases.all():
-            if lease.kill_at is not None and lease.kill_at <= monotonic():
-                self._kill(lease.claim.ref)
+            if lease.claim.id in forced:
+                lease.kill_unless_ended()
 
     def _late_elsewhere(self) -> int:
         """How many leases others have not renewed for half their length: they have missed a heartbeat, or have vanished."""
@@ -192,7 +179,7 @@ class Heartbeat:
 
     def _look_for_lost(self) -> None:
         """Read again what the heartbeat has missed."""
-        missed = [lease for lease in self._leases.all() if lease.missed and not lease.interrupted]
+        missed = [lease for lease in self._leases.all() if lease.missed and lease.kill_at == inf]
         held = self._held(missed) if missed else set()
         for lease in missed:
             if lease.claim.ref in held:
@@ -205,6 +192,7 @@ class Heartbeat:
                     *(lease.claim.id, lease.claim.queue, lease.claim.job, lease.claim.attempt),
                 )
                 lease.ask_to_end("The run was taken over.", self._interrupt)
+                lease.kill_unless_ended()
 
     def _held(self, leases: Sequence[Lease]) -> set[Ref]:
         runs = Run.objects.using(self._config.database).filter(

@@ -15,6 +15,9 @@ from django_jobqueue.jobs import Notes
 LATE_BEATS = 2
 """For so many heartbeats none has succeeded: others have missed them too, and get as much time to make up for it."""
 
+FORCE_SECONDS = 2.0
+"""What a job gets to clean up after itself, where its process is killed if it does not end."""
+
 Interrupt: TypeAlias = Callable[[Ref, str], None]
 """Is given the attempt that is to end, and why."""
 
@@ -30,10 +33,10 @@ class Lease:
     notes: Notes | None = None
     interrupted: bool = False
     """Whether its job was asked to end."""
-    kill_at: float | None = None
-    """When, by ``time.monotonic()``, its process is to be killed, because the run was cancelled by force."""
     doubted_at: float | None = None
     """When, by ``time.monotonic()``, it was asked to because nobody could say that the run is still ours."""
+    kill_at: float = inf
+    """When, by ``time.monotonic()``, its process is to be killed, if it has one of its own and has not ended."""
     missed: bool = False
     """Whether the last heartbeat could not renew it."""
     gone_at: float | None = None
@@ -46,6 +49,10 @@ class Lease:
             if self.notes is not None:
                 self.notes.cancel_requested = True
             interrupt(self.claim.ref, why)
+
+    def kill_unless_ended(self, *, by: float = inf) -> None:
+        """Do not wait for its job any longer than it gets to clean up; or *by* then, if that is sooner."""
+        self.kill_at = min(self.kill_at, monotonic() + FORCE_SECONDS, by)
 
 
 class Leases:

@@ -15,7 +15,9 @@ from django_jobqueue.worker.leases import Interrupt, Lease, Leases
 logger = logging.getLogger(__name__)
 
 DOUBT_LEASES = 0.8
-"""After so much of a lease without a renewal it is in doubt; what must not be worked twice at a time ends before it does."""
+"""After so much of a lease without a renewal it is in doubt; what must not be worked twice at a time is asked to end."""
+KILL_LEASES = 0.9
+"""After so much of it, the process of such a job is killed: the next look comes before the lease is over."""
 END_LEASES = 2.0
 """After so many leases, any other job is asked to end: until then the database may come back, and the job go on."""
 
@@ -42,8 +44,17 @@ class SelfFence:
             )
         self._told = bool(doubtful)
         for lease in doubtful:
-            if not lease.interrupted and (_missing(lease) >= END_LEASES or _is_exclusive(lease.claim)):
-                self._ask_to_end(lease)
+            if lease.doubted_at is None:
+                self._judge(lease)
+
+    def _judge(self, lease: Lease) -> None:
+        """Ask the job to end, if it is time; where it has a process of its own, it ends."""
+        if _is_exclusive(lease.claim):
+            self._ask_to_end(lease)
+            lease.kill_unless_ended(by=lease.renewed_at + KILL_LEASES * lease.seconds)
+        elif _missing(lease) >= END_LEASES:
+            self._ask_to_end(lease)
+            lease.kill_unless_ended()
 
     def _ask_to_end(self, lease: Lease) -> None:
         logger.warning(

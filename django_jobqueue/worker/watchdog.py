@@ -12,7 +12,7 @@ from django_jobqueue.conf import get_config
 
 logger = logging.getLogger(__name__)
 
-LOOKS_PER_LEASE = 10
+LOOKS_PER_LEASE = 20
 LONGEST_SECONDS = 1.0
 
 

@@ -26,6 +26,7 @@ from django_jobqueue.transports.listener import Listener
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.assignment import Assignment, known_job
 from django_jobqueue.worker.connections import DATABASE_AWAY
+from django_jobqueue.worker.enforcer import Enforcer
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.executors.slots import Executors
 from django_jobqueue.worker.exit_codes import EXIT_FORCED, EXIT_RECYCLE
@@ -117,10 +118,13 @@ class Worker:
             queues=self.queues,
             concurrency=self.concurrency,
             interrupt=self._executors.interrupt,
-            kill=self._executors.kill_cancelled,
             prepare=self._executors.prepare,
         )
-        watchdog = Watchdog(SelfFence(self._leases, self._executors.interrupt).look, self._executors.look)
+        watchdog = Watchdog(
+            SelfFence(self._leases, self._executors.interrupt).look,
+            Enforcer(self._leases, self._executors.kill_attempt).look,
+            self._executors.look,
+        )
         listener = nullcontext() if self._drain else Listener(list(self.queues), self.wake, heartbeat.hurry)
         with quick_switches(), prepared_statements(), watchdog, heartbeat, listener:
             while not self._is_over():

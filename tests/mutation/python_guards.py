@@ -178,7 +178,7 @@ KEEPING = [
     ),
     Guard(
         "worker/self_fence.py",
-        "(«_missing(lease) >= END_LEASES» or",
+        "elif «_missing(lease) >= END_LEASES»:",
         "False",
         FENCE,
         "a job does not work on for ever while nobody can say whose its run is",
@@ -203,6 +203,41 @@ KEEPING = [
         "False",
         FENCE,
         "what is unique ends before its lease does",
+    ),
+    Guard(
+        "worker/self_fence.py",
+        "«lease.kill_unless_ended(by=lease.renewed_at + KILL_LEASES * lease.seconds)»",
+        "pass",
+        f"{PROCESSES}test_a_job_whose_lease_is_in_doubt_is_killed_if_it_does_not_end_and_its_run_starts_again_for_nothing",
+        "an exclusive job that does not end is killed",
+    ),
+    Guard(
+        "worker/self_fence.py",
+        "lease.kill_unless_ended(«by=lease.renewed_at + KILL_LEASES * lease.seconds»)",
+        "",
+        f"{PROCESSES}test_a_job_whose_lease_is_in_doubt_is_killed_if_it_does_not_end_and_its_run_starts_again_for_nothing",
+        "an exclusive job is killed before its lease is over",
+    ),
+    Guard(
+        "worker/self_fence.py",
+        "self._ask_to_end(lease) «lease.kill_unless_ended()»",
+        "",
+        f"{PROCESSES}test_a_job_whose_lease_is_in_doubt_is_killed_if_it_does_not_end_and_its_run_starts_again_for_nothing",
+        "a job that does not end while its lease is in doubt is killed",
+    ),
+    Guard(
+        "worker/heartbeat.py",
+        'lease.ask_to_end("The run was taken over.", self._interrupt) «lease.kill_unless_ended()»',
+        "",
+        f"{PROCESSES}test_a_job_whose_run_was_taken_over_is_killed_if_it_does_not_end",
+        "a job does not work on beside the next owner of its run",
+    ),
+    Guard(
+        "worker/enforcer.py",
+        "if «lease.kill_at <= monotonic()»:",
+        "False",
+        f"{PROCESSES}test_a_job_whose_run_is_cancelled_by_force_is_killed_also_while_the_heartbeat_waits_for_the_database",
+        "a job that does not end when it is asked to is killed",
     ),
     Guard(
         "worker/hold.py",
@@ -381,10 +416,10 @@ CHILDREN = [
     ),
     Guard(
         "worker/executors/child_process.py",
-        "if «self._cancelled»: settlement",
+        "if «self._ended_by_us»: why",
         "False",
         f"{PROCESSES}test_a_job_that_heeds_no_cancellation_is_killed_where_it_is_cancelled_by_force",
-        "a child that is killed because its run is cancelled has not crashed",
+        "a child that is killed because it does not end when asked has not crashed",
     ),
     Guard(
         "worker/executors/child_process.py",

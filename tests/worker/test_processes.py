@@ -6,15 +6,18 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from importlib import reload
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import psutil
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 import tests.shop.jobs as shop
@@ -22,14 +25,15 @@ from django_jobqueue import RunContext, job, operations, queues
 from django_jobqueue.engines.base import Claim, Engine
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run, Worker
-from django_jobqueue.worker import heartbeat
+from django_jobqueue.worker import heartbeat, leases
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.child_process import ChildProcess, NotStarted
+from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.runner import Ended
 from django_jobqueue.worker.wire import plain
 from tests.acceptance.programs import Effects
 from tests.worker.bench import PATIENCE_SECONDS, Recorder, wait_until
-from tests.worker.conftest import StartWorker, Work
+from tests.worker.conftest import OnConnect, StartWorker, Work, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -195,7 +199,7 @@ def test_a_job_is_interrupted_when_its_run_is_cancelled_and_the_next_one_is_not(
 
 @pytest.fixture
 def quick_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heartbeat, "FORCE_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "FORCE_SECONDS", 0.2)
 
 
 def test_a_job_that_heeds_no_cancellation_is_killed_where_it_is_cancelled_by_force(
@@ -214,7 +218,7 @@ def test_a_job_that_heeds_no_cancellation_is_killed_where_it_is_cancelled_by_for
 
     assert ended(run) == ("cancelled", "cancelled")
     assert (run.crashes, run.failures) == (0, 0)
-    assert run.error == "Cancel: The run was cancelled by force, and its process killed."
+    assert run.error == "Cancel: The job did not end when it was asked to, and its process was killed."
     assert not psutil.pid_exists(begun.pid)
     assert ended(following) == ("completed", "completed")
 
@@ -233,6 +237,92 @@ def test_a_job_that_heeds_it_is_not_killed(
     assert (run.error, run.result) in [("Cancel: The run was cancelled.", None), (None, "asked to end: True")]
 
 
+def test_a_job_whose_run_is_cancelled_by_force_is_killed_also_while_the_heartbeat_waits_for_the_database(
+    start_worker: StartWorker, observer: Recorder, effects: Effects, quick_force: None, on_connect: OnConnect
+) -> None:
+    back = threading.Event()
+
+    def watch(connection: Any) -> None:
+        def hang(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            assert lease is None or lease.kill_at == inf or back.wait(PATIENCE_SECONDS)
+            return execute(sql, params, many, context)
+
+        if threading.current_thread().name == "jobqueue-heartbeat":
+            connection.execute_wrappers.append(hang)
+
+    lease = None
+    on_connect(watch)
+    run = queues.default.add("stand_firm")
+    with start_worker(concurrency=1) as worker:
+        [begun] = effects.wait_for("start")
+        [lease] = worker.worker._leases.all()
+        operations.cancel(run.id, actor="ann", force=True)
+        observer.wait_until_settled(run)
+        back.set()
+
+    assert ended(run) == ("cancelled", "cancelled")
+    assert not psutil.pid_exists(begun.pid)
+
+
+def test_a_job_whose_run_was_taken_over_is_killed_if_it_does_not_end(
+    start_worker: StartWorker, observer: Recorder, effects: Effects, engine: Engine, quick_force: None
+) -> None:
+    run = queues.default.add("stand_firm")
+    with start_worker(concurrency=1):  # so that it does not take its own run over
+        [begun] = effects.wait_for("start")
+        end_lease(run.id)
+        engine.reap("default", crashed)
+        engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=60)
+        observer.wait_until_settled(queues.default.add("tell_pid"))
+
+    assert not psutil.pid_exists(begun.pid)
+    assert ended(run) == ("running", "crashed")
+    assert run.worker == "other:1:a"
+
+
+@pytest.mark.parametrize(
+    ("options", "lease_seconds"),
+    [pytest.param({}, 1, marks=pytest.mark.slow), ({"concurrent_jobs": 1}, 3)],
+    ids=["any", "exclusive"],
+)
+def test_a_job_whose_lease_is_in_doubt_is_killed_if_it_does_not_end_and_its_run_starts_again_for_nothing(
+    start_worker: StartWorker,
+    observer: Recorder,
+    effects: Effects,
+    on_connect: OnConnect,
+    settings: Any,
+    options: dict[str, Any],
+    lease_seconds: float,
+) -> None:
+    """No heartbeat reaches the database as long as the first attempt runs."""
+    away = threading.Event()
+
+    def watch(connection: Any) -> None:
+        def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if away.is_set() and lease.claim.ref in worker.worker._leases:
+                raise OperationalError("the network is down")
+            return execute(sql, params, many, context)
+
+        if threading.current_thread().name == "jobqueue-heartbeat":
+            connection.execute_wrappers.append(refuse)
+
+    on_connect(watch)
+    settings.JOBQUEUE["queues"] = {"default": {"lease_seconds": lease_seconds, **options}}
+    run = queues.default.add("stand_firm")
+    with start_worker(concurrency=1) as worker:
+        [first] = effects.wait_for("start")
+        [lease] = worker.worker._leases.all()
+        away.set()
+        effects.wait_for("start", 2)
+        effects.open_gate()
+        observer.wait_for(lambda: observer.settled_ids() == [run.id, run.id])
+
+    assert not psutil.pid_exists(first.pid)
+    assert ended(run) == ("completed", "completed")
+    assert (run.attempt, run.crashes, run.failures, run.releases) == (2, 0, 0, 1)
+    assert (lease.kill_at < lease.renewed_at + lease.seconds) == bool(options)
+
+
 def test_a_job_in_a_thread_is_only_asked_to_end_by_force(
     start_worker: StartWorker, observer: Recorder, effects: Effects, quick_force: None
 ) -> None:
@@ -247,7 +337,7 @@ def test_a_job_in_a_thread_is_only_asked_to_end_by_force(
         wait_until(Run.objects.in_state("running").exists)
         operations.cancel(run.id, actor="ann", force=True)
         [lease] = worker.worker._leases.all()
-        wait_until(lambda: lease.kill_at is not None and lease.kill_at + 0.5 < monotonic())
+        wait_until(lambda: lease.kill_at + 0.5 < monotonic())
         effects.open_gate()
         observer.wait_until_settled(run)
 

@@ -62,7 +62,7 @@ class ChildProcess:
         self._ready = False
         self._ref: Ref | None = None
         self._changing = threading.Lock()
-        self._killed = self._cancelled = False
+        self._killed = self._ended_by_us = False
         self.runs = 0
         """How many attempts it has run."""
         self.megabytes = 0.0
@@ -110,11 +110,11 @@ class ChildProcess:
                 with suppress(OSError):
                     self._wire.send(interrupt=list(ref), why=why)
 
-    def kill_cancelled(self, ref: Ref) -> None:
-        """End the process, and with it the attempt, if that still runs: as cancelled. Callable from any thread."""
+    def kill_attempt(self, ref: Ref) -> None:
+        """End the process, and with it the attempt, if that still runs: it was asked to end. Callable from any thread."""
         with self._changing:
             if self._ref == ref:
-                self._cancelled = True
+                self._ended_by_us = True
                 self.kill()
 
     def leave(self) -> None:
@@ -163,10 +163,9 @@ class ChildProcess:
     def _broken_off(self, assignment: Assignment, began: float) -> Ended:
         """The end of an attempt in whose middle the process has ended."""
         claim, notes = assignment.claim, assignment.notes
-        if self._cancelled:
-            settlement = verdict(
-                claim, assignment.job, Cancel("The run was cancelled by force, and its process killed.")
-            )
+        if self._ended_by_us:
+            why = "The job did not end when it was asked to, and its process was killed."
+            settlement = verdict(claim, assignment.job, Cancel(why))
         else:
             settlement = crashed(claim, f"The process of the job {self._how_it_ended()}.")
         settlement.started, settlement.finished = began, monotonic()

@@ -39,9 +39,9 @@ class ProcessExecutor(Threads):
         if (child := self._children.get(ref)) is not None:
             child.interrupt(ref, why)
 
-    def kill_cancelled(self, ref: Ref) -> None:
+    def kill_attempt(self, ref: Ref) -> None:
         if (child := self._children.get(ref)) is not None:
-            child.kill_cancelled(ref)
+            child.kill_attempt(ref)
 
     def prepare(self, number: int) -> None:
         """Have so many children that are idle, or about to be: attempts are likely to come, and need not wait for their start."""

@@ -70,9 +70,9 @@ class Executors:
         for executor in self._executors:
             executor.interrupt(ref, why)
 
-    def kill_cancelled(self, ref: Ref) -> None:
-        """Kill the process of an attempt that was cancelled, if it has one of its own. Callable from any thread."""
-        self._processes.kill_cancelled(ref)
+    def kill_attempt(self, ref: Ref) -> None:
+        """Kill the process of an attempt that was asked to end, if it has one of its own. Callable from any thread."""
+        self._processes.kill_attempt(ref)
 
     def prepare(self, number: int) -> None:
         """Make ready for so many runs that have crashed elsewhere. Callable from any thread."""
