@@ -6,6 +6,9 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from django.db import transaction
+
+from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim, LostRun, NewRun, Ref, Settlement
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import registry
@@ -14,6 +17,7 @@ from django_jobqueue.operations.at_once import work_at_once
 from django_jobqueue.operations.inserting import insert_many
 from django_jobqueue.operations.new_runs import new_run
 from django_jobqueue.states import State
+from django_jobqueue.worker.connections import DATABASE_AWAY
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +37,35 @@ def followers_of(ends: Iterable[tuple[Claim | LostRun, Settlement]]) -> Follower
 
 
 def add_followers(followers: Followers, states: Mapping[Ref, State]) -> None:
-    """Add those whose run was dead-lettered indeed, in the caller's transaction."""
-    if new := [follower for ref, follower in followers.items() if states.get(ref) == State.DEAD_LETTERED]:
-        work_at_once([row.id for row in insert_many(new)])
+    """Add those whose run was dead-lettered indeed, in the caller's transaction.
+
+    One that the database refuses does not keep the dead letter from being written, nor others.
+    """
+    if new := {ref: follower for ref, follower in followers.items() if states.get(ref) == State.DEAD_LETTERED}:
+        try:
+            ids = _insert(new)
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            ids = _insert_each(new)
+        work_at_once(ids)
+
+
+def _insert(followers: Followers) -> list[int]:
+    with transaction.atomic(using=get_config().database):
+        return [row.id for row in insert_many(list(followers.values()))]
+
+
+def _insert_each(followers: Followers) -> list[int]:
+    ids: list[int] = []
+    for ref, follower in followers.items():
+        try:
+            ids += _insert({ref: follower})
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            logger.exception("Run %d is dead-lettered, and nobody told: %s.%s.", ref.id, follower.queue, follower.job)
+    return ids
 
 
 def _follower_of(run: Claim | LostRun) -> NewRun | None:

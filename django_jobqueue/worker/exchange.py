@@ -27,6 +27,8 @@ from django_jobqueue.worker.shares import Ask, Share, Shares
 
 logger = logging.getLogger(__name__)
 
+NOT_TOGETHER = "%d attempts could not be settled together, and are settled one by one."
+
 
 @dataclass(frozen=True, slots=True)
 class Trade:
@@ -58,6 +60,8 @@ class Exchange:
         self._engine = engine_for(self._config.database)
         self._limiter = Limiter()
         self._lease_seconds = {queue.name: queue.lease_seconds for queue in self._config.queues.values()}
+        self._given_up: set[Ref] = set()
+        """Attempts that the database would not settle in any words: they are left to the reapers."""
         self._not_kept = {
             (queue.name, state)
             for queue in self._config.queues.values()
@@ -89,12 +93,12 @@ class Exchange:
             self.release_unheard()  # what claims of this trade have committed
             if not ended:
                 raise
-            logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended))
+            logger.exception(NOT_TOGETHER, len(ended))
             states, claims, more = self._settle_each(ended, followers), [], True
             self._limiter.free(list(_freed((attempt.claim for attempt in ended), states)))
         self._leases.add(claims, self._lease_seconds, sent_at)
         self._leases.drop(attempt.ref for attempt in ended)
-        return Trade(_with_states(ended, states), claims, more)
+        return Trade(self._with_states(ended, states), claims, more)
 
     def _turn(
         self, queues: Iterable[str], ended: Sequence[Ended], followers: Followers, wanted: int, ahead: int
@@ -124,7 +128,7 @@ class Exchange:
         unheard = {
             ref: (queue, job, key)
             for run_id, attempt, queue, job, key in runs.values_list("pk", "attempt", "queue", "job", "concurrency_key")
-            if (ref := Ref(run_id, attempt)) not in self._leases
+            if (ref := Ref(run_id, attempt)) not in self._leases and ref not in self._given_up
         }
         if unheard:
             states = self._engine.release(list(unheard))
@@ -135,10 +139,16 @@ class Exchange:
         why = "The worker was stopped before the job had ended."
         ended = [Ended(lease.claim, _abandoned(lease, why)) for lease in leases]
         followers = followers_of((attempt.claim, attempt.settlement) for attempt in ended)
-        states = self._settle_alone([attempt.settlement for attempt in ended], followers)
+        try:
+            states = self._settle_alone([attempt.settlement for attempt in ended], followers)
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            logger.exception(NOT_TOGETHER, len(ended))
+            states = self._settle_each(ended, followers)
         self._leases.drop(lease.claim.ref for lease in leases)
         self._limiter.free(list(_freed((lease.claim for lease in leases), states)))
-        return _with_states(ended, states)
+        return self._with_states(ended, states)
 
     def seconds_until_due(self) -> float | None:
         """Seconds until a run can be claimed; 0 or less where one is due, but not to be had now."""
@@ -210,7 +220,7 @@ class Exchange:
         return states | receipts(self._worker, missing)
 
     def _settle_each(self, ended: Sequence[Ended], followers: Followers) -> dict[Ref, State]:
-        """Settle one by one; what the database refuses is written without the job's own words."""
+        """Settle one by one, because an error keeps them from being settled together."""
         states: dict[Ref, State] = {}
         for settlement in [attempt.settlement for attempt in ended]:
             try:
@@ -218,24 +228,51 @@ class Exchange:
             except DATABASE_AWAY:
                 raise
             except Exception as error:
-                plain = f"What came of this attempt could not be stored: {type(error).__name__}."
-                plainly = replace(
-                    settlement,
-                    result=None,
-                    error=plain,
-                    traceback=None,
-                    progress=None,
-                    metadata=None,
-                    run_at=None,
-                    delay_seconds=1.0,
-                )
-                states |= self._settle_alone([plainly], followers)
+                states |= self._settle_plainly(settlement, followers, error)
         return states
+
+    def _settle_plainly(self, settlement: Settlement, followers: Followers, error: Exception) -> dict[Ref, State]:
+        """Write what the database has refused without the job's own words. Where it refuses that too, the lease may end."""
+        plainly = replace(
+            settlement,
+            result=None,
+            error=f"What came of this attempt could not be stored: {type(error).__name__}.",
+            traceback=None,
+            progress=None,
+            metadata=None,
+            run_at=None,
+            delay_seconds=1.0,
+        )
+        try:
+            return self._settle_alone([plainly], followers)
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            logger.exception(
+                "Attempt %d of run %d ended %s, which the database refuses to store: the run is taken for lost when its lease ends.",
+                *(settlement.attempt, settlement.id, settlement.outcome),
+            )
+            self._given_up.add(settlement.ref)
+            return {}
 
     def _settle_alone(self, settlements: Sequence[Settlement], followers: Followers) -> dict[Ref, State]:
         """Settle, and do nothing else, in a transaction."""
         settle = transaction.atomic(using=self._config.database)(self._settle)
         return self._engine.insist(partial(settle, settlements, followers))
+
+    def _with_states(self, ended: Sequence[Ended], states: Mapping[Ref, State]) -> list[tuple[Ended, State]]:
+        """Pair each attempt with the state of its run; tell of those whose run was taken over."""
+        settled: list[tuple[Ended, State]] = []
+        for attempt in ended:
+            if (state := states.get(attempt.ref)) is not None:
+                settled.append((attempt, state))
+            elif attempt.ref not in self._given_up:
+                logger.warning(
+                    "Lease lost, result dropped: run %d (%s.%s) was taken over during attempt %d, which ended %s.",
+                    *(attempt.claim.id, attempt.claim.queue, attempt.claim.job),
+                    *(attempt.claim.attempt, attempt.settlement.outcome),
+                )
+        return settled
 
 
 def _freed(claims: Iterable[Claim], states: Mapping[Ref, State]) -> Iterator[Freed]:
@@ -247,21 +284,6 @@ def _freed(claims: Iterable[Claim], states: Mapping[Ref, State]) -> Iterator[Fre
 def _ended_before(attempt: Ended, moment: float) -> bool:
     """Whether an attempt had ended by *moment*, and only waited to be settled."""
     return attempt.settlement.finished is not None and attempt.settlement.finished < moment
-
-
-def _with_states(ended: Sequence[Ended], states: Mapping[Ref, State]) -> list[tuple[Ended, State]]:
-    """Pair each attempt with the state of its run; tell of those whose run was taken over."""
-    settled: list[tuple[Ended, State]] = []
-    for attempt in ended:
-        if (state := states.get(attempt.ref)) is not None:
-            settled.append((attempt, state))
-            continue
-        logger.warning(
-            "Lease lost, result dropped: run %d (%s.%s) was taken over during attempt %d, which ended %s.",
-            *(attempt.claim.id, attempt.claim.queue, attempt.claim.job),
-            *(attempt.claim.attempt, attempt.settlement.outcome),
-        )
-    return settled
 
 
 def _abandoned(lease: Lease, why: str) -> Settlement:

@@ -62,7 +62,7 @@ SETTLING = [
     ),
     Guard(
         "worker/exchange.py",
-        "states |= self._settle_alone([«plainly»], followers)",
+        "return self._settle_alone([«plainly»], followers)",
         "settlement",
         f"{LEASES}test_a_result_that_the_database_refuses_is_recorded_in_plain_words",
         "what the database refuses ends all the same",
@@ -73,6 +73,27 @@ SETTLING = [
         "",
         f"{LEASES}test_a_result_is_not_rewritten_because_the_database_went_away",
         "a result is not given up because the database went away",
+    ),
+    Guard(
+        "worker/exchange.py",
+        "return self._settle_alone([plainly], followers) except DATABASE_AWAY: raise «except Exception:»",
+        "except KeyError:",
+        f"{LEASES}test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_and_stops_nobody",
+        "what cannot be settled in any words stops nobody",
+    ),
+    Guard(
+        "worker/exchange.py",
+        "not in self._leases «and ref not in self._given_up»",
+        "",
+        f"{LEASES}test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_and_stops_nobody",
+        "what has run and could not be settled is not handed back as if it had not",
+    ),
+    Guard(
+        "worker/dead_letters.py",
+        "raise «except Exception:» ids = _insert_each(new)",
+        "except KeyError:",
+        "worker/test_dead_letters.py::test_a_follower_that_the_database_refuses_costs_no_other_its_end",
+        "a follower that cannot be added keeps no run from its end",
     ),
     Guard(
         "worker/exchange.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -207,6 +207,48 @@ def test_a_follower_that_cannot_be_added_stops_nothing(work: Work, caplog: pytes
     run.refresh_from_db()
     assert run.state == "dead_lettered"
     assert "nobody told: 'look_afetr' is not a job of queue 'default'. Did you mean 'look_after'?" in caplog.text
+
+
+@pytest.fixture
+def fussy_database() -> Iterator[None]:
+    """A database that refuses runs of a certain job with a certain payload."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "ALTER TABLE jobqueue_run"
+                " ADD CONSTRAINT fussy CHECK (job <> 'look_after' OR (payload->>'run_id')::bigint % 2 = 0)"
+            )
+        else:
+            cursor.execute(
+                "CREATE TRIGGER fussy BEFORE INSERT ON jobqueue_run"
+                " WHEN NEW.job = 'look_after' AND json_extract(NEW.payload, '$.run_id') % 2 = 1"
+                " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+            )
+        yield
+        if connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT fussy")
+        else:
+            cursor.execute("DROP TRIGGER fussy")
+
+
+@pytest.mark.usefixtures("fussy_database")
+@pytest.mark.parametrize("end", ["failed", "lost"])
+def test_a_follower_that_the_database_refuses_costs_no_other_its_end(
+    work: Work, lose: Lose, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    declare(max_crashes=1)
+    runs = [queues.default.add("fall") for _ in range(4)]
+    for _ in runs if end == "lost" else ():
+        lose()
+
+    work()
+
+    assert [run.state for run in queues.default.runs().filter(job="fall")] == ["dead_lettered"] * 4
+    followed = [run.payload["run_id"] for run in queues.default.runs().filter(job="look_after")]
+    assert sorted(followed) == [run.id for run in runs if run.id % 2 == 0]
+    for run in runs:
+        assert (f"Run {run.id} is dead-lettered, and nobody told" in caplog.text) == (run.id % 2 == 1)
+    assert "settled one by one" not in caplog.text
 
 
 def test_a_veto_that_fails_stops_nothing(work: Work, caplog: pytest.LogCaptureFixture) -> None:

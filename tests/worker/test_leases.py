@@ -370,6 +370,57 @@ def test_a_result_that_the_database_refuses_is_recorded_in_plain_words(work: Wor
     assert refused.attempts.get().error == refused.error
 
 
+@pytest.fixture
+def stubborn_database() -> Iterator[None]:
+    """A database in which certain runs cannot be completed."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "ALTER TABLE jobqueue_run"
+                " ADD CONSTRAINT stubborn CHECK (state <> 'completed' OR payload::text NOT LIKE '%teapot%')"
+            )
+        else:
+            cursor.execute(
+                "CREATE TRIGGER stubborn BEFORE UPDATE ON jobqueue_run"
+                " WHEN NEW.state = 'completed' AND NEW.payload LIKE '%teapot%'"
+                " BEGIN SELECT RAISE(ABORT, 'no teapots'); END"
+            )
+        yield
+        if connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT stubborn")
+        else:
+            cursor.execute("DROP TRIGGER stubborn")
+
+
+@pytest.mark.usefixtures("stubborn_database")
+def test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_and_stops_nobody(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    @job(delivery="at_most_once")
+    def answer(text: str) -> str:
+        return text
+
+    refused = queues.default.add("answer", {"text": "a teapot"})
+    stored = queues.default.add("answer", {"text": "a spoon"})
+    leases = Leases()
+    exchange = Exchange("me:1:a", ["default"], leases)
+    claims = exchange.trade([], 2).claims
+    attempts = [run_attempt(Assignment(claim, registry.get("default", "answer"))) for claim in claims]
+
+    trade = exchange.trade([attempt for attempt in attempts if isinstance(attempt, Ended)], 0)
+    exchange.release_unheard()
+
+    assert [(attempt.claim.id, state) for attempt, state in trade.settled] == [(stored.id, State.COMPLETED)]
+    assert len(leases) == 0
+    refused.refresh_from_db()
+    assert (refused.state, refused.attempt) == ("running", 1)
+    assert f"Attempt 1 of run {refused.id} ended completed, which the database refuses to store" in caplog.text
+    assert "Lease lost" not in caplog.text
+    reap(engine, refused.id)
+    refused.refresh_from_db()
+    assert (refused.state, refused.reason) == ("dead_lettered", "lost")
+
+
 def test_a_result_is_not_rewritten_because_the_database_went_away(engine: Engine) -> None:
     """It refuses a batch, and goes away before the results of that are written one by one."""
 
