@@ -30,7 +30,7 @@ test: $(dev)  ## run the whole suite, on SQLite and on PostgreSQL
 	JOBQUEUE_TEST_DATABASE=postgresql $(pytest) $(ARGS)
 
 test-mysql: $(dev)  ## run what speaks to the database, on a MariaDB, if there is one; see CONTRIBUTING.md
-	JOBQUEUE_TEST_DATABASE=mysql $(pytest) -m 'not slow' $(or $(ARGS),@tests/on_mysql.txt) || test $$? -eq 77
+	JOBQUEUE_TEST_DATABASE=mysql $(pytest) -m 'not slow or also_on_mysql' $(or $(ARGS),@tests/on_mysql.txt) || test $$? -eq 77
 
 coverage: $(dev)  ## run it once more, and show which lines no test reaches
 	JOBQUEUE_TEST_DATABASE=sqlite $(pytest) --cov --cov-report= $(ARGS)

@@ -23,7 +23,7 @@ def install(session: nox.Session, group: str, *packages: str) -> None:
 @nox.parametrize(("python", "django"), PAIRS)
 def tests(session: nox.Session, django: str, database: str) -> None:
     install(session, "test", f"Django~={django}.0")
-    chosen = ["-m", "not slow", "@tests/on_mysql.txt"] if database == "mysql" else []
+    chosen = ["-m", "not slow or also_on_mysql", "@tests/on_mysql.txt"] if database == "mysql" else []
     session.run("python", "-m", "pytest", *(session.posargs or chosen), env={"JOBQUEUE_TEST_DATABASE": database})
 
 

@@ -256,6 +256,7 @@ class Worker:
         for delay_seconds, claims in list(self._refused.items()):
             self._observer.cancelled(self._exchange.release(claims, delay_seconds))
             del self._refused[delay_seconds]
+            self._idle, self._look_at = False, 0.0  # they may be due again, or have let others go
 
     def _recycle(self) -> None:
         self._shutdown.recycle()

@@ -17,7 +17,7 @@ from django_jobqueue.operations import explain
 from django_jobqueue.operations.obstacles import Rule
 from tests.limiting.conftest import Configure, Office, undone
 
-pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.also_on_mysql]
 
 FIRST = 30_000
 """A priority before all others."""

@@ -210,6 +210,7 @@ class Limits(RuleBasedStateMachine):
             function()
 
 
+@pytest.mark.also_on_mysql
 @pytest.mark.django_db
 @pytest.mark.slow
 def test_limits_hold_and_lose_nobody_whatever_happens(configure: Configure) -> None:

@@ -392,6 +392,13 @@ ENDING = [
     ),
     Guard(
         "worker/worker.py",
+        "«self._idle, self._look_at = False, 0.0»",
+        "pass",
+        "worker/test_okay_to_run.py::test_a_worker_that_drains_does_not_end_before_a_run_that_is_due_again",
+        "what was handed back is looked for at once, also by a worker that was about to end",
+    ),
+    Guard(
+        "worker/worker.py",
         "and «self._executors.leaked >= self._most_leaks()»:",
         "False",
         f"{TIMEOUTS}test_a_worker_that_has_leaked_too_many_slots_finishes_and_is_to_be_started_anew",

@@ -21,9 +21,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def is_open(raw: Any) -> bool:
-    """Whether a connection of psycopg or sqlite3 is open."""
+    """Whether a connection of psycopg, mysqlclient, PyMySQL or sqlite3 is open."""
     if hasattr(raw, "closed"):
         return not raw.closed
+    if hasattr(raw, "open"):
+        return bool(raw.open)
     try:
         raw.cursor()
     except Exception:

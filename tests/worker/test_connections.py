@@ -150,8 +150,9 @@ def test_the_queries_that_django_keeps_for_debugging_are_those_of_one_attempt(wo
 
     work(concurrency=1)
 
-    assert len(set(kept)) == 1
-    assert kept[0] >= 1
+    first, *others = kept  # the first one may ask the server what it is
+    assert len(set(others)) == 1
+    assert first >= others[0] >= 1
 
 
 def test_no_connection_is_left_open_when_a_worker_has_ended(work: Work, on_connect: OnConnect) -> None:

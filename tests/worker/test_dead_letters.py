@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -194,7 +195,8 @@ def test_many_are_followed_by_one_statement_and_none_by_none(engine: Engine, opt
     with CaptureQueriesContext(connection) as asked:
         exchange.trade([attempt for attempt in attempts if isinstance(attempt, Ended)], 0)
 
-    assert sum("INSERT INTO jobqueue_run" in query["sql"] for query in asked) == inserts
+    into_runs = re.compile(r"INSERT\s+INTO jobqueue_run\b")
+    assert sum(into_runs.search(query["sql"]) is not None for query in asked) == inserts
     assert queues.default.runs().filter(job="look_after").count() == 5 * inserts
 
 

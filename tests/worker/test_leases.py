@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -29,10 +31,22 @@ from tests.worker.conftest import Lose, OnConnect, StartWorker, Work, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+CLAIMS = re.compile(r"SET (run\.)?state = 'running'")
+"""How the statement goes by which a run is ours, of any engine."""
+
 
 def reap(engine: Engine, run_id: int) -> list[tuple[LostRun, State]]:
     end_lease(run_id)
     return engine.reap("default", crashed)
+
+
+def cut(connection: Any) -> None:
+    """Break a connection. The drivers of MySQL know one that was closed from one that broke."""
+    if connection.vendor == "mysql":
+        with suppress(Exception), connection.connection.cursor() as cursor:
+            cursor.execute(f"KILL {connection.connection.thread_id()}")
+    else:
+        connection.connection.close()
 
 
 def test_the_result_of_a_worker_that_lost_its_lease_is_dropped_and_named(
@@ -189,20 +203,33 @@ def test_a_claim_whose_reply_was_lost_is_handed_back_as_soon_as_the_database_ans
     start_worker: StartWorker, observer: Recorder, on_connect: OnConnect, delivery: Any
 ) -> None:
     """The connection breaks after the database has committed a claim: nobody here knows of it, and nobody has started it."""
+    claimed: list[bool] = []
     broken: list[bool] = []
 
     def watch(connection: Any) -> None:
         def claim_and_break(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
             answer = execute(sql, params, many, context)
-            if "SET state = 'running'" in sql and not broken:
-                broken.append(True)
-                context["cursor"].fetchall()  # it commits by itself
-                connection.connection.close()
-                raise OperationalError("the connection broke")
+            if CLAIMS.search(sql):
+                claimed.append(True)
+                if not broken and not connection.in_atomic_block:
+                    context["cursor"].fetchall()  # it commits by itself
+                    break_once()
             return answer
 
+        def commit_and_break() -> None:
+            commit()
+            break_once()
+
+        def break_once() -> None:
+            if claimed and not broken:
+                broken.append(True)
+                cut(connection)
+                raise OperationalError("the connection broke")
+
+        commit = connection._commit
         if threading.current_thread().name.startswith("test-worker-"):
             connection.execute_wrappers.append(claim_and_break)
+            connection._commit = commit_and_break
 
     starts = []
 
@@ -277,11 +304,16 @@ def test_only_what_was_claimed_for_us_unheard_is_handed_back(engine: Engine) -> 
 
 
 def test_a_claim_that_fails_for_another_reason_is_told() -> None:
+    @job
+    def answer() -> None:
+        pass
+
     def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "SET state = 'running'" in sql:
+        if CLAIMS.search(sql):
             raise DataError("no such thing")
         return execute(sql, params, many, context)
 
+    queues.default.add("answer")
     exchange = Exchange("me:1:a", ["default"], Leases())
 
     with connection.execute_wrapper(fail), pytest.raises(DataError):
@@ -331,20 +363,21 @@ def test_claims_are_not_forgotten_when_the_database_goes_away_behind_them(
 def fussy_database() -> Iterator[None]:
     """A database that refuses a certain result, as one with other limits than ours might."""
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "ALTER TABLE jobqueue_run ADD CONSTRAINT fussy CHECK (result IS NULL OR result::text NOT LIKE '%teapot%')"
-            )
-        else:
+        if connection.vendor == "sqlite":
             cursor.execute(
                 "CREATE TRIGGER fussy BEFORE UPDATE ON jobqueue_run WHEN NEW.result LIKE '%teapot%'"
                 " BEGIN SELECT RAISE(ABORT, 'no teapots'); END"
             )
-        yield
-        if connection.vendor == "postgresql":
-            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT fussy")
         else:
+            text = "result::text" if connection.vendor == "postgresql" else "result"
+            cursor.execute(
+                f"ALTER TABLE jobqueue_run ADD CONSTRAINT fussy CHECK (result IS NULL OR {text} NOT LIKE '%teapot%')"
+            )
+        yield
+        if connection.vendor == "sqlite":
             cursor.execute("DROP TRIGGER fussy")
+        else:
+            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT fussy")
 
 
 @pytest.mark.usefixtures("fussy_database")
