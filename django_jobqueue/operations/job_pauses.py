@@ -14,6 +14,7 @@ from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.overrides import override, restore
 from django_jobqueue.operations.queues import to_come
+from django_jobqueue.transports.publisher import publish_on_commit
 
 
 @operation("queues.pause_job", auth=Auth.ADMIN)
@@ -42,4 +43,5 @@ def resume_job(queue: str, job: str, *, actor: Actor, reason: str = "") -> bool:
         if changed:
             record(resume_job.key, by, queue=queue, detail={"job": name})
             sweep_on_commit(queue)
+            publish_on_commit([queue])
     return changed

@@ -19,6 +19,7 @@ from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.overrides import override, restore
 from django_jobqueue.operations.queues import known_queue, to_come
+from django_jobqueue.transports.publisher import publish_on_commit
 
 LimitOption: TypeAlias = Literal["concurrent_jobs", "concurrent_jobs_per_key", "rate_limit"]
 LIMIT_OPTIONS: tuple[str, ...] = get_args(LimitOption)
@@ -57,6 +58,7 @@ def set_limit(
         detail |= {"until": until.isoformat()} if until else {}
         record(set_limit.key, by, queue=queue, detail=detail)
         sweep_on_commit(queue)
+        publish_on_commit([queue])
 
 
 @operation("queues.clear_limit", auth=Auth.ADMIN)
@@ -71,6 +73,7 @@ def clear_limit(queue: str, limit: LimitOption, *, actor: Actor, reason: str = "
         if changed:
             record(clear_limit.key, by, queue=queue, detail={"limit": limit} | ({"job": name} if name else {}))
             sweep_on_commit(queue)
+            publish_on_commit([queue])
     return changed
 
 

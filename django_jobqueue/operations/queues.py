@@ -14,6 +14,7 @@ from django_jobqueue.models.now import Now
 from django_jobqueue.operations.activities import Actor, author, record
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.overrides import override, restore
+from django_jobqueue.transports.publisher import publish_on_commit
 
 
 @operation("queues.pause", auth=Auth.ADMIN)
@@ -38,6 +39,7 @@ def resume_queue(queue: str, *, actor: Actor, reason: str = "") -> bool:
         changed = restore(queue, "", "paused_at", "paused_until")
         if changed:
             record(resume_queue.key, by, queue=queue)
+            publish_on_commit([queue])
     return changed
 
 

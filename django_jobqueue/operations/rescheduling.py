@@ -18,6 +18,7 @@ from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.runs import get
 from django_jobqueue.operations.selection import run_by_id
 from django_jobqueue.states import State
+from django_jobqueue.transports.publisher import publish_on_commit
 
 
 @operation("jobs.reschedule", auth=Auth.ADMIN)
@@ -48,6 +49,7 @@ def reschedule(
         if not changed:
             raise InvalidArgument(f"Run {run.pk} expires at {run.expires_at}, so it would never start.")
         record(reschedule.key, by, run=run, detail={name: str(value) for name, value in changes.items()})
+        publish_on_commit([run.queue])
     return run
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from math import inf
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from django_jobqueue import queues
+from django_jobqueue import operations, queues
+from django_jobqueue.models import Run
 from django_jobqueue.transports.publisher import publish_on_commit
 from tests.transports.hearing import SHORT_SECONDS, heard
 from tests.worker.bench import PATIENCE_SECONDS, Recorder, WorkerThread, wait_until
@@ -58,6 +62,45 @@ def test_of_what_is_due_much_later_nobody_is_told_now() -> None:
         queues.default.add("note", delay_seconds=60)
         assert not woken.wait(SHORT_SECONDS)
         queues.default.add("note", delay_seconds=1)
+        assert woken.wait(PATIENCE_SECONDS)
+
+
+def set_limit(most: int) -> None:
+    operations.set_limit("default", "concurrent_jobs", most, actor="ana")
+
+
+@pytest.mark.parametrize(
+    ("hold", "let_go"),
+    [
+        pytest.param(
+            lambda: operations.pause_queue("default", actor="ana"),
+            lambda: operations.resume_queue("default", actor="ana"),
+            id="a resumed queue",
+        ),
+        pytest.param(
+            lambda: operations.pause_job("default", "note", actor="ana"),
+            lambda: operations.resume_job("default", "note", actor="ana"),
+            id="a resumed job",
+        ),
+        pytest.param(lambda: set_limit(1), lambda: set_limit(2), id="a raised limit"),
+        pytest.param(
+            lambda: set_limit(1),
+            lambda: operations.clear_limit("default", "concurrent_jobs", actor="ana"),
+            id="a limit as in the settings",
+        ),
+        pytest.param(
+            lambda: Run.objects.update(run_at=timezone.now() + timedelta(days=1)),
+            lambda: operations.reschedule(Run.objects.get().pk, actor="ana", next_run_at="now"),
+            id="an earlier time",
+        ),
+    ],
+)
+def test_what_operators_let_go_is_heard_of(hold: Callable[[], object], let_go: Callable[[], object]) -> None:
+    queues.default.add("note")
+    hold()
+    with heard() as woken:
+        assert not woken.wait(SHORT_SECONDS)
+        let_go()
         assert woken.wait(PATIENCE_SECONDS)
 
 
