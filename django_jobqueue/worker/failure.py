@@ -12,7 +12,7 @@ MAX_ERROR = 2_000
 """Characters of the one-line description that are kept."""
 
 MAX_TRACEBACK = 64 * 1024
-"""Characters of the traceback that are kept: its end, which names the culprit."""
+"""Bytes, in UTF-8, of the traceback that are kept: its end, which names the culprit."""
 
 MAX_READ = 4 * MAX_TRACEBACK
 """Characters of a text that are looked through for secrets, because that takes time; more are not kept anyway."""
@@ -48,5 +48,12 @@ def traceback_text(error: BaseException, hide: Hide) -> str:
         text = "".join(traceback.format_exception(type(error), error, frames))
     except BaseException as broken:
         text = f"{error_text(error, hide)}\n(its traceback cannot be told: {type(broken).__name__})"
-    text = storable(hide(text[-MAX_READ:]))
-    return text if len(text) <= MAX_TRACEBACK else f"(cut)\n{text[-MAX_TRACEBACK:]}"
+    return _end_of(storable(hide(text[-MAX_READ:])))
+
+
+def _end_of(text: str) -> str:
+    """As much of *text* as is kept."""
+    encoded = text.encode()
+    if len(encoded) <= MAX_TRACEBACK:
+        return text
+    return "(cut)\n" + encoded[-MAX_TRACEBACK:].decode(errors="ignore")

@@ -1,6 +1,7 @@
 """The time that is left of an attempt, as the ``statement_timeout`` of its PostgreSQL connections.
 
-A thread that waits for the database cannot be told that its time is over; the database can.
+A thread that waits for the database cannot be told that its time is over; the database can. It is told for the session: where
+a pool gives each transaction another one, that would befall others, and so nothing is set.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def lift() -> None:
 
 @receiver(connection_created)
 def _limit_new(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
-    if (now := _now.get()) is not None and connection.vendor == "postgresql":
+    if (now := _now.get()) is not None and _has_session(connection):
         _limit(connection, now)
 
 
@@ -79,5 +80,10 @@ def _opened() -> list[BaseDatabaseWrapper]:
     return [
         connection
         for connection in connections.all(initialized_only=True)
-        if connection.vendor == "postgresql" and connection.connection is not None
+        if connection.connection is not None and _has_session(connection)
     ]
+
+
+def _has_session(connection: BaseDatabaseWrapper) -> bool:
+    """Whether it has a session of PostgreSQL, and keeps it from one transaction to the next."""
+    return connection.vendor == "postgresql" and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")

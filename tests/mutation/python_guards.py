@@ -531,6 +531,14 @@ CHILDREN = [
 CONNECTIONS = [
     Guard(
         "worker/statement_timeout.py",
+        'connection.vendor == "postgresql" «and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")»',
+        "",
+        f"{TIMEOUTS}test_where_sessions_are_pooled_none_is_limited",
+        "the timeout of an attempt befalls nobody else behind a pooler",
+        database="postgresql",
+    ),
+    Guard(
+        "worker/statement_timeout.py",
         "if «connection in before»:",
         "False",
         f"{TIMEOUTS}test_the_next_attempt_on_the_same_connection_has_all_the_time_that_the_project_gives_it",

@@ -198,6 +198,14 @@ def test_of_a_huge_traceback_the_end_is_kept_which_names_the_culprit(work: Work)
     assert len(traceback) == 64 * 1024 + len("(cut)\n")
 
 
+def test_a_huge_traceback_is_cut_to_so_many_bytes_and_between_characters() -> None:
+    traceback = traceback_text(ValueError("\N{SNOWMAN}" * 30_000), str)
+
+    assert traceback.startswith("(cut)\n\N{SNOWMAN}\N{SNOWMAN}")
+    assert traceback.endswith("\N{SNOWMAN}\n")
+    assert len(traceback.encode()) == 64 * 1024 + len("(cut)\n")
+
+
 def test_no_more_of_a_huge_error_is_looked_through_for_secrets_than_may_be_kept() -> None:
     looked_through: list[int] = []
 

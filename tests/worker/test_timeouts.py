@@ -419,6 +419,31 @@ def test_the_next_attempt_on_the_same_connection_has_all_the_time_that_the_proje
 
 
 @pytest.mark.postgresql
+def test_where_sessions_are_pooled_none_is_limited(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go to somebody else with its limit."""
+
+    @job(timeout_seconds=100)
+    def look() -> list[str]:
+        told = []
+        for _ in range(2):  # on a connection that is there, and on a new one
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT current_setting('statement_timeout')")
+                told += [value for (value,) in cursor.fetchall()]
+            connection.close()
+        return told
+
+    connections.close_all()
+    monkeypatch.setitem(connections.settings["default"], "DISABLE_SERVER_SIDE_CURSORS", True)
+    runs = [queues.default.add("look") for _ in range(2)]
+
+    work(concurrency=1)
+
+    for run in runs:
+        run.refresh_from_db()
+    assert [run.result for run in runs] == [["0", "0"], ["0", "0"]]
+
+
+@pytest.mark.postgresql
 def test_a_connection_that_a_job_breaks_does_not_keep_its_timeout(work: Work) -> None:
     @job(timeout_seconds=100, backoff=LATER, max_attempts=1)
     def break_it() -> None:
