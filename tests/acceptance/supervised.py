@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +62,18 @@ class SupervisorProcess(WorkerProcess):
 
     def _pids_in_rows(self) -> set[int]:
         return {int(name.split(":")[1]) for name in WorkerRow.objects.values_list("name", flat=True)}
+
+
+AS_PROCESS_ONE = 'exec unshare --pid --fork --mount-proc "$0" "$@"'
+"""A script that starts its arguments as process 1 of a namespace."""
+
+
+def can_be_process_one() -> bool:
+    """Whether this machine lets us do that."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    if shutil.which(command[0]) is None:
+        return False
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 class Workshop:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -22,9 +21,10 @@ from django_jobqueue import RunContext, job, queues
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
+from tests.acceptance.conftest import StartWorker
 from tests.acceptance.programs import Effects, wait_until
 from tests.acceptance.settings import LEASE_SECONDS
-from tests.acceptance.supervised import SupervisorProcess, Workshop
+from tests.acceptance.supervised import AS_PROCESS_ONE, SupervisorProcess, Workshop, can_be_process_one
 
 pytestmark = pytest.mark.slow
 
@@ -374,14 +374,6 @@ def test_workers_that_lost_their_supervisor_hand_back_what_outlasts_their_grace(
 # --- Programs that jobs start --------------------------------------------------------------------------------------
 
 
-def can_be_process_one() -> bool:
-    """Whether this machine lets us start a program as process 1 of a namespace."""
-    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
-    if shutil.which(command[0]) is None:
-        return False
-    return subprocess.run(command, capture_output=True).returncode == 0
-
-
 def test_as_process_1_it_collects_what_jobs_left_behind(
     supervise: Supervise, workshop: Workshop, effects: Effects
 ) -> None:
@@ -399,9 +391,7 @@ def test_as_process_1_it_collects_what_jobs_left_behind(
     def leave_behind() -> None:
         raise NotImplementedError
 
-    supervisor = supervise(
-        environment=workshop.environment, script='exec unshare --pid --fork --mount-proc "$0" "$@"'
-    ).wait_until_ready()
+    supervisor = supervise(environment=workshop.environment, script=AS_PROCESS_ONE).wait_until_ready()
     [process_one] = psutil.Process(supervisor.pid).children()
     wait_until(lambda: WorkerRow.objects.count() == 2, "two workers work")
     workers = process_one.children()
@@ -416,6 +406,44 @@ def test_as_process_1_it_collects_what_jobs_left_behind(
     assert process_one.children() == workers
     process_one.terminate()
     assert supervisor.wait() == 0
+
+
+def test_a_worker_that_would_be_process_1_has_another_process_collect_what_its_jobs_left_behind(
+    start_worker: StartWorker, workshop: Workshop
+) -> None:
+    if not can_be_process_one():
+        pytest.skip("needs unshare, and the right to use it")
+    workshop.jobs.write_text(
+        "import subprocess\n"
+        "from django_jobqueue import job\n"
+        "@job\n"
+        "def leave_behind():\n"
+        '    subprocess.run(["/bin/sh", "-c", "exec 2>&1; sleep 3600 &"])\n'
+        '    return subprocess.run(["/bin/sh", "-c", "exit 7"]).returncode\n'
+    )
+
+    @job
+    def leave_behind() -> None:
+        raise NotImplementedError
+
+    program = start_worker(environment=workshop.environment, script=AS_PROCESS_ONE)
+    wait_until(WorkerRow.objects.exists, "it works")
+    [process_one] = psutil.Process(program.pid).children()
+    [worker] = process_one.children()
+
+    run = queues.default.add("leave_behind")
+    wait_until(lambda: len(process_one.children()) == 2, "the program has lost its parent")
+    [orphan] = set(process_one.children()) - {worker}
+    orphan.kill()
+    wait_until(lambda: not orphan.is_running(), "it is buried")
+
+    wait_until_all_is_done()
+    run.refresh_from_db()
+    assert (run.state, run.result) == ("completed", 7)
+    assert process_one.memory_info().rss < worker.memory_info().rss / 2
+    process_one.terminate()
+    assert program.wait() == 0
+    assert not WorkerRow.objects.exists()
 
 
 def test_a_program_that_reads_its_input_does_not_take_the_order_to_stop(

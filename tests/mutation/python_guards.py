@@ -457,6 +457,14 @@ CHILDREN = [
         "what a job has started ends with its child",
     ),
     Guard(
+        "management/commands/runjobs.py",
+        "if «os.getpid() == 1 and _works_alone(options)»:",
+        "False",
+        "acceptance/test_supervisor.py::"
+        "test_a_worker_that_would_be_process_1_has_another_process_collect_what_its_jobs_left_behind",
+        "what jobs leave behind in a container does not pile up",
+    ),
+    Guard(
         "worker/executors/processes.py",
         "if child is not None and «not child.is_alive()»:",
         "False",

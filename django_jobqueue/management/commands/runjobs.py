@@ -23,6 +23,7 @@ from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
 from django_jobqueue.management.json_lines import JSONLines
 from django_jobqueue.management.mysql import require_mysql
+from django_jobqueue.management.process_one import become_process_one
 from django_jobqueue.management.reloading import work_until_code_changes
 from django_jobqueue.management.startup import require_isolation, require_tables
 from django_jobqueue.management.worked_queues import slots_of_process, worked_queues
@@ -94,16 +95,21 @@ class Command(JobQueueCommand):
         add("--log-format", choices=["text", "json"], default="text", help="Lines for people, or for programs.")
         add("--supervised", action="store_true", help=SUPPRESS)
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        queues = worked_queues(options["queues"])
+    def execute(self, *args: Any, **options: Any) -> str | None:
         if options["reload"] is None:
             options["reload"] = settings.DEBUG and not options["drain"]
+        if os.getpid() == 1 and _works_alone(options):
+            become_process_one(get_child_arguments())
+        return super().execute(*args, **options)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        queues = worked_queues(options["queues"])
         options["concurrency"] = slots_of_process(queues, options["concurrency"])
         require_tables(get_config().database)
         require_isolation(get_config().database)
         require_mysql(get_config().database)
-        alone = options["processes"] == 1 and not options["reload"] and options["with_runserver"] is None
-        code = self._work(queues, options) if alone or options["supervised"] else self._supervise(queues, options)
+        in_place = _works_alone(options) or options["supervised"]
+        code = self._work(queues, options) if in_place else self._supervise(queues, options)
         if code:
             sys.exit(code)
 
@@ -144,6 +150,11 @@ class Command(JobQueueCommand):
         if options["log_format"] == "json":
             return JSONLines(self.stdout, verbosity=verbosity)
         return Console(self.stdout, self.style, verbosity=verbosity, banner=not options["supervised"])
+
+
+def _works_alone(options: dict[str, Any]) -> bool:
+    """Whether there is nothing to supervise."""
+    return options["processes"] == 1 and not options["reload"] and options["with_runserver"] is None
 
 
 TETHERED = [sys.executable, tether.__file__]
