@@ -15,7 +15,7 @@ from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
 from django_jobqueue import RunContext, job, queues
-from django_jobqueue.engines.base import Engine, LostRun
+from django_jobqueue.engines.base import Engine, LostRun, Ref
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
@@ -247,6 +247,53 @@ def test_a_claim_whose_reply_was_lost_is_handed_back_as_soon_as_the_database_ans
     run.refresh_from_db()
     assert (run.state, run.attempt, run.crashes, run.releases) == ("completed", 2, 0, 1)
     assert starts == [2]
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
+def test_a_run_that_was_handed_back_unheard_is_handed_back_once_and_starts_once(
+    start_worker: StartWorker,
+    observer: Recorder,
+    engine: Engine,
+    on_connect: OnConnect,
+    caplog: pytest.LogCaptureFixture,
+    delivery: Any,
+) -> None:
+    """The connection breaks after the database has committed a release, and another worker claims the run at once."""
+    broken: list[bool] = []
+    starts: list[int] = []
+
+    def watch(connection: Any) -> None:
+        def release_and_break(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            answer = execute(sql, params, many, context)
+            if sql == engine.RELEASE and not broken:  # type: ignore[attr-defined]
+                context["cursor"].fetchall()  # it commits by itself
+                theirs = engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=30)
+                broken.append(len(theirs) == 1)
+                connection.connection.close()
+                raise OperationalError("the connection broke")
+            return answer
+
+        if threading.current_thread().name.startswith("test-worker-"):
+            connection.execute_wrappers.append(release_and_break)
+
+    @job(delivery=delivery, preflight={"okay_to_run": lambda payload, run: run.attempt > 1, "requeue_delay_seconds": 0})
+    def note(run: RunContext) -> None:
+        starts.append(run.attempt)
+
+    on_connect(watch)
+    run = queues.default.add("note")
+
+    with start_worker() as worker:
+        wait_until(lambda: broken and not worker.worker._leases)
+        run.refresh_from_db()
+        assert (run.state, run.worker, run.attempt, run.releases) == ("running", "other:1:a", 2, 1)
+        engine.release([Ref(run.id, 2)])
+        observer.wait_until_settled(run)
+
+    assert broken == [True]
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.crashes, run.releases) == ("completed", 3, 0, 2)
+    assert starts == [3]
 
 
 def test_what_was_claimed_before_another_claim_failed_is_handed_back(
