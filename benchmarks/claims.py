@@ -14,11 +14,14 @@ from collections.abc import Iterator
 import psutil
 from django.db import connection
 
+from benchmarks.tables import Row, at_most, print_table
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Bounds
 from tests.snapshots import held_snapshot
 
 BATCH = 10
+MOST_TIMES = 1.5
+"""The most that a claim may take beside all that, in times of one without it."""
 
 FILL_POSTGRESQL = """
     INSERT INTO jobqueue_run (
@@ -58,32 +61,40 @@ def add_arguments(parser: ArgumentParser) -> None:
 def measure(options: Namespace) -> None:
     """Print what a claim takes."""
     for levels in (1, 20):
-        print(
-            f"\n{connection.display_name}: {options.few:,} due runs of {levels} levels, mean of {options.claims} claims"
+        measured = list(scenes(options, levels))
+        _, baseline, _ = measured[0]
+        print_table(
+            f"{connection.display_name}: claims of {BATCH} from {options.few:,} due runs of {levels} priorities, mean",
+            [
+                Row(
+                    name,
+                    f"{milliseconds:.3f} ms",
+                    f"{milliseconds / baseline:.2f}",
+                    at_most(MOST_TIMES, milliseconds / baseline) if has_goal else "",
+                )
+                for name, milliseconds, has_goal in measured
+            ],
         )
-        baseline = 0.0
-        for name, milliseconds in scenes(options, levels):
-            baseline = baseline or milliseconds
-            print(f"  {name:<44}{milliseconds:>9.3f} ms {milliseconds / baseline:>7.2f}")
 
 
-def scenes(options: Namespace, levels: int) -> Iterator[tuple[str, float]]:
+def scenes(options: Namespace, levels: int) -> Iterator[tuple[str, float, bool]]:
+    """What is in the table, what a claim takes beside it, in milliseconds, and whether that is to be as without it."""
     few, claims = options.few, options.claims
     fill(few, levels)
-    yield f"{few:,} due", claim(claims)
+    yield f"{few:,} due", claim(claims), False
     fill(options.many, levels)
-    yield f"{options.many:,} due", claim(claims)
+    yield f"{options.many:,} due", claim(claims), True
     fill(few, levels)
     fill(options.future, levels, hours=24, clear=False)
-    yield f"{options.future:,} future beside them", claim(claims)
+    yield f"{options.future:,} future beside them", claim(claims), True
     if connection.vendor == "sqlite":
         return  # what was claimed leaves the index at once
     fill(options.dead, levels, hours=-48)
     fill(few, levels, clear=False)
     with held_snapshot():
         execute("DELETE FROM jobqueue_run WHERE run_at < statement_timestamp() - interval '36 hours'")
-        yield f"{options.dead:,} dead before them, with bounds", claim(claims, Bounds())
-        yield f"{options.dead:,} dead before them, without", claim(max(1, claims // 10))
+        yield f"{options.dead:,} dead before them, with bounds", claim(claims, Bounds()), True
+        yield f"{options.dead:,} dead before them, without", claim(max(1, claims // 10)), False
 
 
 def claim(claims: int, bounds: Bounds | None = None) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from statistics import median
 from time import perf_counter
 
@@ -16,6 +17,7 @@ from django.db import connection, transaction
 
 from benchmarks.drain import check, drain_with_worker, empty
 from benchmarks.processes import drain_with_processes
+from benchmarks.tables import Row, at_least, at_most, print_table
 from django_jobqueue import queues
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Settlement
@@ -27,6 +29,12 @@ from django_jobqueue.states import Outcome, Reason, State
 from tests.many import multiply
 
 KEYS = 500
+NAMES = {
+    "default": "no limit",
+    "limited": "a limit of the queue that never binds",
+    "keyed": f"{KEYS} keys of which one run each may be running",
+}
+"""The queues."""
 GOALS = {("limited", 1): 0.85, ("limited", 4): 0.7, ("keyed", 1): 0.5}
 """The least part of the throughput without a limit, by queue and processes."""
 
@@ -53,17 +61,37 @@ def measure(options: Namespace) -> None:
                 fill(queue, runs)
                 seconds[queue, processes].append(drain(queue, processes))
                 check(queue, runs)
-    print(f"\n{connection.display_name}: {runs:,} runs, median of {options.rounds} rounds")
-    for (queue, processes), taken in seconds.items():
-        part = median(seconds["default", processes]) / median(taken)
-        goal = GOALS.get((queue, processes))
-        told = f" (goal: {goal})" if goal else ""
-        print(
-            f"  {queue:<8} {processes} processes {runs / median(taken):>10,.0f} runs/s {part:>6.2f} of no limit{told}"
-        )
+    print_table(
+        f"{connection.display_name}: {runs:,} runs, median of {options.rounds} rounds",
+        list(throughput_rows(runs, {place: median(taken) for place, taken in seconds.items()})),
+    )
     without, with_hot_key = claim_seconds(options.claims, 0), claim_seconds(options.claims, options.parked)
-    print(f"  a claim of {CLAIMED}: {without * 1000:.2f} ms, beside {options.parked:,} parked runs", end=" ")
-    print(f"{with_hot_key * 1000:.2f} ms: {with_hot_key / without:.2f} times (goal: {MOST_TIMES})")
+    times = with_hot_key / without
+    print_table(
+        f"{connection.display_name}: claims of {CLAIMED} from a queue of many keys, median of {options.claims}",
+        [
+            Row("without a hot key", f"{without * 1000:.2f} ms", "1.00"),
+            Row(
+                f"beside {options.parked:,} parked runs of one",
+                f"{with_hot_key * 1000:.2f} ms",
+                f"{times:.2f}",
+                at_most(MOST_TIMES, times),
+            ),
+        ],
+    )
+
+
+def throughput_rows(runs: int, seconds: Mapping[tuple[str, int], float]) -> Iterator[Row]:
+    """How many runs are worked per second, as a part of what is worked without a limit by as many processes."""
+    for (queue, processes), taken in seconds.items():
+        part = seconds["default", processes] / taken
+        goal = GOALS.get((queue, processes))
+        yield Row(
+            f"{NAMES[queue]}, {processes} {'process' if processes == 1 else 'processes'}",
+            f"{runs / taken:,.0f}/s",
+            f"{part:.2f}",
+            "" if goal is None else at_least(goal, part),
+        )
 
 
 def fill(queue: str, runs: int) -> None:

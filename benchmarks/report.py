@@ -29,6 +29,8 @@ SUITE: dict[str, list[str]] = {
     "startup": [],
     "flat": ["--database=postgresql"],
     "memory": ["--database=postgresql"],
+    "claims": ["--database=postgresql"],
+    "limits": [],
 }
 """The benchmarks in the order of the page, and on which databases they are run; on all, where none is named."""
 
