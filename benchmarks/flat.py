@@ -95,7 +95,7 @@ def work(claims: int) -> float:
         claimed = engine.claim("default", "default", worker="a:1:b", limit=BATCH, lease_seconds=600, bounds=bounds)
         engine.settle(
             [
-                Settlement(*claim.ref, outcome=Outcome.COMPLETED, state=State.COMPLETED, reason=Reason.RETURNED)
+                Settlement(claim.ref, outcome=Outcome.COMPLETED, state=State.COMPLETED, reason=Reason.RETURNED)
                 for claim in claimed
             ]
         )

@@ -145,7 +145,7 @@ class Trader:
         """Do it for so many; the seconds that it took."""
         begun = perf_counter()
         ends = [
-            Settlement(*claim.ref, outcome=Outcome.COMPLETED, state=State.COMPLETED, reason=Reason.RETURNED)
+            Settlement(claim.ref, outcome=Outcome.COMPLETED, state=State.COMPLETED, reason=Reason.RETURNED)
             for claim in self._held
         ]
         with transaction.atomic():

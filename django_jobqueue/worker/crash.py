@@ -17,7 +17,7 @@ def crashed(run: Claim | LostRun, error: str) -> Settlement:
     """
     (state, reason), delay = _fate(run), crash_delay(run.crashes + 1)
     return Settlement(
-        *run.ref,
+        run.ref,
         outcome=Outcome.CRASHED,
         state=state,
         reason=reason,

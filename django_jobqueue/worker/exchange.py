@@ -35,9 +35,14 @@ class Trade:
     """What came of one transaction."""
 
     settled: list[tuple[Ended, State]]
-    claims: list[Claim]
+    leases: list[Lease]
+    """Of what was claimed."""
     more: bool
     """Whether a queue had as many due runs as were asked of it, and so may have more."""
+
+    @property
+    def claims(self) -> list[Claim]:
+        return [lease.claim for lease in self.leases]
 
 
 class Exchange:
@@ -96,9 +101,9 @@ class Exchange:
             logger.exception(NOT_TOGETHER, len(ended))
             states, claims, more = self._settle_each(ended, followers), [], True
             self._limiter.free(list(_freed((attempt.claim for attempt in ended), states)))
-        self._leases.add(claims, self._lease_seconds, sent_at)
+        leases = self._leases.add(claims, self._lease_seconds, sent_at)
         self._leases.drop(attempt.ref for attempt in ended)
-        return Trade(self._with_states(ended, states), claims, more)
+        return Trade(self._with_states(ended, states), leases, more)
 
     def _turn(
         self, queues: Iterable[str], ended: Sequence[Ended], followers: Followers, wanted: int, ahead: int
@@ -250,7 +255,7 @@ class Exchange:
         except Exception:
             logger.exception(
                 "Attempt %d of run %d ended %s, which the database refuses to store: the run is taken for lost when its lease ends.",
-                *(settlement.attempt, settlement.id, settlement.outcome),
+                *(settlement.ref.attempt, settlement.ref.id, settlement.outcome),
             )
             self._given_up.add(settlement.ref)
             return {}
@@ -289,7 +294,7 @@ def _ended_before(attempt: Ended, moment: float) -> bool:
 def _abandoned(lease: Lease, why: str) -> Settlement:
     """A run that may be started again goes back to its place in the line; one that may not is lost."""
     settlement = Settlement(
-        *lease.claim.ref,
+        lease.claim.ref,
         outcome=Outcome.RELEASED,
         state=State.PENDING,
         counter="releases",

@@ -70,11 +70,12 @@ class Leases:
     def __contains__(self, ref: object) -> bool:
         return ref in self._leases
 
-    def add(self, claims: Iterable[Claim], lease_seconds: Mapping[str, float], claimed_at: float) -> None:
+    def add(self, claims: Iterable[Claim], lease_seconds: Mapping[str, float], claimed_at: float) -> list[Lease]:
         """Hold *claims* for what a lease of their queue lasts."""
+        leases = [Lease(claim, lease_seconds[claim.queue], claimed_at) for claim in claims]
         with self._lock:
-            for claim in claims:
-                self._leases[claim.ref] = Lease(claim, lease_seconds[claim.queue], claimed_at)
+            self._leases.update((lease.claim.ref, lease) for lease in leases)
+        return leases
 
     def beaten(self, interval: float) -> None:
         """A heartbeat has succeeded, and the next follows in so many seconds."""
@@ -95,13 +96,6 @@ class Leases:
         with self._lock:
             for ref in refs:
                 self._leases.pop(ref, None)
-
-    def open_notes(self, claim: Claim) -> Notes:
-        """The notes of a claim whose job is about to start."""
-        notes = Notes(claim.metadata)
-        with self._lock:
-            self._leases[claim.ref].notes = notes
-        return notes
 
     def get(self, ref: Ref) -> Lease | None:
         return self._leases.get(ref)

@@ -10,7 +10,7 @@ SHORT_SECONDS = 0.01
 """Below this mean, an attempt is shorter than a few trips to the database: runs are claimed ahead."""
 AHEAD_SECONDS = 0.05
 """The work that may lie ready: no run waits much longer here while another worker is idle."""
-AHEAD_MOST = 500
+AHEAD_MOST = 1000
 STALLED_SECONDS = 1.0
 """Where nothing has ended for so long, what lies ready is handed back."""
 WEIGHT = 0.1

@@ -18,12 +18,12 @@ def receipts(worker: str, missing: Sequence[Settlement]) -> dict[Ref, State]:
     if not missing:
         return {}
     database = get_config().database
-    ids = [settlement.id for settlement in missing]
+    ids = [settlement.ref.id for settlement in missing]
     ours = Attempt.objects.using(database).filter(worker=worker, run_id__in=ids)
     outcomes = {Ref(run_id, number): told for run_id, number, told in ours.values_list("run_id", "number", "outcome")}
     kept = set(Run.objects.using(database).filter(pk__in=ids).values_list("pk", flat=True))
     return {
         settlement.ref: settlement.state
         for settlement in missing
-        if (settlement.id not in kept if settlement.delete else outcomes.get(settlement.ref) == settlement.outcome)
+        if (settlement.ref.id not in kept if settlement.delete else outcomes.get(settlement.ref) == settlement.outcome)
     }

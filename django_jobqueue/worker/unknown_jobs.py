@@ -59,7 +59,7 @@ def _given_up(claims: Sequence[Claim]) -> list[Claim]:
 
 def _never_known(claim: Claim) -> Ended:
     settlement = Settlement(
-        *claim.ref,
+        claim.ref,
         outcome=Outcome.FAILED,
         state=State.FAILED,
         reason=Reason.UNKNOWN_JOB,

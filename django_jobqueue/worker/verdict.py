@@ -94,7 +94,7 @@ def _completed(claim: Claim, job: JobDefinition, value: object, *, delete: bool 
     except PayloadError as error:
         return _failed(claim, job, Reason.INVALID_RESULT, str(error))
     return Settlement(
-        *claim.ref,
+        claim.ref,
         outcome=Outcome.COMPLETED,
         state=State.COMPLETED,
         reason=Reason.RETURNED,
@@ -105,7 +105,7 @@ def _completed(claim: Claim, job: JobDefinition, value: object, *, delete: bool 
 
 def _cancelled(claim: Claim, job: JobDefinition, error: Cancel) -> Settlement:
     return Settlement(
-        *claim.ref,
+        claim.ref,
         outcome=Outcome.CANCELLED,
         state=State.CANCELLED,
         reason=Reason.CANCELLED,
@@ -115,7 +115,7 @@ def _cancelled(claim: Claim, job: JobDefinition, error: Cancel) -> Settlement:
 
 def _failed(claim: Claim, job: JobDefinition, reason: Reason, error: str | BaseException) -> Settlement:
     return Settlement(
-        *claim.ref,
+        claim.ref,
         outcome=Outcome.FAILED,
         state=State.FAILED,
         reason=reason,
@@ -131,7 +131,7 @@ def _retried(
     delay = _policy(claim, job).next_delay(claim.failures + 1, random)
     if delay is None:
         return Settlement(
-            *claim.ref,
+            claim.ref,
             outcome=outcome or Outcome.DEAD_LETTERED,
             state=State.DEAD_LETTERED,
             reason=Reason.MAX_ATTEMPTS,
@@ -180,7 +180,7 @@ def _again(
     traceback: str | None = None,
 ) -> Settlement:
     return Settlement(
-        *claim.ref,
+        claim.ref,
         outcome=outcome,
         state=State.PENDING,
         counter=counter,

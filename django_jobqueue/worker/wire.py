@@ -13,7 +13,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, TypeAlias
 
-from django_jobqueue.engines.base import Claim, Settlement
+from django_jobqueue.engines.base import Claim, Ref, Settlement
 from django_jobqueue.states import Outcome, Reason, State
 
 Message: TypeAlias = Mapping[str, Any]
@@ -86,6 +86,7 @@ def settlement_of(fields: Message) -> Settlement:
     return Settlement(
         **{
             **fields,
+            "ref": Ref(*fields["ref"]),
             "outcome": Outcome(fields["outcome"]),
             "state": State(fields["state"]),
             "reason": None if reason is None else Reason(reason),

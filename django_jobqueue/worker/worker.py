@@ -22,6 +22,7 @@ from typing import Protocol
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim
+from django_jobqueue.jobs import Notes
 from django_jobqueue.transports.listener import Listener
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.assignment import Assignment, known_job
@@ -31,7 +32,7 @@ from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.executors.slots import Executors
 from django_jobqueue.worker.exit_codes import EXIT_FORCED, EXIT_RECYCLE
 from django_jobqueue.worker.heartbeat import Heartbeat
-from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.liveness import LivenessFile
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.outage import Outage
@@ -224,9 +225,9 @@ class Worker:
         trade = self._exchange.trade(self._ended, slots, ahead=wanted - slots)
         self._ended = []
         self._observer.attempts_settled(trade.settled)  # before a run of them that was claimed again starts
-        self._start(trade.claims)
-        self._idle = wanted > 0 and not trade.claims and not trade.more
-        busy = bool(trade.settled or trade.claims)
+        self._start(trade.leases)
+        self._idle = wanted > 0 and not trade.leases and not trade.more
+        busy = bool(trade.settled or trade.leases)
         self._look_at = monotonic() + (0.0 if trade.more else self._pause(begun, busy=busy))
 
     def _pause(self, looked_at: float, *, busy: bool) -> float:
@@ -238,13 +239,16 @@ class Worker:
             return inf  # maintenance looks out
         return max(0.0, due)
 
-    def _start(self, claims: Sequence[Claim]) -> None:
-        for claim in claims:
-            if (job := known_job(claim)) is None:
-                self._unknown.add(claim)
+    def _start(self, leases: Sequence[Lease]) -> None:
+        assignments = []
+        for lease in leases:
+            if (job := known_job(lease.claim)) is None:
+                self._unknown.add(lease.claim)
                 continue
-            notes = self._leases.open_notes(claim) if job.needs_context else None
-            self._executors.submit(Assignment(claim, job, notes, self._leases.get(claim.ref)))
+            if job.needs_context:
+                lease.notes = Notes(lease.claim.metadata)
+            assignments.append(Assignment(lease.claim, job, lease.notes, lease))
+        self._executors.submit(assignments)
 
     def _hand_back(self) -> None:
         """Release what this worker will not start, or not soon: others may be idle."""

@@ -30,9 +30,10 @@ def _unfenced(settle: Callable[..., dict[Ref, State]]) -> Callable[..., dict[Ref
     def settle_any(self: Engine, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
         from django_jobqueue.models import Run
 
-        ids = [settlement.id for settlement in settlements]
+        ids = [settlement.ref.id for settlement in settlements]
         attempts = dict(Run.objects.using(self.alias).filter(pk__in=ids).values_list("pk", "attempt"))
-        theirs = [replace(settlement, attempt=attempts[settlement.id]) for settlement in settlements]
+        running = [settlement.ref._replace(attempt=attempts[settlement.ref.id]) for settlement in settlements]
+        theirs = [replace(settlement, ref=ref) for settlement, ref in zip(settlements, running, strict=True)]
         own = {other.ref: settlement.ref for other, settlement in zip(theirs, settlements, strict=True)}
         return {own[ref]: state for ref, state in settle(self, theirs, expired=expired).items()}
 

@@ -70,7 +70,7 @@ def decide(lost: LostRun) -> Settlement:
         end: dict[str, Any] = {"state": State.DEAD_LETTERED, "reason": Reason.MAX_CRASHES}
     else:
         end = {"state": State.PENDING}
-    return Settlement(*lost.ref, outcome=Outcome.CRASHED, counter="crashes", error=f"{lost.worker} lost", **end)
+    return Settlement(lost.ref, outcome=Outcome.CRASHED, counter="crashes", error=f"{lost.worker} lost", **end)
 
 
 def any_claim(machine: Any) -> bool:
@@ -126,7 +126,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
     @precondition(any_claim)
     @rule(pairs=st.lists(st.tuples(refs, ends), min_size=1, max_size=4))
     def settle(self, pairs: list[tuple[Ref, dict[str, Any]]]) -> None:
-        settlements = [Settlement(*ref, **end) for ref, end in dict(pairs).items()]
+        settlements = [Settlement(ref, **end) for ref, end in dict(pairs).items()]
         assert self.engine.settle(settlements) == self.model.settle(settlements)
 
     @precondition(any_claim)

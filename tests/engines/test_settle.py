@@ -60,7 +60,7 @@ def test_a_run_ends_as_its_attempt_did(
     claim = take("worker-b")
     before = row(claim.id)
 
-    end = Settlement(*claim.ref, outcome=outcome, state=state, reason=reason, counter=counter)
+    end = Settlement(claim.ref, outcome=outcome, state=state, reason=reason, counter=counter)
     assert engine.settle([end]) == {claim.ref: state}
 
     run = row(claim.id)
@@ -179,17 +179,15 @@ def test_many_attempts_are_settled_each_in_its_own_way(engine: Engine, make_run:
         make_run()
     claims = engine.claim("default", "mail", worker="worker-a", limit=60, lease_seconds=30)
     ends = [
-        Settlement(
-            *claim.ref, outcome=end[0], state=end[1], reason=end[2], result=str(claim.id), error=f"no {claim.id}"
-        )
+        Settlement(claim.ref, outcome=end[0], state=end[1], reason=end[2], result=str(claim.id), error=f"no {claim.id}")
         for claim, end in zip(claims, ENDS * 9, strict=False)
     ]
 
     assert engine.settle(ends) == {end.ref: end.state for end in ends}
 
     for end in ends:
-        run = row(end.id)
-        assert (run.state, run.reason, run.result, run.error) == (end.state, end.reason, end.id, end.error)
+        run = row(end.ref.id)
+        assert (run.state, run.reason, run.result, run.error) == (end.state, end.reason, end.ref.id, end.error)
         assert (run.attempts.get().outcome, run.attempts.get().error) == (end.outcome, end.error)
 
 
@@ -210,8 +208,8 @@ def test_attempts_that_end_in_one_way_keep_what_each_has_of_its_own(
     assert len(engine.settle(ends)) == 20
 
     for number, end in enumerate(ends):
-        attempt = row(end.id).attempts.get()
-        assert row(end.id).result == (None if number % 3 == 0 else number)
+        attempt = row(end.ref.id).attempts.get()
+        assert row(end.ref.id).result == (None if number % 3 == 0 else number)
         assert (attempt.finished_at - attempt.started_at).total_seconds() == pytest.approx(number, abs=0.001)
 
 
@@ -258,9 +256,7 @@ def test_a_run_asked_to_cancel_is_cancelled_rather_than_given_up(
     claim = take()
     request_cancel(claim)
 
-    end = Settlement(
-        *claim.ref, outcome=outcome, state=State.DEAD_LETTERED, reason=Reason.MAX_ATTEMPTS, counter=counter
-    )
+    end = Settlement(claim.ref, outcome=outcome, state=State.DEAD_LETTERED, reason=Reason.MAX_ATTEMPTS, counter=counter)
     assert engine.settle([end]) == {claim.ref: State.CANCELLED}
 
     run = row(claim.id)
@@ -288,7 +284,7 @@ def test_a_run_asked_to_cancel_may_still_end_otherwise(
     claim = take()
     request_cancel(claim)
 
-    end = Settlement(*claim.ref, outcome=outcome, state=state, reason=reason, counter=counter)
+    end = Settlement(claim.ref, outcome=outcome, state=state, reason=reason, counter=counter)
     assert engine.settle([end]) == {claim.ref: state}
 
     run = row(claim.id)

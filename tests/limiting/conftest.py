@@ -83,13 +83,13 @@ def ending(claim: Claim, state: State) -> Settlement:
     """How an attempt ends whose run is to be in *state*."""
     match state:
         case State.PENDING:
-            return Settlement(*claim.ref, outcome=Outcome.RETRIED, state=state, counter="failures")
+            return Settlement(claim.ref, outcome=Outcome.RETRIED, state=state, counter="failures")
         case State.COMPLETED:
-            return Settlement(*claim.ref, outcome=Outcome.COMPLETED, state=state, reason=Reason.RETURNED)
+            return Settlement(claim.ref, outcome=Outcome.COMPLETED, state=state, reason=Reason.RETURNED)
         case State.FAILED:
-            return Settlement(*claim.ref, outcome=Outcome.FAILED, state=state, reason=Reason.JOB_FAILED)
+            return Settlement(claim.ref, outcome=Outcome.FAILED, state=state, reason=Reason.JOB_FAILED)
         case _:
-            return Settlement(*claim.ref, outcome=Outcome.DEAD_LETTERED, state=state, reason=Reason.MAX_ATTEMPTS)
+            return Settlement(claim.ref, outcome=Outcome.DEAD_LETTERED, state=state, reason=Reason.MAX_ATTEMPTS)
 
 
 def freed(claims: Sequence[Claim], states: dict[Any, State]) -> list[Freed]:
@@ -105,7 +105,7 @@ def reap(office: Office, *, delay_seconds: float = 60.0) -> None:
 
     def give_back(lost: LostRun) -> Settlement:
         return Settlement(
-            *lost.ref, outcome=Outcome.CRASHED, state=State.PENDING, counter="crashes", delay_seconds=delay_seconds
+            lost.ref, outcome=Outcome.CRASHED, state=State.PENDING, counter="crashes", delay_seconds=delay_seconds
         )
 
     reaped = office.engine.reap("default", give_back)

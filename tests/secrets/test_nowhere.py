@@ -319,7 +319,7 @@ def test_no_object_prints_a_payload() -> None:
     [claim] = engine_for("default").claim("default", "default", worker="w", limit=1, lease_seconds=30)
     new = NewRun(queue="default", job="charge", payload_text=claim.payload, metadata_text=claim.payload)
     settlement = Settlement(
-        *claim.ref, outcome=Outcome.COMPLETED, state=State.COMPLETED, result=claim.payload, metadata=claim.payload
+        claim.ref, outcome=Outcome.COMPLETED, state=State.COMPLETED, result=claim.payload, metadata=claim.payload
     )
 
     assert isinstance(claim, Claim)

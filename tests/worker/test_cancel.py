@@ -223,8 +223,8 @@ def test_a_claim_that_waits_for_a_slot_is_given_back_instead_of_started(assign: 
     inbox: SimpleQueue[Ended | Refused] = SimpleQueue()
     executors = Executors(1, lambda claim: None, inbox.put)
     first, second = assign("wait"), assign("wait")
-    executors.submit(first)
-    executors.submit(second)
+    executors.submit([first])
+    executors.submit([second])
     gate.wait_for_job()
 
     executors.interrupt(second.claim.ref, "cancelled")
@@ -253,7 +253,7 @@ def test_an_attempt_that_is_asked_to_end_before_anybody_has_it_does_not_begin(as
     assignment = assign(name)
     assignment.lease.ask_to_end("at once", executors.interrupt)
 
-    executors.submit(assignment)
+    executors.submit([assignment])
 
     assert inbox.get(timeout=PATIENCE_SECONDS) == Refused(assignment.claim)
     executors.close()
@@ -272,7 +272,7 @@ def test_a_coroutine_that_is_cancelled_before_its_first_step_is_settled(assign: 
     executors = Executors(8, lambda claim: None, inbox.put)
     for _ in range(50):
         assignment = assign("wait")
-        executors.submit(assignment)
+        executors.submit([assignment])
         executors.interrupt(assignment.claim.ref, "at once")
 
         ended = inbox.get(timeout=PATIENCE_SECONDS)

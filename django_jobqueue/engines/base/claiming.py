@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from django_jobqueue.engines.base.database import Database
@@ -85,4 +86,5 @@ class Claiming(Database):
 
 def in_claim_order(claims: Iterable[Claim]) -> list[Claim]:
     """RETURNING keeps no order; the order of claiming is the order of starting."""
-    return sorted(claims, key=lambda claim: (-claim.priority, claim.run_at, claim.id))
+    by_age = sorted(claims, key=attrgetter("run_at", "id"))
+    return sorted(by_age, key=attrgetter("priority"), reverse=True)  # which leaves those of a priority as they are

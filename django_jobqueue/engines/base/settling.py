@@ -19,8 +19,7 @@ Counter = Literal["failures", "crashes", "snoozes", "releases"]
 class Settlement:
     """How an attempt ended, and what becomes of its run."""
 
-    id: int
-    attempt: int
+    ref: Ref
     _: KW_ONLY
     outcome: Outcome
     state: State
@@ -43,10 +42,6 @@ class Settlement:
     started: float | None = None
     finished: float | None = None
     """When the job was called, and returned, by ``time.monotonic()`` of this process; None: when claimed, and now."""
-
-    @property
-    def ref(self) -> Ref:
-        return Ref(self.id, self.attempt)
 
 
 class Settling(Deleting):

@@ -100,7 +100,7 @@ def _ending(settlement: Settlement, ticks: float, *, cancelled: bool) -> dict[st
     other end either.
     """
     return {
-        "id": settlement.id,
+        "id": settlement.ref.id,
         "outcome": State.CANCELLED if cancelled else settlement.outcome,
         "state": State.CANCELLED if cancelled else settlement.state,
         "reason": Reason.CANCELLED if cancelled else settlement.reason,

@@ -12,9 +12,15 @@ from django_jobqueue.engines.base import Ref, Settlement, Settling, in_lock_orde
 from django_jobqueue.engines.postgresql.deleting import PostgreSQLDeleting
 from django_jobqueue.states import State
 
-OF_ATTEMPT = {"id": "ids", "attempt": "attempts", "started": "starts", "finished": "finishes", "result": "results"}
+OF_ATTEMPT = {
+    "ref.id": "ids",
+    "ref.attempt": "attempts",
+    "started": "starts",
+    "finished": "finishes",
+    "result": "results",
+}
 """What each attempt has of its own, and the column of a document that has those of all."""
-IN_COMMON = tuple(name for name in Settlement.__slots__ if name not in OF_ATTEMPT)
+IN_COMMON = tuple(name for name in Settlement.__slots__ if name != "ref" and name not in OF_ATTEMPT)
 
 _own, _common = attrgetter(*OF_ATTEMPT), attrgetter(*IN_COMMON)
 

@@ -60,8 +60,9 @@ class PostgreSQLWaking(PostgreSQLDatabase, Waking):
 
     has_voice = True
 
+    # A word is not worth waiting for the disk.
     TELL = """
-        SELECT pg_notify(%s, word)
+        SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, word)
           FROM json_array_elements_text(%s::json) AS said(word)
     """
 

@@ -117,8 +117,7 @@ def _row(settlement: Settlement, now: datetime, text: Callable[[float], str]) ->
     """
     again = settlement.state == State.PENDING
     return (
-        settlement.id,
-        settlement.attempt,
+        *settlement.ref,
         settlement.state,
         settlement.reason,
         settlement.counter,

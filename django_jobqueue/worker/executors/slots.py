@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 
 from django_jobqueue.engines.base import Claim, Ref
@@ -47,14 +48,14 @@ class Executors:
         """How many slots are taken by attempts that were cut off."""
         return len(self._leaked)
 
-    def submit(self, assignment: Assignment) -> None:
-        """Start an attempt as soon as a slot is free."""
+    def submit(self, assignments: Sequence[Assignment]) -> None:
+        """Start each attempt as soon as a slot is free."""
         with self._lock:
-            if self._free == 0:
-                self._waiting.append(assignment)
-                return
-            self._free -= 1
-        self._start(assignment)
+            starting = assignments[: self._free]
+            self._free -= len(starting)
+            self._waiting.extend(assignments[len(starting) :])
+        for assignment in starting:
+            self._start(assignment)
 
     def take_back(self) -> list[Claim]:
         """The claims that still wait for a slot; they will not be started."""
