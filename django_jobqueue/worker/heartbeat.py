@@ -36,6 +36,9 @@ NOTES_SECONDS = 1.0
 LAST_SECONDS = 5.0
 """What the heartbeat gets to sign off, when all else has ended."""
 
+FEW = 4
+"""So many runs may well come to one worker when they are free; more are shared by all."""
+
 GONE_SECONDS = 0.5
 """A run that is not ours any more is just being settled by ourselves; or else, so much later, its lease is lost."""
 
@@ -133,7 +136,7 @@ class Heartbeat:
             if asked := [lease for lease in leases if renewed.get(lease.claim.ref)]:
                 self._cancel(asked)
         if late := self._late_elsewhere():
-            self._prepare(ceil(late / self._workers()))
+            self._prepare(max(min(late, FEW), ceil(late / self._workers())))
         seen = {"heartbeat_at": timezone.now(), "running": len(leases)}
         if not self._row().update(**seen):
             self._row().create(

@@ -565,12 +565,14 @@ def test_a_child_starts_before_the_run_of_a_vanished_worker_is_free(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("lost", "few"), [(2, 4), (5, 1)], ids=["few may all come", "many are shared"])
 def test_as_many_children_start_as_runs_are_likely_to_come(
-    start_worker: StartWorker, engine: Engine, settings: Any
+    lost: int, few: int, start_worker: StartWorker, engine: Engine, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of a vanished worker are shared by all that live, and a worker has no more children than slots."""
+    monkeypatch.setattr(heartbeat, "FEW", few)
     settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 3600}}
-    for _ in range(5):
+    for _ in range(lost):
         queues.default.add("count_crashes")
     Worker.objects.create(
         name="alive:1:a",
@@ -581,7 +583,7 @@ def test_as_many_children_start_as_runs_are_likely_to_come(
         started_at=timezone.now(),
         heartbeat_at=timezone.now(),
     )
-    engine.claim("default", "default", worker="gone:1:a", limit=5, lease_seconds=1700)
+    engine.claim("default", "default", worker="gone:1:a", limit=lost, lease_seconds=1700)
     with start_worker(concurrency=4):
         wait_until(lambda: len(descendants()) >= 2)
         wait_until(Worker.objects.exclude(name="alive:1:a").exists)  # its first heartbeat is complete
