@@ -6,13 +6,15 @@ None of them connects to a database: they run where there may be none yet.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
-from django.db import connections
+from django.db import connections, router
 
 from django_jobqueue.conf import Config, get_config
 from django_jobqueue.engines import engine_for
@@ -52,6 +54,7 @@ def check_project(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         *check_sqlite(config),
         *check_pool(config),
         *check_isolation(config),
+        *check_atomic(config),
         *check_time_zone(),
         *check_admin(),
     ]
@@ -134,6 +137,31 @@ def check_isolation(config: Config) -> Iterator[CheckMessage]:
         )
 
 
+def check_atomic(config: Config) -> Iterator[CheckMessage]:
+    """Report atomic jobs that could not be so (jobqueue.E006), and warn of those that keep others waiting (jobqueue.W004)."""
+    jobs = list(_atomic_jobs(config))
+    if not jobs:
+        return
+    ours = apps.get_app_config("django_jobqueue").get_models()
+    written = {router.db_for_write(model) for model in set(apps.get_models()).difference(ours)}
+    if written and config.database not in written:
+        yield Error(
+            f"No model of the project is written to database {config.database!r}, where the runs are, but to "
+            f"{', '.join(map(repr, sorted(written)))}: what atomic jobs do would not be committed together with their runs. "
+            f"Those are {_listed(jobs)}",
+            hint='Let JOBQUEUE["database"] name the alias of the data of these jobs, or leave out their option atomic.',
+            id="jobqueue.E006",
+        )
+    if connections[config.database].vendor == "sqlite":
+        yield Warning(
+            f"Database {config.database!r} is SQLite: while an atomic job runs, nobody else can write, neither the project "
+            f"nor any worker. Atomic are {_listed(jobs)}",
+            hint="Let these jobs take less time than the timeout of the database; or else use PostgreSQL. "
+            "If they do, silence this with SILENCED_SYSTEM_CHECKS.",
+            id="jobqueue.W004",
+        )
+
+
 def check_time_zone() -> Iterator[CheckMessage]:
     """Warn of local time (jobqueue.W002)."""
     if not settings.USE_TZ:
@@ -172,6 +200,21 @@ def _nested_functions(config: Config) -> Iterator[str]:
                     f"Job {name!r} of queue {queue.name!r} is {function.__module__}.{path}, "
                     f"which cannot be imported by that name."
                 )
+
+
+def _atomic_jobs(config: Config) -> Iterator[str]:
+    """The names of the atomic jobs that can work."""
+    for queue in config.queues.values():
+        for name in registry.names(queue.name):
+            with suppress(ConfigError):  # told already
+                if registry.get(queue.name, name).options.atomic:
+                    yield f"{queue.name}.{name}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """At most five *names*, and the end of a sentence."""
+    first = list(islice(names, 6))
+    return f"{', '.join(first)}." if len(first) <= 5 else f"{', '.join(first[:5])}, ..."
 
 
 def _sqlite_flaws(options: dict[str, Any]) -> Iterator[tuple[str, object, str]]:

@@ -207,6 +207,19 @@ class AttemptTimedOut(JobQueueError, TimeoutError):
         super().__init__(f"The attempt took longer than its timeout of {seconds:g} s.")
 
 
+class TransactionBroken(JobQueueError):
+    """An atomic job has returned from a transaction that cannot be committed any more."""
+
+    code = "transaction_broken"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The job has returned, but its transaction is broken: it has caught an error of the database and gone on, or "
+            "has asked for a rollback. Let such an error leave the job; or, to go on after it, catch it around an "
+            "atomic() block of its own."
+        )
+
+
 class RunNotFound(JobQueueError, LookupError):
     """No run has this id."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django_jobqueue.conf.cleanup import Cleanup, ProjectCleanup
 from django_jobqueue.conf.config import Config, external_queues, get_config
-from django_jobqueue.conf.contradictions import contradictions, timeout_contradictions
+from django_jobqueue.conf.contradictions import contradictions, delivery_contradictions, timeout_contradictions
 from django_jobqueue.conf.job import JobConfig, JobOptions, check_name, parse_job_options
 from django_jobqueue.conf.options import ErrorClass, Function, PayloadKey
 from django_jobqueue.conf.preflight import Preflight
@@ -31,6 +31,7 @@ __all__ = [
     "WorkerConfig",
     "check_name",
     "contradictions",
+    "delivery_contradictions",
     "external_queues",
     "get_config",
     "parse_job_options",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from django_jobqueue.conf import options
 from django_jobqueue.conf.options import parsed_by, parsers_of
-from django_jobqueue.states import State
+from django_jobqueue.states import FINAL_STATES, State
 
 DAY_SECONDS = 86400.0
 LONGEST_SECONDS = 100 * 366 * DAY_SECONDS
@@ -27,6 +27,10 @@ class Cleanup:
     def seconds_after(self, state: State) -> float | None:
         """How long a run is kept that has ended in *state*; None for ever."""
         return self.completed_after_seconds if state == State.COMPLETED else self.failed_after_seconds
+
+    def purges_at_once(self, state: State) -> bool:
+        """Whether nothing is kept of a run that has ended in *state*."""
+        return state in FINAL_STATES and self.seconds_after(state) == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

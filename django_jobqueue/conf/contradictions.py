@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from django_jobqueue.limits import Rate
+from django_jobqueue.states import Delivery
 
 
 class LimitOptions(Protocol):
@@ -39,6 +40,21 @@ def timeout_contradictions(options: TimeoutOptions) -> Iterator[str]:
         yield "hard_timeout_seconds is not read without timeout_seconds"
     if hard is not None and soft is not None and hard < soft:
         yield f"hard_timeout_seconds ({hard:g}) is less than timeout_seconds ({soft:g})"
+
+
+class DeliveryOptions(Protocol):
+    """What becomes of an attempt that was cut off."""
+
+    @property
+    def atomic(self) -> bool: ...
+    @property
+    def delivery(self) -> Delivery: ...
+
+
+def delivery_contradictions(options: DeliveryOptions) -> Iterator[str]:
+    """Tell what contradicts itself in what a job promises of its delivery."""
+    if options.atomic and options.delivery == Delivery.AT_MOST_ONCE:
+        yield "atomic undoes an attempt that was cut off, to start it again, and delivery 'at_most_once' forbids that"
 
 
 def contradictions(options: LimitOptions) -> Iterator[str]:

@@ -93,6 +93,10 @@ class JobOptions:
     delivery: Delivery = field(default=Delivery.AT_LEAST_ONCE, metadata=parsed_by(options.member(Delivery)))
     """What happens to a run whose attempt was cut off: ``at_least_once`` starts it again, ``at_most_once`` never does."""
 
+    atomic: bool = field(default=False, metadata=parsed_by(options.boolean))
+    """Whether what the job writes to the database of the runs is committed together with its completion, or not at all.
+    For plain functions; not with ``at_most_once``."""
+
     expires_after_seconds: float | None = field(
         default=None, metadata=parsed_by(options.optional(options.number(1, 366 * DAY_SECONDS)))
     )

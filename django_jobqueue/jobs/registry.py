@@ -16,6 +16,7 @@ from django_jobqueue.conf import (
     QueueConfig,
     check_name,
     contradictions,
+    delivery_contradictions,
     get_config,
     timeout_contradictions,
 )
@@ -169,8 +170,19 @@ def _defined(queue: QueueConfig, name: str, declaration: Declaration, in_setting
     type_ = imported_function(f"{where}: payload_schema", declared) if isinstance(declared, str) else declared
     schema = PayloadSchema.of(declaration.function, type_)
     given = {**declaration.options, **in_settings}
-    contradicting = [f"{flaw}." for flaw in (*contradictions(options), *timeout_contradictions(options))]
+    contradicting = [
+        f"{flaw}."
+        for flaw in (
+            *contradictions(options),
+            *timeout_contradictions(options),
+            *delivery_contradictions(options),
+        )
+    ]
     contradicting += _wrong_executor(options.executor, declaration.function)
+    if options.atomic and inspect.iscoroutinefunction(declaration.function):
+        contradicting.append(
+            "atomic needs a plain function, for Django has no transactions in async code: def, not async def."
+        )
     wrong_secrets = [*_wrong_secrets(given.get("secret", ()), schema), *_secret_keys(options)]
     if flaws := [*schema.flaws, *contradicting, *wrong_secrets]:
         raise ConfigError([f"{where}: {flaw}" for flaw in flaws])

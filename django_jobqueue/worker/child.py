@@ -111,7 +111,7 @@ class Child:
         if isinstance(ended, Refused):
             self._wire.send(refused=ended.delay_seconds, megabytes=megabytes())
         else:
-            self._wire.send(ended=plain(ended.settlement), megabytes=megabytes())
+            self._wire.send(ended=plain(ended.settlement), state=ended.state, megabytes=megabytes())
 
     def _attempt(self, assignment: Assignment) -> Ended | Refused:
         if assignment.job.is_async:

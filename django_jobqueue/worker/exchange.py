@@ -17,13 +17,14 @@ from django_jobqueue.engines.base import Claim, Ref, Settlement
 from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.turn import Claimed, Freed, Turn
 from django_jobqueue.models import Run
-from django_jobqueue.states import FINAL_STATES, Delivery, Outcome, Reason, State
+from django_jobqueue.states import FINAL_STATES, Outcome, Reason, State
 from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
 from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.receipts import receipts
 from django_jobqueue.worker.runner import Ended
 from django_jobqueue.worker.shares import Ask, Share, Shares
+from django_jobqueue.worker.verdict import handed_back
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Exchange:
             (queue.name, state)
             for queue in self._config.queues.values()
             for state in FINAL_STATES
-            if queue.cleanup.seconds_after(state) == 0
+            if queue.cleanup.purges_at_once(state)
         }
         """The ends, in which queues, after which a run is purged at once."""
 
@@ -111,7 +112,7 @@ class Exchange:
         """The transaction of a trade: what settles may wait for somebody, and so it comes before the lock of a queue."""
         ours = not self._engine.connection.in_atomic_block
         with transaction.atomic(using=self._config.database):
-            states = self._settle([attempt.settlement for attempt in ended], followers)
+            states = self._settle(ended, followers)
             with self._limiter.turn(queues) as turn:
                 turn.free(_freed((attempt.claim for attempt in ended), states))
                 claim = partial(self._claim_from, turn, last=ours and len(self._queues) == 1)
@@ -145,7 +146,7 @@ class Exchange:
         ended = [Ended(lease.claim, _abandoned(lease, why)) for lease in leases]
         followers = followers_of((attempt.claim, attempt.settlement) for attempt in ended)
         try:
-            states = self._settle_alone([attempt.settlement for attempt in ended], followers)
+            states = self._settle_alone(ended, followers)
         except DATABASE_AWAY:
             raise
         except Exception:
@@ -213,33 +214,35 @@ class Exchange:
         queue = self._config.queues[name]
         return Share(queue=name, weight=queue.weight, slots=slots.get(name), batch_size=queue.batch_size)
 
-    def _settle(self, settlements: Sequence[Settlement], followers: Followers) -> dict[Ref, State]:
-        """Settle, and answer with the states also of what was settled before, when only the reply was lost."""
+    def _settle(self, ended: Sequence[Ended], followers: Followers) -> dict[Ref, State]:
+        """Settle, and answer with the states also of what was settled before, by its job, or when only the reply was lost."""
+        settled = {attempt.ref: attempt.state for attempt in ended if attempt.state is not None}
+        settlements = [attempt.settlement for attempt in ended if attempt.state is None]
         if not settlements:
-            return {}
+            return settled
         states = self._engine.settle(settlements)
         add_followers(followers, states)
-        if len(states) == len(settlements):
-            return states
-        missing = [settlement for settlement in settlements if settlement.ref not in states]
-        return states | receipts(self._worker, missing)
+        if len(states) < len(settlements):
+            missing = [settlement for settlement in settlements if settlement.ref not in states]
+            states |= receipts(self._worker, missing)
+        return states | settled
 
     def _settle_each(self, ended: Sequence[Ended], followers: Followers) -> dict[Ref, State]:
         """Settle one by one, because an error keeps them from being settled together."""
         states: dict[Ref, State] = {}
-        for settlement in [attempt.settlement for attempt in ended]:
+        for attempt in ended:
             try:
-                states |= self._settle_alone([settlement], followers)
+                states |= self._settle_alone([attempt], followers)
             except DATABASE_AWAY:
                 raise
             except Exception as error:
-                states |= self._settle_plainly(settlement, followers, error)
+                states |= self._settle_plainly(attempt, followers, error)
         return states
 
-    def _settle_plainly(self, settlement: Settlement, followers: Followers, error: Exception) -> dict[Ref, State]:
+    def _settle_plainly(self, attempt: Ended, followers: Followers, error: Exception) -> dict[Ref, State]:
         """Write what the database has refused without the job's own words. Where it refuses that too, the lease may end."""
         plainly = replace(
-            settlement,
+            attempt.settlement,
             result=None,
             error=f"What came of this attempt could not be stored: {type(error).__name__}.",
             traceback=None,
@@ -249,28 +252,28 @@ class Exchange:
             delay_seconds=1.0,
         )
         try:
-            return self._settle_alone([plainly], followers)
+            return self._settle_alone([attempt._replace(settlement=plainly)], followers)
         except DATABASE_AWAY:
             raise
         except Exception:
             logger.exception(
                 "Attempt %d of run %d ended %s, which the database refuses to store: the run is taken for lost when its lease ends.",
-                *(settlement.ref.attempt, settlement.ref.id, settlement.outcome),
+                *(attempt.claim.attempt, attempt.claim.id, attempt.settlement.outcome),
             )
-            self._given_up.add(settlement.ref)
+            self._given_up.add(attempt.ref)
             return {}
 
-    def _settle_alone(self, settlements: Sequence[Settlement], followers: Followers) -> dict[Ref, State]:
+    def _settle_alone(self, ended: Sequence[Ended], followers: Followers) -> dict[Ref, State]:
         """Settle, and do nothing else, in a transaction."""
         settle = transaction.atomic(using=self._config.database)(self._settle)
-        return self._engine.insist(partial(settle, settlements, followers))
+        return self._engine.insist(partial(settle, ended, followers))
 
     def _with_states(self, ended: Sequence[Ended], states: Mapping[Ref, State]) -> list[tuple[Ended, State]]:
         """Pair each attempt with the state of its run; tell of those whose run was taken over."""
         settled: list[tuple[Ended, State]] = []
         for attempt in ended:
             if (state := states.get(attempt.ref)) is not None:
-                settled.append((attempt, state))
+                settled.append((_as_settled(attempt, state), state))
             elif attempt.ref not in self._given_up:
                 logger.warning(
                     "Lease lost, result dropped: run %d (%s.%s) was taken over during attempt %d, which ended %s.",
@@ -291,18 +294,19 @@ def _ended_before(attempt: Ended, moment: float) -> bool:
     return attempt.settlement.finished is not None and attempt.settlement.finished < moment
 
 
+def _as_settled(attempt: Ended, state: State) -> Ended:
+    """*Attempt*, as it is recorded: an atomic job may have settled it as completed, without us getting to hear of it."""
+    settlement = attempt.settlement
+    if state != State.COMPLETED or settlement.outcome == Outcome.COMPLETED:
+        return attempt
+    completed = Settlement(attempt.ref, outcome=Outcome.COMPLETED, state=state, reason=Reason.RETURNED)
+    completed.started, completed.finished = settlement.started, settlement.finished
+    return attempt._replace(settlement=completed)
+
+
 def _abandoned(lease: Lease, why: str) -> Settlement:
-    """A run that may be started again goes back to its place in the line; one that may not is lost."""
-    settlement = Settlement(
-        lease.claim.ref,
-        outcome=Outcome.RELEASED,
-        state=State.PENDING,
-        counter="releases",
-        run_at=lease.claim.run_at,
-        error=why,
-    )
-    if lease.claim.delivery == Delivery.AT_MOST_ONCE:
-        settlement.state, settlement.reason = State.DEAD_LETTERED, Reason.LOST
+    """A run that is handed back, with what its job has said until now."""
+    settlement = handed_back(lease.claim, why)
     if lease.notes is not None:
         settlement.progress, settlement.metadata = lease.notes.said
     return settlement

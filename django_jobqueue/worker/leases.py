@@ -39,6 +39,8 @@ class Lease:
     """When, by ``time.monotonic()``, its process is to be killed, if it has one of its own and has not ended."""
     missed: bool = False
     """Whether the last heartbeat could not renew it."""
+    excludes_writers: bool = False
+    """Whether its job is in a transaction that keeps everybody else from writing: nobody can take a run meanwhile."""
     gone_at: float | None = None
     """When, by ``time.monotonic()``, the run was first found not to be ours any more."""
 

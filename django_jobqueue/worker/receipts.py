@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Ref, Settlement
 from django_jobqueue.models import Attempt, Run
-from django_jobqueue.states import State
+from django_jobqueue.states import Outcome, State
 
 
 def receipts(worker: str, missing: Sequence[Settlement]) -> dict[Ref, State]:
     """The states of those that an Attempt of *worker* tells of. One that a reaper wrote tells another outcome.
 
-    Of one that was to be deleted nothing is left to tell, nor to be done.
+    Of one that was to be deleted nothing is left to tell, nor to be done. One that is told to be completed is, whatever it
+    was to be settled as: an atomic job has done that itself, before it was cut off, or without hearing that it has.
     """
     if not missing:
         return {}
@@ -22,8 +23,11 @@ def receipts(worker: str, missing: Sequence[Settlement]) -> dict[Ref, State]:
     ours = Attempt.objects.using(database).filter(worker=worker, run_id__in=ids)
     outcomes = {Ref(run_id, number): told for run_id, number, told in ours.values_list("run_id", "number", "outcome")}
     kept = set(Run.objects.using(database).filter(pk__in=ids).values_list("pk", flat=True))
-    return {
-        settlement.ref: settlement.state
-        for settlement in missing
-        if (settlement.ref.id not in kept if settlement.delete else outcomes.get(settlement.ref) == settlement.outcome)
-    }
+    states: dict[Ref, State] = {}
+    for settlement in missing:
+        told = outcomes.get(settlement.ref)
+        if settlement.ref.id not in kept if settlement.delete else told == settlement.outcome:
+            states[settlement.ref] = settlement.state
+        elif told == Outcome.COMPLETED:
+            states[settlement.ref] = State.COMPLETED
+    return states

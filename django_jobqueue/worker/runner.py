@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -16,8 +17,15 @@ from django.utils import timezone
 from django_jobqueue.engines.base import Claim, Ref, Settlement
 from django_jobqueue.errors import PayloadError, shown
 from django_jobqueue.jobs import Completed, Notes, RunContext
+from django_jobqueue.states import State
 from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.atomic import NotBegun, settled_together, tell_of_writing
 from django_jobqueue.worker.verdict import Unreadable, timed_out, verdict
+
+logger = logging.getLogger(__name__)
+
+NOT_BEGUN_DELAY_SECONDS = 1.0
+"""For which a run is put off whose transaction the database does not let begin."""
 
 
 class Ended(NamedTuple):
@@ -25,6 +33,8 @@ class Ended(NamedTuple):
 
     claim: Claim
     settlement: Settlement
+    state: State | None = None
+    """Of the run, where the attempt is settled already: in the transaction of its job."""
 
     @property
     def ref(self) -> Ref:
@@ -38,7 +48,10 @@ class Ended(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A run that is to be put back: its ``okay_to_run`` would not let it start, or it was asked to end before it could."""
+    """A run that is to be put back, because it could not start.
+
+    Its ``okay_to_run`` would not let it, or it was asked to end before, or its transaction could not begin.
+    """
 
     claim: Claim
     delay_seconds: float | None = None
@@ -66,12 +79,16 @@ def run_attempt(
         arguments = attempt.arguments()
         if job.okay_to_run is not None and not _said_yes(job.okay_to_run(*attempt.question(arguments))):
             return attempt.refused()
+        if job.options.atomic:
+            return _atomic_attempt(assignment, attempt, arguments, around or nullcontext())
         attempt.start()
         if around is None:
             return attempt.ended(Completed(job.function(**arguments)))
         with around:
             result = job.function(**arguments)
         return attempt.ended(Completed(result))
+    except NotBegun as error:
+        return _put_off(assignment.claim, error)
     except BaseException as error:
         return attempt.ended(error)
 
@@ -108,6 +125,32 @@ def cut_off(assignment: Assignment) -> Ended:
         notes.close(Completed(None))
         settlement.progress, settlement.metadata = notes.said
     return Ended(claim, settlement)
+
+
+def _atomic_attempt(
+    assignment: Assignment, attempt: _Attempt, arguments: Mapping[str, Any], around: AbstractContextManager[object]
+) -> Ended:
+    """Call the job in a transaction that settles the run, too. Raises NotBegun."""
+
+    def call() -> Completed | BaseException:
+        tell_of_writing(assignment, True)
+        attempt.start()
+        try:
+            with around:
+                return Completed(assignment.job.function(**arguments))
+        except BaseException as error:
+            return error
+
+    try:
+        fate = settled_together(assignment.claim, call, lambda end: attempt.ended(end).settlement)
+    finally:
+        tell_of_writing(assignment, False)
+    return Ended(assignment.claim, *fate)
+
+
+def _put_off(claim: Claim, error: NotBegun) -> Refused:
+    logger.warning("Run %d (%s.%s) is put off: %s", claim.id, claim.queue, claim.job, error)
+    return Refused(claim, NOT_BEGUN_DELAY_SECONDS)
 
 
 @contextmanager

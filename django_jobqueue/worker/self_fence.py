@@ -36,7 +36,11 @@ class SelfFence:
 
     def look(self) -> None:
         """Look at all leases. To be called about every second."""
-        doubtful = [lease for lease in self._leases.all() if _missing(lease) >= DOUBT_LEASES]
+        leases = self._leases.all()
+        if any(lease.excludes_writers for lease in leases):  # it keeps the heartbeat waiting, and all reapers too
+            for lease in leases:
+                lease.renewed_at = monotonic()
+        doubtful = [lease for lease in leases if _missing(lease) >= DOUBT_LEASES]
         if doubtful and not self._told:
             logger.warning(
                 "No heartbeat has renewed %d leases for %.1f s: whether their runs are still ours, nobody can say.",

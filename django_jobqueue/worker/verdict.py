@@ -42,6 +42,26 @@ def timed_out(claim: Claim, job: JobDefinition, error: str | BaseException) -> S
     return _retried(claim, job, error, Outcome.TIMED_OUT)
 
 
+def handed_back(claim: Claim, why: str, *, delay_seconds: float | None = None) -> Settlement:
+    """What becomes of a run whose attempt has come to nothing, through no fault of its job.
+
+    One that may be started again is due in *delay_seconds*; where none are given, it goes back to its place in the line.
+    One that may not is lost.
+    """
+    settlement = Settlement(
+        claim.ref,
+        outcome=Outcome.RELEASED,
+        state=State.PENDING,
+        counter="releases",
+        run_at=claim.run_at if delay_seconds is None else None,
+        delay_seconds=delay_seconds or 0.0,
+        error=why,
+    )
+    if claim.delivery == Delivery.AT_MOST_ONCE:
+        settlement.state, settlement.reason = State.DEAD_LETTERED, Reason.LOST
+    return settlement
+
+
 def _verdict(claim: Claim, job: JobDefinition, end: Decision | BaseException, exceeded: float | None) -> Settlement:
     match end:
         case Completed(result):

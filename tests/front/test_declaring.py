@@ -162,6 +162,7 @@ OPTIONS: dict[str, tuple[Any, Any, Any]] = {
     "timeout_seconds": (1.0, 2.0, 3.0),
     "executor": ("process", "thread", "process"),
     "backoff": (FIXED | {"initial_seconds": 1}, FIXED | {"initial_seconds": 2}, FIXED | {"initial_seconds": 3}),
+    "atomic": (True, False, True),
     "delivery": ("at_most_once", "at_least_once", "at_most_once"),
     "expires_after_seconds": (60.0, 70.0, 80.0),
     "tags": (("queue",), ("code",), ("settings",)),

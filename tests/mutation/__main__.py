@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.mutation.atomic_guards import GUARDS as ATOMIC_GUARDS
 from tests.mutation.guard import ROOT, Guard
 from tests.mutation.limit_guards import GUARDS as LIMIT_GUARDS
 from tests.mutation.python_guards import GUARDS as PYTHON_GUARDS
 from tests.mutation.sql_guards import GUARDS as SQL_GUARDS
 
-GUARDS = [*SQL_GUARDS, *PYTHON_GUARDS, *LIMIT_GUARDS]
+GUARDS = [*SQL_GUARDS, *PYTHON_GUARDS, *ATOMIC_GUARDS, *LIMIT_GUARDS]
 COPIED = ("django_jobqueue", "tests", "example_project", "pyproject.toml")
 
 LONGEST_SECONDS = 300

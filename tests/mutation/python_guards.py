@@ -13,14 +13,14 @@ TIMEOUTS = "worker/test_timeouts.py::"
 SETTLING = [
     Guard(
         "worker/exchange.py",
-        "return states «| receipts(self._worker, missing)»",
+        "states «|= receipts(self._worker, missing)»",
         "",
         f"{LEASES}test_an_attempt_whose_settlement_was_written_but_not_answered_is_settled",
         "what was settled is known to be, though the reply was lost",
     ),
     Guard(
         "worker/receipts.py",
-        "outcomes.get(settlement.ref) «== settlement.outcome»",
+        "else told «== settlement.outcome»:",
         "is not None",
         f"{LEASES}test_the_result_of_a_worker_that_lost_its_lease_is_dropped_and_named",
         "what a reaper has written is no receipt of ours",
@@ -62,21 +62,21 @@ SETTLING = [
     ),
     Guard(
         "worker/exchange.py",
-        "return self._settle_alone([«plainly»], followers)",
-        "settlement",
+        "settlement=«plainly»)], followers)",
+        "attempt.settlement",
         f"{LEASES}test_a_result_that_the_database_refuses_is_recorded_in_plain_words",
         "what the database refuses ends all the same",
     ),
     Guard(
         "worker/exchange.py",
-        "states |= self._settle_alone([settlement], followers) «except DATABASE_AWAY: raise»",
+        "states |= self._settle_alone([attempt], followers) «except DATABASE_AWAY: raise»",
         "",
         f"{LEASES}test_a_result_is_not_rewritten_because_the_database_went_away",
         "a result is not given up because the database went away",
     ),
     Guard(
         "worker/exchange.py",
-        "return self._settle_alone([plainly], followers) except DATABASE_AWAY: raise «except Exception:»",
+        "settlement=plainly)], followers) except DATABASE_AWAY: raise «except Exception:»",
         "except KeyError:",
         f"{LEASES}test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_and_stops_nobody",
         "what cannot be settled in any words stops nobody",
@@ -124,8 +124,8 @@ SETTLING = [
         "a transaction that was begun before the worker was imported ends",
     ),
     Guard(
-        "worker/exchange.py",
-        "«if lease.claim.delivery == Delivery.AT_MOST_ONCE:» settlement.state",
+        "worker/verdict.py",
+        "«if claim.delivery == Delivery.AT_MOST_ONCE:» settlement.state",
         "if False:",
         "worker/test_stop.py::test_an_at_most_once_run_that_outlasts_the_grace_is_lost",
         "what may be started once is not started again after a forced stop",

@@ -270,6 +270,94 @@ def test_any_other_option_is_none_of_our_business(monkeypatch: pytest.MonkeyPatc
     assert found_with(monkeypatch, options) == []
 
 
+# --- Atomic jobs -----------------------------------------------------------------------------------------------------
+
+
+async def send_soon() -> None:
+    """A job as it should be, but for a transaction."""
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "told"),
+    [
+        (
+            send_soon,
+            {},
+            "atomic needs a plain function, for Django has no transactions in async code: def, not async def.",
+        ),
+        (
+            send,
+            {"delivery": "at_most_once"},
+            "atomic undoes an attempt that was cut off, to start it again, and delivery 'at_most_once' forbids that.",
+        ),
+    ],
+    ids=["async", "at most once"],
+)
+def test_a_job_that_cannot_be_atomic_is_an_error(
+    function: Callable[[], Any], options: dict[str, Any], told: str
+) -> None:
+    job(queue="mail", atomic=True, **options)(function)
+
+    [message] = found()
+
+    assert message.id == "jobqueue.E002"
+    assert message.msg == f"Job {function.__name__!r} of queue 'mail' ({__name__}.{function.__name__}): {told}"
+
+
+class ToArchive:
+    """A router that sends what is written elsewhere."""
+
+    def db_for_write(self, model: type, **hints: object) -> str | None:
+        return "archive" if model.__module__.startswith("django.contrib.auth") else None
+
+
+@pytest.mark.parametrize("routers", [[], [ToArchive()]], ids=["no router", "a router for others"])
+def test_an_atomic_job_whose_data_is_in_another_database_is_an_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, routers: list[object]
+) -> None:
+    monkeypatch.setitem(connections.settings, "jobs", connections.settings["default"])
+    settings.DATABASE_ROUTERS = routers
+    settings.JOBQUEUE = {"database": "jobs", "queues": {"mail": {"atomic": True}}}
+    job(queue="mail")(send)
+
+    message = found()[0]
+
+    assert message.id == "jobqueue.E006"
+    assert message.level == checks.ERROR
+    assert message.msg.startswith("No model of the project is written to database 'jobs', where the runs are, but to ")
+    assert message.msg.endswith("Those are mail.send.")
+    assert (
+        message.hint
+        == 'Let JOBQUEUE["database"] name the alias of the data of these jobs, or leave out their option atomic.'
+    )
+
+
+def test_an_atomic_job_passes_where_a_router_leads_to_the_database_of_its_run(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections.settings, "archive", connections.settings["default"])
+    settings.DATABASE_ROUTERS = [ToArchive()]
+    settings.JOBQUEUE = {"database": "archive", "queues": {"mail": {}}}
+    job(queue="mail", atomic=True)(send)
+
+    assert [message.id for message in found()] == (["jobqueue.W004"] if connection.vendor == "sqlite" else [])
+
+
+@pytest.mark.sqlite
+def test_atomic_jobs_on_sqlite_are_a_warning() -> None:
+    for number in range(7):
+        job(queue="mail", name=f"send_{number}", atomic=True)(send)
+
+    [message] = found()
+
+    assert message.id == "jobqueue.W004"
+    assert message.level == checks.WARNING
+    assert message.msg == (
+        "Database 'default' is SQLite: while an atomic job runs, nobody else can write, neither the project nor any worker. "
+        "Atomic are mail.send_0, mail.send_1, mail.send_2, mail.send_3, mail.send_4, ..."
+    )
+
+
 # --- The clock -------------------------------------------------------------------------------------------------------
 
 

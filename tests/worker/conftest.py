@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
+from django.db import connection
 from django.db.backends.signals import connection_created
 from django.utils import timezone
 from pytest_django import Settings
@@ -95,6 +96,27 @@ def on_connect() -> Iterator[OnConnect]:
     yield on_connect
     for receive in receivers:
         connection_created.disconnect(receive)
+
+
+@pytest.fixture
+def fussy_database() -> Iterator[None]:
+    """A database that refuses a certain result, as one with other limits than ours might."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(
+                "CREATE TRIGGER fussy BEFORE UPDATE ON jobqueue_run WHEN NEW.result LIKE '%teapot%'"
+                " BEGIN SELECT RAISE(ABORT, 'no teapots'); END"
+            )
+        else:
+            text = "result::text" if connection.vendor == "postgresql" else "result"
+            cursor.execute(
+                f"ALTER TABLE jobqueue_run ADD CONSTRAINT fussy CHECK (result IS NULL OR {text} NOT LIKE '%teapot%')"
+            )
+        yield
+        if connection.vendor == "sqlite":
+            cursor.execute("DROP TRIGGER fussy")
+        else:
+            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT fussy")
 
 
 def end_lease(run_id: int) -> None:

@@ -406,27 +406,6 @@ def test_claims_are_not_forgotten_when_the_database_goes_away_behind_them(
     assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
 
 
-@pytest.fixture
-def fussy_database() -> Iterator[None]:
-    """A database that refuses a certain result, as one with other limits than ours might."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(
-                "CREATE TRIGGER fussy BEFORE UPDATE ON jobqueue_run WHEN NEW.result LIKE '%teapot%'"
-                " BEGIN SELECT RAISE(ABORT, 'no teapots'); END"
-            )
-        else:
-            text = "result::text" if connection.vendor == "postgresql" else "result"
-            cursor.execute(
-                f"ALTER TABLE jobqueue_run ADD CONSTRAINT fussy CHECK (result IS NULL OR {text} NOT LIKE '%teapot%')"
-            )
-        yield
-        if connection.vendor == "sqlite":
-            cursor.execute("DROP TRIGGER fussy")
-        else:
-            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT fussy")
-
-
 @pytest.mark.usefixtures("fussy_database")
 def test_a_result_that_the_database_refuses_is_recorded_in_plain_words(work: Work) -> None:
     together = threading.Barrier(3, timeout=PATIENCE_SECONDS)

@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django.db import connections
 
@@ -26,6 +26,20 @@ class Database(ABC):
     def connection(self) -> BaseDatabaseWrapper:
         """Django's connection of the calling thread."""
         return connections[self.alias]
+
+    has_one_writer: ClassVar[bool] = False
+    """Whether a transaction that writes keeps everybody else from writing."""
+
+    def begin_to_write(self) -> None:  # noqa: B027  # nothing is to be done where writers keep out of each other's way
+        """Be the first statement of a transaction that may be kept waiting by others who write, not later ones."""
+
+    def is_busy(self, error: BaseException) -> bool:
+        """Whether *error* says that others were faster: the same transaction may well succeed when it is tried again."""
+        return False
+
+    def is_broken(self, error: BaseException) -> bool:
+        """Whether *error* says that a statement before has failed, so that its transaction can do nothing more."""
+        return False
 
     @abstractmethod
     def now(self) -> datetime:

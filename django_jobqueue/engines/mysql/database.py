@@ -28,6 +28,9 @@ T = TypeVar("T")
 class MySQLDatabase(Database):
     """Moments by the clock of the server."""
 
+    def is_busy(self, error: BaseException) -> bool:
+        return isinstance(error, OperationalError) and has_collided(error)
+
     def now(self) -> datetime:
         [[now]] = self.fetch(f"SELECT {NOW}", {})
         return self.aware(now)

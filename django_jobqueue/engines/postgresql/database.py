@@ -9,9 +9,18 @@ from typing import Any, cast
 
 from django_jobqueue.engines.base import Database
 
+BUSY = ("40001", "40P01")
+"""What PostgreSQL calls a transaction that does not fit in with others, and a deadlock."""
+
 
 class PostgreSQLDatabase(Database):
     """Moments by the server's clock."""
+
+    def is_busy(self, error: BaseException) -> bool:
+        return _state(error) in BUSY
+
+    def is_broken(self, error: BaseException) -> bool:
+        return _state(error) == "25P02"
 
     def now(self) -> datetime:
         [[now]] = self.fetch("SELECT statement_timestamp()", {})
@@ -57,3 +66,8 @@ class PostgreSQLDatabase(Database):
 
     def timestamps(self) -> Callable[[datetime], str]:
         return datetime.isoformat
+
+
+def _state(error: BaseException) -> str | None:
+    """What PostgreSQL calls an error of Django."""
+    return getattr(error.__cause__, "sqlstate", None)

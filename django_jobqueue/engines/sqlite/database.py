@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
@@ -9,9 +10,23 @@ from django.utils import timezone
 
 from django_jobqueue.engines.base import Database
 
+PRIMARY = 0xFF
+"""What all codes of one kind of error have in common."""
+BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
 
 class SQLiteDatabase(Database):
     """Moments by the host's clock."""
+
+    has_one_writer = True
+
+    def begin_to_write(self) -> None:
+        # It deletes nothing, but takes the lock, whatever the transaction_mode is.
+        self.connection.cursor().execute("DELETE FROM jobqueue_run WHERE FALSE")
+
+    def is_busy(self, error: BaseException) -> bool:
+        code: int = getattr(error.__cause__, "sqlite_errorcode", 0)
+        return code & PRIMARY in BUSY
 
     def now(self) -> datetime:
         return timezone.now()

@@ -14,7 +14,9 @@ from time import monotonic
 
 from django_jobqueue.engines.base import Ref
 from django_jobqueue.jobs import Cancel
+from django_jobqueue.states import State
 from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.atomic import tell_of_writing
 from django_jobqueue.worker.crash import crashed
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, cut_off
 from django_jobqueue.worker.verdict import verdict
@@ -100,6 +102,7 @@ class ChildProcess:
         try:
             return self._follow(assignment, on_start, inf if hard is None else began + hard)
         finally:
+            tell_of_writing(assignment, False)
             with self._changing:
                 self._ref = None
 
@@ -142,6 +145,7 @@ class ChildProcess:
             taken = True
             if "started" in message:
                 began = monotonic()
+                tell_of_writing(assignment, True)
                 on_start(claim)
             elif "said" in message and notes is not None:
                 notes.tell(*message["said"])
@@ -152,7 +156,8 @@ class ChildProcess:
                 return Refused(claim, message["refused"])
             elif "ended" in message:
                 self.megabytes = message["megabytes"]
-                return Ended(claim, settlement_of(message["ended"]))
+                state = message["state"]
+                return Ended(claim, settlement_of(message["ended"]), None if state is None else State(state))
         if monotonic() >= until:
             self.kill()
             return cut_off(assignment)

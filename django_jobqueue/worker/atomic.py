@@ -1,0 +1,150 @@
+"""Atomic jobs: what they do is committed together with what becomes of their run, or not at all.
+
+The job takes no lock on its run. The last statement of its transaction settles the run, with the fence of every settlement:
+where that matches no row, the run was taken over, and all is undone.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from django.db import DatabaseError, transaction
+
+from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
+from django_jobqueue.engines.base import Claim, Settlement
+from django_jobqueue.errors import TransactionBroken
+from django_jobqueue.jobs import Completed
+from django_jobqueue.states import Outcome, State
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.connections import DATABASE_AWAY
+from django_jobqueue.worker.verdict import handed_back
+
+logger = logging.getLogger(__name__)
+
+COMMITTED = (Outcome.COMPLETED, Outcome.SNOOZED)
+"""What a job that returns may have come to, and what it did is kept."""
+
+BUSY_SECONDS = 1.0
+LONGEST_BUSY_SECONDS = 60.0
+"""Until a run is tried again for which the database was too busy; twice as long each time."""
+
+
+class NotBegun(Exception):
+    """The database does not let the transaction begin: nothing of the job has run."""
+
+
+class Fate(NamedTuple):
+    """What became of an attempt."""
+
+    settlement: Settlement
+    state: State | None = None
+    """Of the run, where that is committed; None where it is still to be settled."""
+
+
+def settled_together(
+    claim: Claim,
+    call: Callable[[], Completed | BaseException],
+    decide: Callable[[Completed | BaseException], Settlement],
+) -> Fate:
+    """*Call* the job in a transaction, and commit what it did with what *decide* makes of it. Raises NotBegun."""
+    attempt = _Transaction(claim, call, decide)
+    try:
+        with transaction.atomic(using=attempt.database):
+            attempt.work()
+    except BaseException as error:
+        return attempt.broken_by(error)
+    return attempt.fate
+
+
+def tell_of_writing(assignment: Assignment, writes: bool) -> None:
+    """Let the lease say whether the transaction of an atomic job keeps everybody else from writing, us included."""
+    if assignment.job.options.atomic and assignment.lease is not None:
+        assignment.lease.excludes_writers = writes and engine_for(get_config().database).has_one_writer
+
+
+class _Transaction:
+    """That of one attempt, and how far it has come."""
+
+    fate: Fate
+
+    def __init__(
+        self,
+        claim: Claim,
+        call: Callable[[], Completed | BaseException],
+        decide: Callable[[Completed | BaseException], Settlement],
+    ) -> None:
+        config = get_config()
+        self.database = config.database
+        self._engine = engine_for(config.database)
+        self._queue = config.queues[claim.queue]
+        self._claim, self._call, self._decide = claim, call, decide
+        self._begun = self._committed = False
+
+    def work(self) -> None:
+        """Call the job, and settle; in the transaction, which is to be rolled back where that leaves the run as it is."""
+        transaction.on_commit(self._note_commit, using=self.database)  # before any that may fail
+        self._engine.begin_to_write()
+        self._begun = True
+        end = self._call()
+        settlement = self._decide(end)
+        self.fate = Fate(settlement)
+        if isinstance(end, BaseException):
+            self.fate = self._busy(end) if self._engine.is_busy(end) else self.fate
+        elif settlement.outcome in COMMITTED:
+            self.fate = self._settled(settlement)
+        if self.fate.state is None:
+            transaction.set_rollback(True, using=self.database)
+
+    def broken_by(self, error: BaseException) -> Fate:
+        """What becomes of the attempt, whose transaction has ended with *error*: not of the job, but in our own hands."""
+        claim = self._claim
+        if self._committed:
+            logger.error(
+                "Run %d (%s.%s) is settled, but a function that was to be called on commit failed.",
+                *(claim.id, claim.queue, claim.job),
+                exc_info=error,
+            )
+            return self.fate
+        if not self._begun:
+            if isinstance(error, DATABASE_AWAY):
+                raise NotBegun(f"its transaction cannot begin: {error}") from error
+            raise error
+        if self._engine.is_busy(error):
+            return self._busy(error)
+        if isinstance(error, DATABASE_AWAY):
+            # Nobody knows whether a COMMIT without an answer came through: whoever settles this, finds out.
+            return Fate(handed_back(claim, f"The database went away before the attempt was committed: {error}"))
+        return Fate(self._decide(error))
+
+    def _settled(self, settlement: Settlement) -> Fate:
+        if transaction.get_rollback(using=self.database):
+            raise TransactionBroken
+        if self._queue.cleanup.purges_at_once(settlement.state):
+            settlement.delete = True
+        try:
+            states = self._engine.settle([settlement])
+        except DatabaseError as error:
+            if self._engine.is_broken(error):
+                raise TransactionBroken from error
+            raise
+        if (state := states.get(settlement.ref)) is not None:
+            return Fate(settlement, state)
+        return Fate(handed_back(self._claim, "The lease was lost: what the attempt had done is undone."))
+
+    def _busy(self, error: BaseException) -> Fate:
+        """Start the run again in a while: that others were faster is no failure of the job."""
+        claim = self._claim
+        delay = min(LONGEST_BUSY_SECONDS, BUSY_SECONDS * 2 ** min(claim.releases, 10)) * random.uniform(0.5, 1.0)
+        logger.warning(
+            "Run %d (%s.%s) is put back for %.1f s, and what it did undone, because the database was busy: %s",
+            *(claim.id, claim.queue, claim.job),
+            *(delay, error),
+        )
+        return Fate(handed_back(claim, f"The database was busy: {error}", delay_seconds=delay))
+
+    def _note_commit(self) -> None:
+        self._committed = True

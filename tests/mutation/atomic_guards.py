@@ -1,0 +1,121 @@
+"""The guards of atomic jobs: their effects and their completion are committed together, or not at all."""
+
+from __future__ import annotations
+
+from tests.mutation.guard import Guard
+
+ATOMIC = "worker/test_atomic.py::"
+
+TOGETHER = [
+    Guard(
+        "worker/atomic.py",
+        "«with transaction.atomic(using=attempt.database):»",
+        "if True:",
+        f"{ATOMIC}test_a_job_that_raises_leaves_nothing_behind",
+        "what an attempt did that has failed is undone",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "if (state := states.get(settlement.ref)) «is not None»:",
+        "is None or True",
+        f"{ATOMIC}test_what_a_job_did_whose_lease_was_lost_is_undone",
+        "what was done under a lost lease is undone",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "«if self.fate.state is None: transaction.set_rollback(True, using=self.database)»",
+        "",
+        f"{ATOMIC}test_what_a_job_did_is_kept_unless_it_has_failed",
+        "what is not settled is not committed",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "elif «settlement.outcome in COMMITTED»:",
+        "True",
+        f"{ATOMIC}test_what_a_job_did_is_kept_unless_it_has_failed",
+        "what a job did that says that it failed is undone",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "COMMITTED: «self.fate = self._settled(settlement)»",
+        "self.fate = Fate(settlement, settlement.state)",
+        f"{ATOMIC}test_the_last_statement_of_the_transaction_settles_the_run_and_nothing_settles_it_again",
+        "the completion is part of the transaction",
+    ),
+    Guard(
+        "worker/exchange.py",
+        "settlements = [attempt.settlement for attempt in ended «if attempt.state is None»]",
+        "",
+        f"{ATOMIC}test_the_last_statement_of_the_transaction_settles_the_run_and_nothing_settles_it_again",
+        "what its job has settled is not settled again",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "if «transaction.get_rollback(using=self.database)»: raise",
+        "False",
+        f"{ATOMIC}test_a_job_that_returns_from_a_broken_transaction_has_failed",
+        "a transaction that is to be rolled back completes nothing",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "«if self._engine.is_broken(error): raise TransactionBroken from error»",
+        "",
+        f"{ATOMIC}test_a_job_that_goes_on_after_an_error_of_the_database_has_failed",
+        "a transaction in which a statement has failed is a failure of the job, and no outage",
+        database="postgresql",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "if «self._queue.cleanup.purges_at_once(settlement.state)»: settlement.delete",
+        "False",
+        f"{ATOMIC}test_a_run_that_is_not_kept_goes_with_the_commit",
+        "what is not kept goes with the commit",
+    ),
+]
+
+UNKNOWN = [
+    Guard(
+        "worker/atomic.py",
+        'return self._busy(error) if isinstance(error, DATABASE_AWAY): # Nobody knows whether a COMMIT without an answer came through: whoever settles this, finds out. return Fate(handed_back(claim, f"The database went away before the attempt was committed: {error}")) return «Fate(self._decide(error))»',
+        "Fate(handed_back(claim, ''))",
+        f"{ATOMIC}test_a_constraint_that_fails_with_the_commit_fails_the_job",
+        "a constraint that fails with the commit is a failure of the job",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "return self._busy(error) «if isinstance(error, DATABASE_AWAY):»",
+        "if False:",
+        f"{ATOMIC}test_a_commit_without_an_answer_is_no_failure_and_what_it_did_is_done_once",
+        "a lost commit is no failure of the job",
+    ),
+    Guard(
+        "worker/receipts.py",
+        "elif «told == Outcome.COMPLETED»:",
+        "False",
+        f"{ATOMIC}test_a_commit_without_an_answer_is_no_failure_and_what_it_did_is_done_once",
+        "what an atomic job has committed is known to be, though the reply was lost",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "if «self._committed»: logger.error",
+        "False",
+        f"{ATOMIC}test_a_hook_that_fails_changes_nothing_of_what_is_committed",
+        "what fails after the commit changes nothing of the run",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "if «isinstance(error, DATABASE_AWAY)»: raise NotBegun",
+        "False",
+        f"{ATOMIC}test_a_run_whose_transaction_cannot_begin_is_put_back_and_has_not_started",
+        "that a transaction cannot begin is no failure of the job",
+    ),
+    Guard(
+        "worker/atomic.py",
+        "self.fate = self._busy(end) if «self._engine.is_busy(end)» else self.fate",
+        "False",
+        f"{ATOMIC}test_a_database_that_is_busy_is_no_failure",
+        "that others were faster is no failure of the job",
+    ),
+]
+
+GUARDS = [*TOGETHER, *UNKNOWN]
