@@ -215,22 +215,23 @@ def test_a_follower_that_cannot_be_added_stops_nothing(work: Work, caplog: pytes
 def fussy_database() -> Iterator[None]:
     """A database that refuses runs of a certain job with a certain payload."""
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "ALTER TABLE jobqueue_run"
-                " ADD CONSTRAINT fussy CHECK (job <> 'look_after' OR (payload->>'run_id')::bigint % 2 = 0)"
-            )
-        else:
+        if connection.vendor == "sqlite":
             cursor.execute(
                 "CREATE TRIGGER fussy BEFORE INSERT ON jobqueue_run"
                 " WHEN NEW.job = 'look_after' AND json_extract(NEW.payload, '$.run_id') % 2 = 1"
                 " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
             )
-        yield
-        if connection.vendor == "postgresql":
-            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT fussy")
         else:
+            told = {"postgresql": "(payload->>'run_id')::bigint", "mysql": "json_extract(payload, '$.run_id')"}
+            cursor.execute(
+                "ALTER TABLE jobqueue_run"
+                f" ADD CONSTRAINT fussy CHECK (job <> 'look_after' OR {told[connection.vendor]} % 2 = 0)"
+            )
+        yield
+        if connection.vendor == "sqlite":
             cursor.execute("DROP TRIGGER fussy")
+        else:
+            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT fussy")
 
 
 @pytest.mark.usefixtures("fussy_database")

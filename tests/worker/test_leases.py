@@ -249,6 +249,8 @@ def test_a_claim_whose_reply_was_lost_is_handed_back_as_soon_as_the_database_ans
     assert starts == [2]
 
 
+@pytest.mark.postgresql
+@pytest.mark.sqlite
 @pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
 def test_a_run_that_was_handed_back_unheard_is_handed_back_once_and_starts_once(
     start_worker: StartWorker,
@@ -433,22 +435,23 @@ def test_a_result_that_the_database_refuses_is_recorded_in_plain_words(work: Wor
 def stubborn_database() -> Iterator[None]:
     """A database in which certain runs cannot be completed."""
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(
-                "ALTER TABLE jobqueue_run"
-                " ADD CONSTRAINT stubborn CHECK (state <> 'completed' OR payload::text NOT LIKE '%teapot%')"
-            )
-        else:
+        if connection.vendor == "sqlite":
             cursor.execute(
                 "CREATE TRIGGER stubborn BEFORE UPDATE ON jobqueue_run"
                 " WHEN NEW.state = 'completed' AND NEW.payload LIKE '%teapot%'"
                 " BEGIN SELECT RAISE(ABORT, 'no teapots'); END"
             )
-        yield
-        if connection.vendor == "postgresql":
-            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT stubborn")
         else:
+            text = "payload::text" if connection.vendor == "postgresql" else "payload"
+            cursor.execute(
+                "ALTER TABLE jobqueue_run"
+                f" ADD CONSTRAINT stubborn CHECK (state <> 'completed' OR {text} NOT LIKE '%teapot%')"
+            )
+        yield
+        if connection.vendor == "sqlite":
             cursor.execute("DROP TRIGGER stubborn")
+        else:
+            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT stubborn")
 
 
 @pytest.mark.usefixtures("stubborn_database")
