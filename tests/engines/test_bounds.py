@@ -63,11 +63,25 @@ def test_bounds_that_do_not_help_are_left_alone_for_a_while() -> None:
     bounds = Bounds()
     bounds.set(*PLACE, [Bound(0, NOW, 1)], seconds=0.01, now=10.0)
 
-    bounds.move(*PLACE, [claim_of(2)], enough=True, seconds=0.006, now=10.1)
+    for _ in range(2):
+        bounds.move(*PLACE, [claim_of(2)], enough=True, seconds=0.006, now=10.1)
 
     assert bounds.of(*PLACE, now=10.1) == []
     assert not bounds.are_wanted(*PLACE, seconds=0.01, now=10.2)
     assert bounds.are_wanted(*PLACE, seconds=0.01, now=10.1 + LONGEST_SECONDS)
+
+
+def test_bounds_are_kept_though_a_busy_machine_makes_one_claim_slow() -> None:
+    bounds = Bounds()
+    bounds.set(*PLACE, [Bound(0, NOW, 1)], seconds=0.01, now=10.0)
+
+    for seconds in (0.006, 0.001, 0.006):
+        bounds.move(*PLACE, [claim_of(2)], enough=True, seconds=seconds, now=10.1)
+    bounds.set(*PLACE, [Bound(0, NOW, 2)], seconds=0.01, now=10.2)
+    bounds.move(*PLACE, [claim_of(3)], enough=True, seconds=0.006, now=10.2)
+
+    assert bounds.of(*PLACE, now=10.3) == [Bound(0, NOW, 3)]
+    assert bounds.are_wanted(*PLACE, seconds=0.01, now=10.3)
 
 
 def test_the_next_claim_begins_in_each_level_at_the_first_run_of_this_one() -> None:

@@ -48,6 +48,8 @@ class QueueBounds:
     """By priority; also of levels that have no pending run any more, for they too have left something behind."""
     whole_seconds: float = 0.0
     """What the last whole claim took."""
+    was_slow: bool = False
+    """Whether the last bounded claim was hardly faster than that."""
     until: float = 0.0
     """Until when claims are bounded."""
     rest_until: float = 0.0
@@ -73,7 +75,7 @@ class Bounds:
         """Begin in each level at its first pending run, after a whole claim that took so many *seconds*."""
         bounds = self._queues[namespace, queue]
         bounds.levels |= {head.priority: head for head in heads}
-        bounds.whole_seconds = seconds
+        bounds.whole_seconds, bounds.was_slow = seconds, False
         bounds.until = now + min(LONGEST_SECONDS, TIMES * seconds)
 
     def move(
@@ -86,11 +88,16 @@ class Bounds:
         seconds: float,
         now: float,
     ) -> None:
-        """Learn from a bounded claim, or look: the next one begins at the first run *found*, if it was *enough*, and fast."""
+        """Learn from a bounded claim, or look: the next one begins at the first run *found*, if it was *enough*.
+
+        None does for a while after two that were slow: one may be so because the machine was busy.
+        """
         bounds = self._queues[namespace, queue]
+        slow = seconds * WORTH > bounds.whole_seconds
         for run in reversed(found):
             bounds.levels[run.priority] = Bound(run.priority, run.run_at, run.id)
         if not enough:
             bounds.until = 0.0
-        elif seconds * WORTH > bounds.whole_seconds:
+        elif slow and bounds.was_slow:
             bounds.until, bounds.rest_until = 0.0, now + LONGEST_SECONDS
+        bounds.was_slow = slow
