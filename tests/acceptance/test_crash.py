@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 
+from django.contrib.auth.models import Group
 from django.utils import timezone
 
 from django_jobqueue import queues
@@ -44,6 +45,21 @@ def test_the_run_of_a_killed_worker_starts_again_within_its_lease_and_two_second
     assert (completed.number, completed.outcome, completed.worker) == (2, "completed", second.name)
     assert f"Worker {first.name} vanished" in second.output
     assert len(effects.all("end")) == 1
+
+
+def test_what_an_atomic_job_did_whose_worker_was_killed_is_undone_and_done_once(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    run = queues.default.add("enter", {"die": "before the commit"})
+    first = start_worker()
+    effects.wait_for("start")
+    second = start_worker()
+    second.wait_for_line(f"#{run.id}")
+    wait_until(lambda: Run.objects.get(pk=run.pk).state == "completed", "the second attempt completes the run")
+
+    assert first.wait() == -signal.SIGKILL
+    assert [attempt.outcome for attempt in run.attempts.order_by("number")] == ["crashed", "completed"]
+    assert list(Group.objects.values_list("name", flat=True)) == ["by attempt 2"]
 
 
 def test_an_at_most_once_run_of_a_killed_worker_is_not_started_again(

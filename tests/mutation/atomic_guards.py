@@ -16,8 +16,8 @@ TOGETHER = [
     ),
     Guard(
         "worker/atomic.py",
-        "if (state := states.get(settlement.ref)) «is not None»:",
-        "is None or True",
+        'return «Fate(handed_back(self._claim, "The lease was lost: what the attempt had done is undone."))»',
+        "Fate(settlement, settlement.state)",
         f"{ATOMIC}test_what_a_job_did_whose_lease_was_lost_is_undone",
         "what was done under a lost lease is undone",
     ),
@@ -74,6 +74,20 @@ TOGETHER = [
 ]
 
 UNKNOWN = [
+    Guard(
+        "worker/self_fence.py",
+        "if «any(lease.excludes_writers for lease in leases)»:",
+        "False",
+        f"{ATOMIC}test_while_an_atomic_job_keeps_its_own_heartbeat_from_writing_no_lease_is_in_doubt",
+        "an atomic job that keeps its own heartbeat from writing is not asked to end for that",
+    ),
+    Guard(
+        "worker/receipts.py",
+        "elif «told == Outcome.COMPLETED»: states",
+        "False",
+        "worker/test_processes.py::test_an_atomic_job_whose_process_is_killed_is_done_once_or_not_at_all",
+        "what an atomic job has committed whose process was killed before it could say so is completed",
+    ),
     Guard(
         "worker/atomic.py",
         'return self._busy(error) if isinstance(error, DATABASE_AWAY): # Nobody knows whether a COMMIT without an answer came through: whoever settles this, finds out. return Fate(handed_back(claim, f"The database went away before the attempt was committed: {error}")) return «Fate(self._decide(error))»',

@@ -12,6 +12,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from django.contrib.auth.models import Group
+from django.db import transaction
+
 from django_jobqueue import Cancel, Retry, RunContext, job
 
 FOLDER = "JOBQUEUE_TEST_EFFECTS"
@@ -193,6 +196,24 @@ def report() -> None:
     """Print, and log."""
     print("printed by a child")
     logging.getLogger("tests.shop").warning("logged by a child")
+
+
+@job(atomic=True)
+def enter(die: str = "", *, run: RunContext) -> str:
+    """Write something. The first attempt may take the process down before that is committed, or after."""
+    Group.objects.create(name=f"by attempt {run.attempt}")
+    _effect(run, "start")
+    if run.attempt == 1 and die == "before the commit":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if run.attempt == 1 and die == "after the commit":
+        transaction.on_commit(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    return f"by attempt {run.attempt}"
+
+
+@job(executor="process", atomic=True)
+def enter_in_child(die: str = "", *, run: RunContext) -> str:
+    """The same, in a process of its own."""
+    return enter(die, run=run)
 
 
 @job

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, operations, queues
+from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, operations, queues, testing
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Engine, LostRun, Settlement
 from django_jobqueue.models import Run
 from django_jobqueue.states import Outcome, State
 from django_jobqueue.worker import atomic, runner
+from django_jobqueue.worker.self_fence import SelfFence
 from tests.worker.bench import Gate, Recorder, join_threads, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work, end_lease
 
@@ -233,16 +234,19 @@ def test_a_result_that_the_database_refuses_undoes_what_the_job_did(work: Work) 
     assert names() == []
 
 
-@pytest.mark.parametrize("how", ["rollback", "inner"])
+@pytest.mark.parametrize("how", ["rollback", "inner", "error"])
 def test_a_job_that_returns_from_a_broken_transaction_has_failed(work: Work, how: str) -> None:
     @job(atomic=True, max_attempts=1)
     def pay() -> None:
         note()
         if how == "rollback":
             transaction.set_rollback(True)
-            return
-        with pytest.raises(LookupError), transaction.atomic(savepoint=False):
-            raise LookupError
+        elif how == "error":
+            with pytest.raises(IntegrityError):
+                note()
+        else:
+            with suppress(LookupError), transaction.atomic(savepoint=False):
+                raise LookupError
 
     run = queues.default.add("pay")
     work()
@@ -254,11 +258,13 @@ def test_a_job_that_returns_from_a_broken_transaction_has_failed(work: Work, how
 
 @pytest.mark.postgresql
 def test_a_job_that_goes_on_after_an_error_of_the_database_has_failed(work: Work) -> None:
+    """One that Django has not noted: so only the server knows that the transaction is broken."""
+
     @job(atomic=True, max_attempts=1)
     def pay() -> None:
         note()
-        with pytest.raises(IntegrityError):
-            note()
+        with pytest.raises(DataError), connection.cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
 
     run = queues.default.add("pay")
     work()
@@ -477,6 +483,8 @@ def test_a_database_that_is_busy_is_no_failure(
     assert "because the database was busy" in caplog.text
 
 
+@pytest.mark.sqlite
+@pytest.mark.postgresql
 def test_a_transaction_that_another_one_kept_from_writing_is_no_failure(work: Work, settings: Any) -> None:
     """As the databases themselves say it: SQLite of any second writer, the others of one that comes from the side."""
     with pytest.raises(OperationalError) as caught:
@@ -515,3 +523,59 @@ def collide() -> None:
                 Group.objects.filter(pk=group.pk).update(name="one")
     finally:
         other.close()
+
+
+# --- On a database with one writer -----------------------------------------------------------------------------------
+
+
+@pytest.mark.sqlite
+def test_while_an_atomic_job_keeps_its_own_heartbeat_from_writing_no_lease_is_in_doubt(
+    start_worker: StartWorker, gate: Gate, observer: Recorder
+) -> None:
+    @job(atomic=True)
+    def pay() -> None:
+        note()
+        gate.wait_to_pass()
+
+    run = queues.default.add("pay")
+    with start_worker(concurrency=1) as worker:
+        gate.wait_for_job()
+        [lease] = worker.worker._leases.all()
+        lease.renewed_at -= 10 * lease.seconds
+        asked: list[str] = []
+        fence = SelfFence(worker.worker._leases, lambda ref, why: asked.append(why))
+        fence.look()
+        assert (lease.excludes_writers, asked) == (True, [])
+        gate.open()
+        observer.wait_until_settled(run)
+        assert not lease.excludes_writers
+
+    assert came_to(run) == ("completed", ["completed"])
+
+
+# --- In tests --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=False)
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
+def test_in_a_test_that_is_a_transaction_itself_an_atomic_job_does_the_same(fails: bool) -> None:
+    told: list[int] = []
+
+    @job(atomic=True, max_attempts=1)
+    def pay() -> str:
+        note()
+        transaction.on_commit(lambda: told.append(1))
+        if fails:
+            raise LookupError
+        return "paid"
+
+    run = queues.default.add("pay")
+    [worked] = testing.drain()
+
+    assert came_to(run) == (worked.state, [worked.outcome])
+    assert worked.state == ("dead_lettered" if fails else "completed")
+    assert (names(), told) == (([], []) if fails else (["done"], [1]))
+
+    with testing.inline(raise_errors=False):
+        assert came_to(queues.default.add("pay"))[0] == "dead_lettered"  # it is the second of its name
+    assert len(names()) == (0 if fails else 1)

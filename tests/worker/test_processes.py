@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from django.contrib.auth.models import Group
 from django.db import OperationalError
 from django.utils import timezone
 
@@ -126,6 +127,23 @@ def test_a_crash_is_noticed_within_two_seconds(
     crashed = run.attempts.get(number=1)
     assert crashed.finished_at.timestamp() - first.at < 2
     assert second.pid != first.pid
+
+
+@pytest.mark.parametrize("die", ["", "before the commit", "after the commit"], ids=lambda die: die or "never")
+def test_an_atomic_job_whose_process_is_killed_is_done_once_or_not_at_all(
+    start_worker: StartWorker, observer: Recorder, settings: Any, die: str
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 60}}
+    run = queues.default.add("enter_in_child", {"die": die})
+    with start_worker(concurrency=1):
+        observer.wait_for(lambda: any(state == "completed" for _, state in observer.settled))
+
+    assert ended(run) == ("completed", "completed")
+    assert list(Group.objects.values_list("name", flat=True)) == [run.result]
+    assert [ended.settlement.outcome for ended, _ in observer.settled] == [
+        *(["crashed"] if die == "before the commit" else []),
+        "completed",
+    ]
 
 
 def test_what_a_job_says_from_a_child_is_to_be_seen_and_decides(
