@@ -24,6 +24,7 @@ from django_jobqueue.states import State
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.leases import Interrupt, Lease, Leases
+from django_jobqueue.worker.silence import short_silences
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,12 @@ class Heartbeat:
         return min(self._config.queues[queue].lease_seconds for queue in self._queues) / BEATS_PER_LEASE
 
     def _work(self) -> None:
+        with short_silences():
+            self._beat_until_stopped()
+            self._attempt(self._sign_off)
+        connections.close_all()
+
+    def _beat_until_stopped(self) -> None:
         beat_at = store_at = monotonic()
         while not self._is_over_at(min(beat_at, store_at)):
             if monotonic() >= beat_at or self._hurried:
@@ -107,8 +114,6 @@ class Heartbeat:
                 store_at = monotonic() + NOTES_SECONDS
                 self._attempt(self._store_notes)
                 self._attempt(self._look_for_lost)
-        self._attempt(self._sign_off)
-        connections.close_all()
 
     def _is_over_at(self, until: float) -> bool:
         """Wait until then, or until somebody calls; answer whether that is to say that it is over."""

@@ -1,4 +1,9 @@
-"""When a reaper holds back: after an outage, and when the clock of the database has jumped."""
+"""When a reaper holds back: after an outage, and when the clock of the database has jumped.
+
+One that has just begun does not, as it remembers no outage, and the database shows none: that for the time of a lease nobody
+has renewed anything is what it finds, too, where the only worker was killed, whose runs it is to take back at once. Would it
+wait for the living in any case, then a worker that is started now and then to drain would never take back anything.
+"""
 
 from __future__ import annotations
 

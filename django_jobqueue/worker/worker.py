@@ -41,6 +41,7 @@ from django_jobqueue.worker.prepared_statements import prepared_statements
 from django_jobqueue.worker.runner import Ended, Refused
 from django_jobqueue.worker.self_fence import SelfFence
 from django_jobqueue.worker.shutdown import Shutdown
+from django_jobqueue.worker.silence import short_silences
 from django_jobqueue.worker.switches import quick_switches
 from django_jobqueue.worker.unknown_jobs import UnknownJobs
 from django_jobqueue.worker.watchdog import Watchdog
@@ -127,7 +128,7 @@ class Worker:
             self._executors.look,
         )
         listener = nullcontext() if self._drain else Listener(list(self.queues), self.wake, heartbeat.hurry)
-        with quick_switches(), prepared_statements(), watchdog, heartbeat, listener:
+        with quick_switches(), prepared_statements(), short_silences(), watchdog, heartbeat, listener:
             while not self._is_over():
                 self._turn()
             return self._leave()

@@ -538,6 +538,30 @@ CHILDREN = [
 
 CONNECTIONS = [
     Guard(
+        "worker/silence.py",
+        "«not _wanted.get() or» connection.vendor",
+        "",
+        "worker/test_silence.py",
+        "the connections of jobs stay as the project has set them",
+        database="postgresql",
+    ),
+    Guard(
+        "worker/heartbeat.py",
+        "with «short_silences()»:",
+        "threading.Lock()",
+        "worker/test_silence.py",
+        "the heartbeat does not wait for ever for a server that cannot be reached",
+        database="postgresql",
+    ),
+    Guard(
+        "worker/worker.py",
+        "prepared_statements(), «short_silences(),»",
+        "",
+        "worker/test_silence.py",
+        "a worker does not wait for ever for a server that cannot be reached",
+        database="postgresql",
+    ),
+    Guard(
         "worker/statement_timeout.py",
         'connection.vendor == "postgresql" «and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")»',
         "",
