@@ -283,8 +283,15 @@ def test_a_job_whose_run_is_cancelled_by_force_is_killed_also_while_the_heartbea
 
 
 def test_a_job_whose_run_was_taken_over_is_killed_if_it_does_not_end(
-    start_worker: StartWorker, observer: Recorder, effects: Effects, engine: Engine, quick_force: None
+    start_worker: StartWorker,
+    observer: Recorder,
+    effects: Effects,
+    engine: Engine,
+    quick_force: None,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    settings.JOBQUEUE["queues"] = {"default": {"lease_seconds": 3}}
     run = queues.default.add("stand_firm")
     with start_worker(concurrency=1):  # so that it does not take its own run over
         [begun] = effects.wait_for("start")
@@ -296,6 +303,8 @@ def test_a_job_whose_run_was_taken_over_is_killed_if_it_does_not_end(
     assert not psutil.pid_exists(begun.pid)
     assert ended(run) == ("running", "crashed")
     assert run.worker == "other:1:a"
+    assert "Lease lost" in caplog.text
+    assert "Lease in doubt" not in caplog.text
 
 
 @pytest.mark.parametrize(
