@@ -70,7 +70,6 @@ class SQLiteSettling(SQLiteDeleting, Settling):
           FROM json_each(%(endings)s)
     CROSS JOIN jobqueue_run AS run
          WHERE run.id = json_extract(value, '$[0]')
-     RETURNING number
     """
 
     def _settle(self, settlements: Sequence[Settlement], *, expired: bool) -> dict[Ref, State]:
