@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
 from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, operations, queues, testing
@@ -410,6 +410,44 @@ def test_a_commit_without_an_answer_is_no_failure_and_what_it_did_is_done_once(
     assert (run.failures, names()) == (0, [f"by attempt {run.attempt}"])
 
 
+@pytest.mark.postgresql
+@pytest.mark.parametrize("when", ["in the job", "before the commit"])
+def test_a_session_that_the_server_ends_is_no_failure(on_connect: OnConnect, work: Work, when: str) -> None:
+    """A real one: what Django and psycopg make of it is not for us to guess."""
+    ended: list[int] = []
+
+    def end_session(here: Any) -> None:
+        if not ended:
+            ended.append(here.connection.info.backend_pid)
+            with suppress(OperationalError):
+                here.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    def watch(new: Any) -> None:
+        commit = new._commit
+
+        def commit_too_late() -> None:
+            end_session(new)
+            commit()
+
+        if threading.current_thread().name == "jobqueue-1" and when == "before the commit":
+            new._commit = commit_too_late
+
+    on_connect(watch)
+
+    @job(atomic=True, max_attempts=1)
+    def pay(run: RunContext) -> None:
+        note(f"by attempt {run.attempt}")
+        if when == "in the job":
+            end_session(connections["default"])
+
+    run = queues.default.add("pay")
+    work(concurrency=1)
+
+    assert ended
+    assert came_to(run) == ("completed", ["released", "completed"])
+    assert (run.failures, names()) == (0, ["by attempt 2"])
+
+
 def test_a_settlement_that_does_not_reach_the_database_is_no_failure(on_connect: OnConnect, work: Work) -> None:
     failed: list[str] = []
 
@@ -551,6 +589,22 @@ def test_while_an_atomic_job_keeps_its_own_heartbeat_from_writing_no_lease_is_in
         assert not lease.excludes_writers
 
     assert came_to(run) == ("completed", ["completed"])
+
+
+@pytest.mark.sqlite
+def test_an_atomic_job_waits_for_other_writers_before_it_begins_and_for_none_afterwards(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the settings let transactions begin without the lock."""
+    connection.ensure_connection()
+    monkeypatch.setattr(connections["default"], "transaction_mode", None)
+    other = connection.copy()
+    other.settings_dict = {**other.settings_dict, "OPTIONS": {**other.settings_dict["OPTIONS"], "timeout": 0}}
+    with transaction.atomic():
+        engine.begin_to_write()
+        with pytest.raises(OperationalError, match="locked"):
+            other.cursor().execute("DELETE FROM auth_group")
+    other.close()
 
 
 # --- In tests --------------------------------------------------------------------------------------------------------
