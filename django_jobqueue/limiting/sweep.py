@@ -1,8 +1,8 @@
 """The sweep: what calls those whom nobody has called.
 
 Whoever frees a slot calls the next one at once, and whoever cancels one who was called, him behind it. But a limit may be
-gone from the settings, a pause be over, a process die between freeing and calling, or one who was called be put off: then
-the sweep comes by, about every second.
+gone from the settings, a pause be over, a process die between freeing and calling, a worker not have met yet what an operator
+has set, or one who was called be put off: then the sweep comes by, about every second.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pytest_django import Settings
 from django_jobqueue import operations
 from django_jobqueue.engines.base import Bound, Bounds, Claim, Engine, NewRun, Placing, Ref
 from django_jobqueue.engines.base import bounds as bounds_module
-from django_jobqueue.engines.base.bounds import LONGEST_SECONDS
+from django_jobqueue.engines.base.bounds import LONGEST_SECONDS, PATIENCE
 from django_jobqueue.limits import Limit
 from django_jobqueue.models import Run
 from tests.engines.conftest import MakeRun
@@ -59,11 +59,19 @@ def test_claims_are_bounded_for_a_moment_that_whole_ones_cost_little_of(seconds:
     assert bounds.of("default", "other", now=10.0) == []
 
 
+def test_what_it_took_to_find_the_bounds_counts_too() -> None:
+    bounds = Bounds()
+    bounds.set(*PLACE, [Bound(0, NOW, 1)], seconds=0.01, looking=0.02, now=10.0)
+
+    assert bounds.of(*PLACE, now=10.599) == [Bound(0, NOW, 1)]
+    assert bounds.of(*PLACE, now=10.601) == []
+
+
 def test_bounds_that_do_not_help_are_left_alone_for_a_while() -> None:
     bounds = Bounds()
     bounds.set(*PLACE, [Bound(0, NOW, 1)], seconds=0.01, now=10.0)
 
-    for _ in range(2):
+    for _ in range(PATIENCE):
         bounds.move(*PLACE, [claim_of(2)], enough=True, seconds=0.006, now=10.1)
 
     assert bounds.of(*PLACE, now=10.1) == []
@@ -71,11 +79,11 @@ def test_bounds_that_do_not_help_are_left_alone_for_a_while() -> None:
     assert bounds.are_wanted(*PLACE, seconds=0.01, now=10.1 + LONGEST_SECONDS)
 
 
-def test_bounds_are_kept_though_a_busy_machine_makes_one_claim_slow() -> None:
+def test_bounds_are_kept_though_a_busy_machine_makes_some_claims_slow() -> None:
     bounds = Bounds()
     bounds.set(*PLACE, [Bound(0, NOW, 1)], seconds=0.01, now=10.0)
 
-    for seconds in (0.006, 0.001, 0.006):
+    for seconds in (0.006, 0.006, 0.001, 0.006, 0.006):
         bounds.move(*PLACE, [claim_of(2)], enough=True, seconds=seconds, now=10.1)
     bounds.set(*PLACE, [Bound(0, NOW, 2)], seconds=0.01, now=10.2)
     bounds.move(*PLACE, [claim_of(3)], enough=True, seconds=0.006, now=10.2)

@@ -25,7 +25,9 @@ from django_jobqueue.limits import Candidate
 SLOW_SECONDS = 0.005
 """A whole claim that takes longer may be slow because of dead entries."""
 WORTH = 2.0
-"""How many times faster a bounded claim must be, to be made again."""
+"""How many times faster a bounded claim is, where bounds help."""
+PATIENCE = 3
+"""How many in a row must not be faster, until bounds are given up for a while: one may be slow because the machine is busy."""
 TIMES = 20.0
 """For how many times what a whole claim takes bounded ones follow: whole ones cost little of the time then."""
 LONGEST_SECONDS = 1.0
@@ -48,8 +50,8 @@ class QueueBounds:
     """By priority; also of levels that have no pending run any more, for they too have left something behind."""
     whole_seconds: float = 0.0
     """What the last whole claim took."""
-    was_slow: bool = False
-    """Whether the last bounded claim was hardly faster than that."""
+    slow: int = 0
+    """How many of the last bounded claims, one after the other, were hardly faster than that."""
     until: float = 0.0
     """Until when claims are bounded."""
     rest_until: float = 0.0
@@ -71,12 +73,17 @@ class Bounds:
         """Whether to look for the levels, after a whole claim that found enough but took so many *seconds*."""
         return seconds > SLOW_SECONDS and now >= self._queues[namespace, queue].rest_until
 
-    def set(self, namespace: str, queue: str, heads: Iterable[Bound], *, seconds: float, now: float) -> None:
-        """Begin in each level at its first pending run, after a whole claim that took so many *seconds*."""
+    def set(
+        self, namespace: str, queue: str, heads: Iterable[Bound], *, seconds: float, looking: float = 0.0, now: float
+    ) -> None:
+        """Begin in each level at its first pending run, after a whole claim that took so many *seconds*.
+
+        *Looking* for those runs took so many more.
+        """
         bounds = self._queues[namespace, queue]
         bounds.levels |= {head.priority: head for head in heads}
-        bounds.whole_seconds, bounds.was_slow = seconds, False
-        bounds.until = now + min(LONGEST_SECONDS, TIMES * seconds)
+        bounds.whole_seconds, bounds.slow = seconds, 0
+        bounds.until = now + min(LONGEST_SECONDS, TIMES * (seconds + looking))
 
     def move(
         self,
@@ -88,16 +95,12 @@ class Bounds:
         seconds: float,
         now: float,
     ) -> None:
-        """Learn from a bounded claim, or look: the next one begins at the first run *found*, if it was *enough*.
-
-        None does for a while after two that were slow: one may be so because the machine was busy.
-        """
+        """Learn from a bounded claim, or look: the next one begins at the first run *found*, if it was *enough*, and fast."""
         bounds = self._queues[namespace, queue]
-        slow = seconds * WORTH > bounds.whole_seconds
+        bounds.slow = bounds.slow + 1 if seconds * WORTH > bounds.whole_seconds else 0
         for run in reversed(found):
             bounds.levels[run.priority] = Bound(run.priority, run.run_at, run.id)
         if not enough:
             bounds.until = 0.0
-        elif slow and bounds.was_slow:
+        elif bounds.slow >= PATIENCE:
             bounds.until, bounds.rest_until = 0.0, now + LONGEST_SECONDS
-        bounds.was_slow = slow

@@ -191,8 +191,10 @@ class PostgreSQLClaiming(PostgreSQLDatabase, Claiming):
         """Let the next claims be bounded, after a whole one that found enough, if it took too many *seconds*."""
         place = (parameters["namespace"], parameters["queue"])
         if bounds.are_wanted(*place, seconds=seconds, now=monotonic()):
+            begun = monotonic()
             heads = [Bound(*row) for row in self.fetch(self.LEVEL_HEADS, parameters)]
-            bounds.set(*place, heads, seconds=seconds, now=monotonic())
+            now = monotonic()
+            bounds.set(*place, heads, seconds=seconds, looking=now - begun, now=now)
 
     def _taken(self, sql: str, parameters: dict[str, Any]) -> list[Claim]:
         return in_claim_order(map(Claim._make, self.fetch(sql, parameters)))
