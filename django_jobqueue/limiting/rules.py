@@ -29,7 +29,7 @@ def declared_rules(queue: str) -> QueueRules:
         jobs[name] = _rules(options)
         renamed.update({alias: name for alias in options.aliases if alias not in names})
     return QueueRules(
-        replace(rules, rate_per_key=rules.rate is None or "rate_key" in config.job_defaults),
+        replace(rules, rate_per_key="rate_key" in config.job_defaults),
         {name: of_job for name, of_job in jobs.items() if of_job != NO_RULES},
         renamed,
     )

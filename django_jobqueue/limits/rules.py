@@ -18,8 +18,8 @@ class Rules:
     concurrent_jobs_per_key: int | None = None
     keep_order: bool = False
     rate: Rate | None = None
-    rate_per_key: bool = True
-    """Whether each rate key has a bucket of its own; runs without one share theirs."""
+    rate_per_key: bool = field(default=True, compare=False)
+    """Whether each rate key has a bucket of its own; runs without one share theirs. Says nothing where there is no rate."""
     paused: bool = False
     operated: bool = False
     """Whether operators have set a limit, be it the declared one: claims that do not ask for it find nothing then."""

@@ -25,7 +25,7 @@ def limit_obstacles(run: Run, outlook: Outlook) -> Iterator[Obstacle]:
         elif limit.kind != "pause":
             yield from _held(run, limit, outlook)
     if outlook.allowance.room is not None and outlook.allowance.room <= 0:
-        yield _slots_taken(f"Queue {run.queue!r}", None, outlook)
+        yield _slots_taken(f"Queue {run.queue!r}", None, outlook.allowance.room, outlook)
     if run.blocked_on is not None and not outlook.is_seen and run.blocked_on not in map(str, holders):
         name = named(run.queue, Limit.parse(run.blocked_on))
         sentence = f"{name} holds it no more, but it is still parked there. The workers find it in a second or so."
@@ -56,7 +56,8 @@ def _no_token(run: Run, limit: Limit, outlook: Outlook) -> Obstacle:
 def _held(run: Run, limit: Limit, outlook: Outlook) -> Iterator[Obstacle]:
     """What a job or a key has against it: that its slots are taken, or that it is not its turn."""
     name = named(run.queue, limit)
-    taken = [_slots_taken(name, limit, outlook)] if (outlook.allowance.free(limit) or 0) <= 0 else []
+    free = outlook.allowance.free(limit) or 0
+    taken = [_slots_taken(name, limit, free, outlook)] if free <= 0 else []
     yield from taken
     head = outlook.head(limit)
     if head is not None and head not in {run.pk, *(run_id for each in taken for run_id in each.runs)}:
@@ -64,10 +65,13 @@ def _held(run: Run, limit: Limit, outlook: Outlook) -> Iterator[Obstacle]:
         yield Obstacle(code=Rule.KEPT_ORDER, sentence=sentence, limit=str(limit), runs=(head,))
 
 
-def _slots_taken(name: str, limit: Limit | None, outlook: Outlook) -> Obstacle:
+def _slots_taken(name: str, limit: Limit | None, free: int, outlook: Outlook) -> Obstacle:
+    """There may be fewer than no *free* slots: the limit was higher when those that run were started."""
+    most = outlook.most(limit) or 0
+    running = "1 is" if most - free == 1 else f"{most - free} are"
     return Obstacle(
         code=Rule.SLOTS_TAKEN,
-        sentence=f"{name} allows {outlook.most(limit)} at once, and as many are running.",
+        sentence=f"{name} allows {most} at once, and {running} running.",
         limit=None if limit is None else str(limit),
         runs=tuple(outlook.running(limit).values_list("pk", flat=True)[:MOST_RUNS]),
     )

@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias, get_args
 
 from django.db import transaction
+from django.utils import timezone
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.conf.options import Parser, rate, whole
 from django_jobqueue.errors import ConfigError, InvalidArgument, shown
 from django_jobqueue.jobs import registry
-from django_jobqueue.limiting.rules import declared_rules
+from django_jobqueue.limiting.rules import declared_rules, operated_rules, states
 from django_jobqueue.limiting.sweep import sweep_on_commit
 from django_jobqueue.limits import NO_RULES
 from django_jobqueue.operations.activities import Actor, author, record
@@ -96,8 +97,19 @@ def _checked(queue: str, job: str, limit: LimitOption, value: object) -> int | s
         parsed = CHECKS[limit](limit, value)
     except ConfigError as error:
         raise InvalidArgument(f"{error}.") from None
-    declared = declared_rules(queue)
-    rules = declared.jobs.get(job, NO_RULES) if job else declared.queue
-    if limit == "concurrent_jobs_per_key" and rules.keep_order and parsed != 1:
-        raise InvalidArgument(f"{limit}: must be 1 where keep_order is declared, got {shown(value)}.")
+    if limit == "concurrent_jobs_per_key":
+        _check_keys(queue, job, parsed)
     return parsed if isinstance(parsed, int) else str(parsed)
+
+
+def _check_keys(queue: str, job: str, most: int) -> None:
+    """Refuse what would loosen the limit of keys that holds: their order, or that of the queue for a job without its own."""
+    declared = declared_rules(queue)
+    rules = operated_rules(declared, states(get_config().namespace, queue, declared), now=timezone.now())
+    own = rules.jobs.get(job, NO_RULES) if job else rules.queue
+    if own.keep_order and most != 1:
+        raise InvalidArgument(f"concurrent_jobs_per_key: must be 1 where keep_order is declared, got {shown(most)}.")
+    if job and own.concurrent_jobs_per_key is None and rules.queue.concurrent_jobs_per_key is not None:
+        raise InvalidArgument(
+            f"concurrent_jobs_per_key: the keys of job {job!r} count in queue {queue!r}, which limits them. Set it for the queue."
+        )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.limiting.rules import declared_rules
 from django_jobqueue.models import QueueState
+from django_jobqueue.models.now import Now
 
 
 def override(queue: str, job: str, columns: Mapping[str, Any]) -> None:
@@ -25,9 +26,11 @@ def override(queue: str, job: str, columns: Mapping[str, Any]) -> None:
 
 
 def restore(queue: str, job: str, column: str, ends: str) -> bool:
-    """Let a *column*, and the one that says when it *ends*, be as the settings say. Answers whether it was set."""
+    """Let a *column*, and the one that says when it *ends*, be as the settings say. Answers whether it was set, and lasted."""
     set_ = _of(queue, job).filter(**{f"{column}__isnull": False})
-    return bool(set_.update(**{column: None, ends: None}))
+    lasted = set_.filter(Q(**{ends: None}) | Q(**{f"{ends}__gt": Now()})).exists()
+    set_.update(**{column: None, ends: None})
+    return lasted
 
 
 def _of(queue: str, job: str) -> QuerySet[QueueState]:

@@ -183,7 +183,7 @@ def test_a_pending_run_says_why_it_waits_with_links_to_the_runs_that_it_waits_fo
     text = page(ana.get(run_url(run)))
 
     assert "Why is it waiting?" in text
-    assert "Queue &#x27;mail&#x27; allows 8 at once, and as many are running." in text
+    assert "Queue &#x27;mail&#x27; allows 8 at once, and 8 are running." in text
     for holder in holders:
         assert f'<a href="{run_url(holder)}">#{holder.pk}</a>' in text
     assert "No live worker works queue &#x27;mail&#x27;." in text

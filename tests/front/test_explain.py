@@ -139,15 +139,15 @@ def test_a_full_queue_is_told_with_the_runs_that_fill_it(mail: Queue, settings: 
     [obstacle] = explain(third.pk)
 
     assert (obstacle.code, obstacle.limit, obstacle.runs) == (Rule.SLOTS_TAKEN, None, (first.pk, second.pk))
-    assert str(obstacle) == f"Queue 'mail' allows 2 at once, and as many are running: #{first.pk}, #{second.pk}."
+    assert str(obstacle) == f"Queue 'mail' allows 2 at once, and 2 are running: #{first.pk}, #{second.pk}."
 
 
 LIMITS = [
-    ({"send": {"concurrent_jobs": 1}}, "job:send", "Job 'send' allows 1 at once, and as many are running: #{0}."),
+    ({"send": {"concurrent_jobs": 1}}, "job:send", "Job 'send' allows 1 at once, and 1 is running: #{0}."),
     (
         {"send": {"concurrent_jobs_per_key": 1}},
         "key:send/7",
-        "Key '7' of job 'send' allows 1 at once, and as many are running: #{0}.",
+        "Key '7' of job 'send' allows 1 at once, and 1 is running: #{0}.",
     ),
 ]
 

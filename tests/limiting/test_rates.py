@@ -225,6 +225,17 @@ def test_a_rate_that_an_operator_sets_counts_instead_and_without_a_burst(configu
     assert len(office.claim()) == 4
 
 
+def test_a_rate_that_an_operator_sets_for_a_queue_counts_by_key_only_where_the_queue_does(configure: Configure) -> None:
+    configure(jobs={"send": {"rate_key": "id"}})
+    office = Office()
+    QueueState.objects.create(queue="mail", rate_limit="1/d")
+    for number in range(5):
+        office.add(rate_key=str(number))
+
+    assert office.claim() == []  # it learns of the rate
+    assert len(office.claim()) == 1
+
+
 def test_who_waits_for_a_token_that_is_not_its_own_any_more_is_told_so_until_it_comes(configure: Configure) -> None:
     configure(rate_limit="1/h")
     office = Office()

@@ -13,6 +13,20 @@ RACES = "limiting/test_races.py"
 
 GUARDS = [
     Guard(
+        "limiting/rules.py",
+        'rate_per_key=«"rate_key" in config.job_defaults»',
+        "True",
+        "limiting/test_rates.py::test_a_rate_that_an_operator_sets_for_a_queue_counts_by_key_only_where_the_queue_does",
+        "a rate of a queue that declares no rate key is one for all its runs, whoever sets it",
+    ),
+    Guard(
+        "operations/limits.py",
+        "if «job and own.concurrent_jobs_per_key is None» and rules",
+        "False",
+        "operations/test_limits.py::test_a_job_does_not_get_a_limit_of_keys_that_takes_it_out_of_that_of_its_queue",
+        "a limit that is set does not let two runs of a key run that the settings keep apart",
+    ),
+    Guard(
         "engines/base/bounds.py",
         "bounds.slow = «bounds.slow + 1» if",
         "PATIENCE",

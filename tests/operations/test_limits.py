@@ -160,3 +160,29 @@ def test_a_queue_that_keeps_order_keeps_it(settings: Settings) -> None:
 
     with pytest.raises(InvalidArgument, match="must be 1 where keep_order is declared, got 2"):
         operations.set_limit("mail", "concurrent_jobs_per_key", 2, actor="ana")
+
+
+@pytest.mark.parametrize("by", ["settings", "operator"])
+def test_a_job_does_not_get_a_limit_of_keys_that_takes_it_out_of_that_of_its_queue(settings: Settings, by: str) -> None:
+    """Its keys would count for themselves then, and two runs of one key could run at once."""
+    declared = {"concurrent_jobs_per_key": 1} if by == "settings" else {}
+    post = {"run": "tests.shop.jobs.add_up", "concurrent_jobs_per_key": 3}
+    settings.JOBQUEUE = {"queues": {"mail": {**declared, "jobs": {"post": post}}}}
+    if by == "operator":
+        operations.set_limit("mail", "concurrent_jobs_per_key", 1, actor="ana")
+
+    with pytest.raises(InvalidArgument, match="the keys of job 'send' count in queue 'mail'"):
+        operations.set_limit("mail", "concurrent_jobs_per_key", 1, actor="ana", job="send")
+    operations.set_limit("mail", "concurrent_jobs_per_key", 1, actor="ana", job="post")  # has its own anyway
+
+
+def test_what_is_over_by_itself_need_not_be_ended() -> None:
+    over = timezone.now() - timedelta(seconds=1)
+    QueueState.objects.create(
+        queue="mail", concurrent_jobs=1, concurrent_jobs_until=over, paused_at=over, paused_until=over
+    )
+
+    assert operations.clear_limit("mail", "concurrent_jobs", actor="ana") is False
+    assert operations.resume_queue("mail", actor="ana") is False
+    assert QueueState.objects.get().concurrent_jobs is None
+    assert not Activity.objects.exists()
