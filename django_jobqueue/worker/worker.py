@@ -286,10 +286,10 @@ class Worker:
         code = self._shutdown.exit_code
         try:
             self._refuse(self._executors.take_back())
+            self._executors.kill()  # first: a child may be in a transaction that keeps us from writing
             self._take_in_all()
             self._hand_back()
             self._trade(0)
-            self._executors.kill()
             if running := self._leases.all():
                 self._observer.attempts_settled(self._exchange.abandon(running))
         except DATABASE_AWAY:

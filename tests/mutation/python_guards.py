@@ -406,7 +406,7 @@ ENDING = [
     ),
     Guard(
         "worker/worker.py",
-        "«self._executors.kill()» if running",
+        "«self._executors.kill()» #",
         "",
         f"{PROCESSES}test_a_worker_that_stops_kills_what_does_not_end_and_hands_the_run_back",
         "no child works on a run that was handed back",

@@ -216,6 +216,13 @@ def enter_in_child(die: str = "", *, run: RunContext) -> str:
     return enter(die, run=run)
 
 
+@job(executor="process", atomic=True)
+def linger_in_transaction(*, run: RunContext) -> None:
+    """Wait for the gate, which on SQLite keeps everybody else from writing."""
+    _effect(run, "start")
+    _wait_for_gate()
+
+
 @job
 def count_crashes(*, run: RunContext) -> int:
     """A plain job that tells where it runs."""

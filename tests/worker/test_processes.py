@@ -500,6 +500,30 @@ def test_a_worker_that_stops_kills_what_does_not_end_and_hands_the_run_back(
     wait_until(lambda: not _is_alive(process))
 
 
+@pytest.mark.sqlite
+def test_a_worker_that_stops_waits_for_no_child_that_keeps_it_from_writing(
+    start_worker: StartWorker, effects: Effects, on_connect: OnConnect
+) -> None:
+    on_connect(lambda new: new.connection.execute("PRAGMA busy_timeout = 100"))  # here; the child has its own
+    has_ended = threading.Event()
+
+    @job
+    def end_beside() -> str:
+        effects.wait_for("start")
+        has_ended.set()
+        return "done"
+
+    runs = queues.default.bulk_add([{"job": "linger_in_transaction"}, {"job": "end_beside"}])
+    lingering, beside = (Run.objects.get(pk=pk) for pk in runs)
+    with start_worker(concurrency=2, grace_seconds=0) as worker:
+        assert has_ended.wait(PATIENCE_SECONDS)
+        code = worker.stop()
+
+    assert code == 0
+    assert ended(lingering) == ("pending", "released")
+    assert ended(beside) == ("completed", "completed")
+
+
 @pytest.mark.slow
 def test_an_idle_child_that_was_killed_costs_the_next_run_nothing(
     start_worker: StartWorker, observer: Recorder
