@@ -30,7 +30,9 @@ COMMITTED = (Outcome.COMPLETED, Outcome.SNOOZED)
 
 BUSY_SECONDS = 1.0
 LONGEST_BUSY_SECONDS = 60.0
-"""Until a run is tried again for which the database was too busy; twice as long each time."""
+"""Until a run is tried again for which the database was too busy, or away; twice as long each time."""
+MANY_RELEASES = 10
+"""A run that was put back so often is unlikely to get through by itself."""
 
 
 class NotBegun(Exception):
@@ -93,7 +95,8 @@ class _Transaction:
         settlement = self._decide(end)
         self.fate = Fate(settlement)
         if isinstance(end, BaseException):
-            self.fate = self._busy(end) if self._engine.is_busy(end) else self.fate
+            ours = self._engine.is_busy(end) or self._engine.has_lost_connection
+            self.fate = (ours and self._disturbed(end)) or self.fate
         elif settlement.outcome in COMMITTED:
             self.fate = self._settled(settlement)
         if self.fate.state is None:
@@ -113,12 +116,8 @@ class _Transaction:
             if isinstance(error, DATABASE_AWAY):
                 raise NotBegun(f"its transaction cannot begin: {error}") from error
             raise error
-        if self._engine.is_busy(error):
-            return self._busy(error)
-        if isinstance(error, DATABASE_AWAY):
-            # Nobody knows whether a COMMIT without an answer came through: whoever settles this, finds out.
-            return Fate(handed_back(claim, f"The database went away before the attempt was committed: {error}"))
-        return Fate(self._decide(error))
+        # Nobody knows whether a COMMIT without an answer came through: whoever settles this, finds out.
+        return self._disturbed(error) or Fate(self._decide(error))
 
     def _settled(self, settlement: Settlement) -> Fate:
         if transaction.get_rollback(using=self.database):
@@ -135,16 +134,25 @@ class _Transaction:
             return Fate(settlement, state)
         return Fate(handed_back(self._claim, "The lease was lost: what the attempt had done is undone."))
 
-    def _busy(self, error: BaseException) -> Fate:
-        """Start the run again in a while: that others were faster is no failure of the job."""
+    def _disturbed(self, error: BaseException) -> Fate | None:
+        """What becomes of an attempt whose *error* is no failure of the job; None, where it is one."""
+        if self._engine.is_busy(error):
+            return self._put_back(f"The database was busy: {error}")
+        if self._engine.is_away(error):
+            return self._put_back(f"The database went away before the attempt was committed: {error}")
+        return None
+
+    def _put_back(self, why: str) -> Fate:
+        """Start the run again in a while."""
         claim = self._claim
         delay = min(LONGEST_BUSY_SECONDS, BUSY_SECONDS * 2 ** min(claim.releases, 10)) * random.uniform(0.5, 1.0)
-        logger.warning(
-            "Run %d (%s.%s) is put back for %.1f s, and what it did undone, because the database was busy: %s",
+        logger.log(
+            logging.WARNING if claim.releases < MANY_RELEASES else logging.ERROR,
+            "Run %d (%s.%s) is put back for %.1f s, for the %d. time, and what it did is undone. %s",
             *(claim.id, claim.queue, claim.job),
-            *(delay, error),
+            *(delay, claim.releases + 1, why),
         )
-        return Fate(handed_back(claim, f"The database was busy: {error}", delay_seconds=delay))
+        return Fate(handed_back(claim, why, delay_seconds=delay))
 
     def _note_commit(self) -> None:
         self._committed = True

@@ -411,7 +411,7 @@ def test_a_commit_without_an_answer_is_no_failure_and_what_it_did_is_done_once(
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize("when", ["in the job", "before the commit"])
+@pytest.mark.parametrize("when", ["in the job", "in the job, which tells", "before the commit"])
 def test_a_session_that_the_server_ends_is_no_failure(on_connect: OnConnect, work: Work, when: str) -> None:
     """A real one: what Django and psycopg make of it is not for us to guess."""
     ended: list[int] = []
@@ -437,8 +437,10 @@ def test_a_session_that_the_server_ends_is_no_failure(on_connect: OnConnect, wor
     @job(atomic=True, max_attempts=1)
     def pay(run: RunContext) -> None:
         note(f"by attempt {run.attempt}")
-        if when == "in the job":
+        if when != "before the commit":
             end_session(connections["default"])
+        if when == "in the job, which tells" and run.attempt == 1:
+            note("too late")
 
     run = queues.default.add("pay")
     work(concurrency=1)
@@ -446,6 +448,89 @@ def test_a_session_that_the_server_ends_is_no_failure(on_connect: OnConnect, wor
     assert ended
     assert came_to(run) == ("completed", ["released", "completed"])
     assert (run.failures, names()) == (0, ["by attempt 2"])
+
+
+@pytest.mark.parametrize("sqlstate", ["55000", "53100", "25P03", "25P04"])
+def test_what_a_database_that_is_there_says_against_the_commit_fails_the_job(
+    on_connect: OnConnect, work: Work, sqlstate: str
+) -> None:
+    """An error of a trigger, a full disk, a transaction that may not take so long: it would come again for ever."""
+    cause: Any = Exception()
+    cause.sqlstate, cause.sqlite_errorcode = sqlstate, sqlite3.SQLITE_FULL
+    error = OperationalError(1114, "full")
+    error.__cause__ = cause
+    on_connect(Commits(error, after=False).watch)
+
+    @job(atomic=True, max_attempts=1)
+    def pay() -> None:
+        note()
+
+    run = queues.default.add("pay")
+    work(concurrency=1)
+
+    assert came_to(run) == ("dead_lettered", ["dead_lettered"])
+    assert (run.releases, names()) == (0, [])
+
+
+@pytest.mark.postgresql
+def test_a_trigger_that_objects_when_the_transaction_is_committed_fails_the_job(work: Work) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            CREATE FUNCTION object() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE 'not in this state' USING ERRCODE = '55000'; END $$
+            """
+        )
+        cursor.execute(
+            "CREATE CONSTRAINT TRIGGER objects AFTER INSERT ON auth_group DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION object()"
+        )
+        try:
+
+            @job(atomic=True, max_attempts=1)
+            def pay() -> None:
+                note()
+
+            run = queues.default.add("pay")
+            work()
+        finally:
+            cursor.execute("DROP TRIGGER objects ON auth_group")
+            cursor.execute("DROP FUNCTION object()")
+
+    assert came_to(run) == ("dead_lettered", ["dead_lettered"])
+    assert str(run.error).startswith("OperationalError: not in this state")
+
+
+def test_an_outage_of_another_database_is_a_failure_as_in_any_other_job(work: Work) -> None:
+    @job(atomic=True, max_attempts=1)
+    def pay() -> None:
+        raise OperationalError("the other one is away")
+
+    run = queues.default.add("pay")
+    work()
+
+    assert came_to(run) == ("dead_lettered", ["dead_lettered"])
+
+
+def test_a_run_that_is_put_back_waits_longer_each_time_and_in_the_end_that_is_an_error(
+    on_connect: OnConnect, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(atomic, "BUSY_SECONDS", 10.0)
+    monkeypatch.setattr(atomic, "LONGEST_BUSY_SECONDS", 60.0)
+    on_connect(Commits(OperationalError("the network is down"), after=False).watch)
+
+    @job(atomic=True)
+    def pay() -> None:
+        note()
+
+    run = queues.default.add("pay")
+    Run.objects.filter(pk=run.pk).update(releases=10)
+    work(concurrency=1)
+
+    assert came_to(run) == ("pending", ["released"])
+    assert run.run_at > timezone.now() + timedelta(seconds=20)
+    [record] = [record for record in caplog.records if "is put back for" in record.getMessage()]
+    assert (record.levelname, "for the 11. time" in record.getMessage()) == ("ERROR", True)
 
 
 def test_a_settlement_that_does_not_reach_the_database_is_no_failure(on_connect: OnConnect, work: Work) -> None:
@@ -518,7 +603,7 @@ def test_a_database_that_is_busy_is_no_failure(
 
     assert came_to(run) == ("completed", ["released", "completed"])
     assert (run.failures, run.releases, names()) == (0, 1, ["by attempt 2"])
-    assert "because the database was busy" in caplog.text
+    assert "The database was busy" in caplog.text
 
 
 @pytest.mark.sqlite

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from django.db import connections
+from django.db import InterfaceError, InternalError, OperationalError, connections
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -40,6 +40,21 @@ class Database(ABC):
     def is_broken(self, error: BaseException) -> bool:
         """Whether *error* says that a statement before has failed, so that its transaction can do nothing more."""
         return False
+
+    def is_away(self, error: BaseException) -> bool:
+        """Whether *error* says that the database cannot be reached, or takes no writes: it may answer again.
+
+        Not one that a database which is there has answered with: that would come again, however often one tries.
+        """
+        return isinstance(error, OperationalError | InterfaceError | InternalError) and self._says_away(error)
+
+    @abstractmethod
+    def _says_away(self, error: BaseException) -> bool: ...
+
+    @property
+    def has_lost_connection(self) -> bool:
+        """Whether the connection of the calling thread has come to its end."""
+        return self.connection.connection is None or not self.connection.is_usable()
 
     @abstractmethod
     def now(self) -> datetime:

@@ -17,6 +17,9 @@ NOW = "(UTC_TIMESTAMP(6) + INTERVAL %(ahead_of_utc)s SECOND)"
 COLLISIONS = {1205, 1213}
 """What MySQL calls a wait for a lock that took too long, and a deadlock."""
 
+AWAY = {0, 1053, 1290, 1792, 1836, 1927, 4031, *range(2000, 3000)}
+"""What it calls a server that shuts down, takes no writes, or has ended the connection, and the client one that is lost."""
+
 TRIES = 3
 
 PACKET = 2 * 1024 * 1024
@@ -30,6 +33,10 @@ class MySQLDatabase(Database):
 
     def is_busy(self, error: BaseException) -> bool:
         return isinstance(error, OperationalError) and has_collided(error)
+
+    def _says_away(self, error: BaseException) -> bool:
+        code = error.args[0] if error.args else 0
+        return not isinstance(code, int) or code in AWAY
 
     def now(self) -> datetime:
         [[now]] = self.fetch(f"SELECT {NOW}", {})

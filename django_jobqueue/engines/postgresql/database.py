@@ -12,6 +12,9 @@ from django_jobqueue.engines.base import Database
 BUSY = ("40001", "40P01")
 """What PostgreSQL calls a transaction that does not fit in with others, and a deadlock."""
 
+AWAY = ("08", "57P01", "57P02", "57P03", "25006")
+"""How what it calls an error begins where the connection is lost, the server shuts down or starts, or takes no writes."""
+
 
 class PostgreSQLDatabase(Database):
     """Moments by the server's clock."""
@@ -21,6 +24,15 @@ class PostgreSQLDatabase(Database):
 
     def is_broken(self, error: BaseException) -> bool:
         return _state(error) == "25P02"
+
+    def _says_away(self, error: BaseException) -> bool:
+        state = _state(error)
+        return state is None or state.startswith(AWAY)
+
+    @property
+    def has_lost_connection(self) -> bool:
+        connection = self.connection.connection
+        return connection is None or bool(connection.closed)  # to ask the server helps nothing in a broken transaction
 
     def now(self) -> datetime:
         [[now]] = self.fetch("SELECT statement_timestamp()", {})

@@ -13,6 +13,8 @@ from django_jobqueue.engines.base import Database
 PRIMARY = 0xFF
 """What all codes of one kind of error have in common."""
 BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+AWAY = (0, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""As when the disk is one of a network; 0 where SQLite has not spoken."""
 
 
 class SQLiteDatabase(Database):
@@ -25,8 +27,10 @@ class SQLiteDatabase(Database):
         self.connection.cursor().execute("DELETE FROM jobqueue_run WHERE FALSE")
 
     def is_busy(self, error: BaseException) -> bool:
-        code: int = getattr(error.__cause__, "sqlite_errorcode", 0)
-        return code & PRIMARY in BUSY
+        return _code(error) in BUSY
+
+    def _says_away(self, error: BaseException) -> bool:
+        return _code(error) in AWAY
 
     def now(self) -> datetime:
         return timezone.now()
@@ -38,3 +42,9 @@ class SQLiteDatabase(Database):
     def aware(self, moment: datetime) -> datetime:
         """A moment out of a column, which says nothing of its zone, as Django would have it."""
         return moment.replace(tzinfo=self.connection.timezone)
+
+
+def _code(error: BaseException) -> int:
+    """What SQLite calls an error of Django; 0, where it has none."""
+    code: int = getattr(error.__cause__, "sqlite_errorcode", 0)
+    return code & PRIMARY
