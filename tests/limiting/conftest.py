@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from math import inf
 from typing import Any, TypeAlias
 
 import pytest
@@ -12,7 +13,7 @@ from pytest_django import Settings
 
 from django_jobqueue import job
 from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import Claim, LostRun, NewRun, Settlement
+from django_jobqueue.engines.base import Claim, LostRun, NewRun, Settlement, bounds
 from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.turn import Freed
@@ -128,6 +129,12 @@ def parked() -> dict[int, str]:
 @pytest.fixture(autouse=True)
 def new_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "__dict__", vars(JobRegistry()))
+
+
+@pytest.fixture(autouse=True)
+def no_claim_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor sets bounds therefore, however busy the machine."""
+    monkeypatch.setattr(bounds, "SLOW_SECONDS", inf)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 import pytest
@@ -87,7 +86,6 @@ def test_several_counted_queues_are_locked_together_so_that_no_two_workers_wait_
 def test_what_was_claimed_before_a_statement_failed_after_the_commit_is_handed_back(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "SLOW_SECONDS", inf)
     configure(concurrent_jobs=2)
     first, second = Office().add_many(2)
     exchange = Exchange("worker-a", ["mail"], Leases())
