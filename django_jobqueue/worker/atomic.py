@@ -51,9 +51,13 @@ def settled_together(
     claim: Claim,
     call: Callable[[], Completed | BaseException],
     decide: Callable[[Completed | BaseException], Settlement],
+    on_commit: Callable[[], None],
 ) -> Fate:
-    """*Call* the job in a transaction, and commit what it did with what *decide* makes of it. Raises NotBegun."""
-    attempt = _Transaction(claim, call, decide)
+    """*Call* the job in a transaction, and commit what it did with what *decide* makes of it. Raises NotBegun.
+
+    *On_commit* is called before all that the job wants to be called then.
+    """
+    attempt = _Transaction(claim, call, decide, on_commit)
     try:
         with transaction.atomic(using=attempt.database):
             attempt.work()
@@ -68,6 +72,13 @@ def tell_of_writing(assignment: Assignment, writes: bool) -> None:
         assignment.lease.excludes_writers = writes and engine_for(get_config().database).has_one_writer
 
 
+def tell_of_commit(assignment: Assignment) -> None:
+    """Let the lease say that its run is settled: what the job still does on commit, it may do to the end."""
+    if assignment.lease is not None:
+        assignment.lease.has_committed = True
+        assignment.lease.excludes_writers = False
+
+
 class _Transaction:
     """That of one attempt, and how far it has come."""
 
@@ -78,12 +89,13 @@ class _Transaction:
         claim: Claim,
         call: Callable[[], Completed | BaseException],
         decide: Callable[[Completed | BaseException], Settlement],
+        on_commit: Callable[[], None],
     ) -> None:
         config = get_config()
         self.database = config.database
         self._engine = engine_for(config.database)
         self._queue = config.queues[claim.queue]
-        self._claim, self._call, self._decide = claim, call, decide
+        self._claim, self._call, self._decide, self._on_commit = claim, call, decide, on_commit
         self._begun = self._committed = False
 
     def work(self) -> None:
@@ -156,3 +168,4 @@ class _Transaction:
 
     def _note_commit(self) -> None:
         self._committed = True
+        self._on_commit()

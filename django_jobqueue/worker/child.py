@@ -121,13 +121,17 @@ class Child:
             return self._outbox.get()
         connections.tidy()
         connections.limit(assignment.timeout_seconds)
-        ended = run_attempt(assignment, self._tell_of_start, self._interrupts.around(assignment.timeout_seconds))
+        around = self._interrupts.around(assignment.timeout_seconds)
+        ended = run_attempt(assignment, self._tell_of_start, around, self._tell_of_commit)
         connections.tidy()
         connections.lift()
         return ended
 
     def _tell_of_start(self, claim: Claim) -> None:
         self._wire.send(started=True)
+
+    def _tell_of_commit(self) -> None:
+        self._wire.send(committed=True)
 
     def _listen(self) -> None:
         """Obey, until the worker says that it is enough. When it is gone, end, whatever the job does."""

@@ -187,7 +187,8 @@ class Heartbeat:
 
     def _look_for_lost(self) -> None:
         """Read again what the heartbeat has missed."""
-        missed = [lease for lease in self._leases.all() if lease.missed and lease.kill_at == inf]
+        leases = [lease for lease in self._leases.all() if not lease.has_committed]
+        missed = [lease for lease in leases if lease.missed and lease.kill_at == inf]
         held = self._held(missed) if missed else set()
         for lease in missed:
             if lease.claim.ref in held:

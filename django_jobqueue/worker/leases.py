@@ -41,6 +41,8 @@ class Lease:
     """Whether the last heartbeat could not renew it."""
     excludes_writers: bool = False
     """Whether its job is in a transaction that keeps everybody else from writing: nobody can take a run meanwhile."""
+    has_committed: bool = False
+    """Whether its job has settled the run in its own transaction: nothing is left to renew, nor to be lost."""
     gone_at: float | None = None
     """When, by ``time.monotonic()``, the run was first found not to be ours any more."""
 

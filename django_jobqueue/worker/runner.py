@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from django_jobqueue.errors import PayloadError, shown
 from django_jobqueue.jobs import Completed, Notes, RunContext
 from django_jobqueue.states import State
 from django_jobqueue.worker.assignment import Assignment
-from django_jobqueue.worker.atomic import NotBegun, settled_together, tell_of_writing
+from django_jobqueue.worker.atomic import NotBegun, settled_together, tell_of_commit, tell_of_writing
 from django_jobqueue.worker.verdict import Unreadable, timed_out, verdict
 
 logger = logging.getLogger(__name__)
@@ -65,10 +66,12 @@ def run_attempt(
     assignment: Assignment,
     on_start: OnStart | None = None,
     around: AbstractContextManager[object] | None = None,
+    on_commit: Callable[[], None] | None = None,
 ) -> Ended | Refused:
     """Call the job in this thread, if it may run. Whatever it does, this answers.
 
-    *on_start* is called when the attempt starts, which one that is refused never does. *Around* the call of the job, and
+    *on_start* is called when the attempt starts, which one that is refused never does; *on_commit* when one has settled its
+    run itself, where there is no lease that could be told. *Around* the call of the job, and
     only there, somebody may interrupt it by an exception.
     """
     if assignment.interrupted:
@@ -80,7 +83,8 @@ def run_attempt(
         if job.okay_to_run is not None and not _said_yes(job.okay_to_run(*attempt.question(arguments))):
             return attempt.refused()
         if job.options.atomic:
-            return _atomic_attempt(assignment, attempt, arguments, around or nullcontext())
+            tell = on_commit or partial(tell_of_commit, assignment)
+            return _atomic_attempt(assignment, attempt, arguments, around or nullcontext(), tell)
         attempt.start()
         if around is None:
             return attempt.ended(Completed(job.function(**arguments)))
@@ -128,7 +132,11 @@ def cut_off(assignment: Assignment) -> Ended:
 
 
 def _atomic_attempt(
-    assignment: Assignment, attempt: _Attempt, arguments: Mapping[str, Any], around: AbstractContextManager[object]
+    assignment: Assignment,
+    attempt: _Attempt,
+    arguments: Mapping[str, Any],
+    around: AbstractContextManager[object],
+    on_commit: Callable[[], None],
 ) -> Ended:
     """Call the job in a transaction that settles the run, too. Raises NotBegun."""
 
@@ -142,7 +150,7 @@ def _atomic_attempt(
             return error
 
     try:
-        fate = settled_together(assignment.claim, call, lambda end: attempt.ended(end).settlement)
+        fate = settled_together(assignment.claim, call, lambda end: attempt.ended(end).settlement, on_commit)
     finally:
         tell_of_writing(assignment, False)
     return Ended(assignment.claim, *fate)

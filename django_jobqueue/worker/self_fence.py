@@ -36,7 +36,7 @@ class SelfFence:
 
     def look(self) -> None:
         """Look at all leases. To be called about every second."""
-        leases = self._leases.all()
+        leases = [lease for lease in self._leases.all() if not lease.has_committed]
         if any(lease.excludes_writers for lease in leases):  # it keeps the heartbeat waiting, and all reapers too
             for lease in leases:
                 lease.renewed_at = monotonic()

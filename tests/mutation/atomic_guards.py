@@ -75,6 +75,27 @@ TOGETHER = [
 
 UNKNOWN = [
     Guard(
+        "worker/heartbeat.py",
+        "for lease in self._leases.all() «if not lease.has_committed»",
+        "",
+        f"{ATOMIC}test_a_job_that_has_committed_and_calls_its_hooks_is_not_taken_for_lost",
+        "the heartbeat takes no job for lost that has committed",
+    ),
+    Guard(
+        "worker/self_fence.py",
+        "for lease in self._leases.all() «if not lease.has_committed»",
+        "",
+        f"{ATOMIC}test_a_job_that_has_committed_and_calls_its_hooks_is_not_taken_for_lost",
+        "the self-fence asks no job to end that has committed",
+    ),
+    Guard(
+        "worker/child.py",
+        "«self._wire.send(committed=True)»",
+        "pass",
+        "worker/test_processes.py::test_a_child_tells_that_its_job_has_committed_before_it_calls_its_hooks",
+        "no child is killed that has committed, and calls what is to be called then",
+    ),
+    Guard(
         "worker/worker.py",
         "«self._executors.kill() # first: a child may be in a transaction that keeps us from writing self._take_in_all() self._hand_back() self._trade(0)»",
         "self._take_in_all(); self._hand_back(); self._trade(0); self._executors.kill()",

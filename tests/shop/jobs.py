@@ -205,6 +205,8 @@ def enter(die: str = "", *, run: RunContext) -> str:
     _effect(run, "start")
     if run.attempt == 1 and die == "before the commit":
         os.kill(os.getpid(), signal.SIGKILL)
+    if die == "never, but wait after the commit":
+        transaction.on_commit(_wait_for_gate)
     if run.attempt == 1 and die == "after the commit":
         transaction.on_commit(lambda: os.kill(os.getpid(), signal.SIGKILL))
     return f"by attempt {run.attempt}"

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Engine, LostRun, Settlement
 from django_jobqueue.models import Run
 from django_jobqueue.states import Outcome, State
-from django_jobqueue.worker import atomic, runner
+from django_jobqueue.worker import atomic, heartbeat, runner
+from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.self_fence import SelfFence
 from tests.worker.bench import Gate, Recorder, join_threads, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work, end_lease
@@ -186,6 +188,39 @@ def test_a_hook_that_fails_changes_nothing_of_what_is_committed(work: Work, capl
     assert came_to(run) == ("completed", ["completed"])
     assert names() == ["done"]
     assert "is settled, but a function that was to be called on commit failed" in caplog.text
+
+
+def test_a_job_that_has_committed_and_calls_its_hooks_is_not_taken_for_lost(
+    start_worker: StartWorker, gate: Gate, observer: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "GONE_SECONDS", 0.0)
+
+    @job(atomic=True, unique="live")
+    def pay() -> None:
+        note()
+        transaction.on_commit(gate.wait_to_pass)
+
+    run = queues.default.add("pay")
+    with start_worker() as worker:
+        gate.wait_for_job()
+        leases = worker.worker._leases
+        [lease] = leases.all()
+        lease.missed = True
+        lease.renewed_at -= 10 * lease.seconds
+        asked: list[str] = []
+        fence = SelfFence(leases, lambda ref, why: asked.append(why))
+        beat = Heartbeat(
+            "it", leases, queues={}, concurrency=1, interrupt=fence._interrupt, prepare=lambda number: None
+        )
+        beat._look_for_lost()
+        beat._look_for_lost()
+        fence.look()
+        assert (asked, lease.kill_at, lease.excludes_writers) == ([], inf, False)
+        gate.open()
+        observer.wait_until_settled(run)
+
+    assert came_to(run) == ("completed", ["completed"])
+    assert names() == ["done"]
 
 
 def test_a_slot_is_free_after_the_commit_for_who_waits_for_it(work: Work) -> None:

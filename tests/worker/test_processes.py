@@ -146,6 +146,19 @@ def test_an_atomic_job_whose_process_is_killed_is_done_once_or_not_at_all(
     ]
 
 
+def test_a_child_tells_that_its_job_has_committed_before_it_calls_its_hooks(
+    start_worker: StartWorker, observer: Recorder, effects: Effects
+) -> None:
+    run = queues.default.add("enter_in_child", {"die": "never, but wait after the commit"})
+    with start_worker() as worker:
+        effects.wait_for("start")
+        [lease] = worker.worker._leases.all()
+        wait_until(lambda: lease.has_committed)
+        assert (lease.excludes_writers, ended(run)) == (False, ("completed", "completed"))
+        effects.open_gate()
+        observer.wait_until_settled(run)
+
+
 def test_what_a_job_says_from_a_child_is_to_be_seen_and_decides(
     start_worker: StartWorker, observer: Recorder, effects: Effects
 ) -> None:

@@ -16,7 +16,7 @@ from django_jobqueue.engines.base import Ref
 from django_jobqueue.jobs import Cancel
 from django_jobqueue.states import State
 from django_jobqueue.worker.assignment import Assignment
-from django_jobqueue.worker.atomic import tell_of_writing
+from django_jobqueue.worker.atomic import tell_of_commit, tell_of_writing
 from django_jobqueue.worker.crash import crashed
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, cut_off
 from django_jobqueue.worker.verdict import verdict
@@ -147,6 +147,8 @@ class ChildProcess:
                 began = monotonic()
                 tell_of_writing(assignment, True)
                 on_start(claim)
+            elif "committed" in message:
+                tell_of_commit(assignment)
             elif "said" in message and notes is not None:
                 notes.tell(*message["said"])
             elif "unknown" in message:
