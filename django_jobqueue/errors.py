@@ -214,9 +214,9 @@ class TransactionBroken(JobQueueError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The job has returned, but its transaction is broken: it has caught an error of the database and gone on, or "
-            "has asked for a rollback. Let such an error leave the job; or, to go on after it, catch it around an "
-            "atomic() block of its own."
+            "The job has returned, but its transaction is broken: it has caught an error of the database and gone on, has "
+            "asked for a rollback, or has ended it by a statement that commits. Let such an error leave the job; or, to go on "
+            "after it, catch it around an atomic() block of its own. Leave statements that commit to other jobs."
         )
 
 

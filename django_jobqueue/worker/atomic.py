@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
@@ -102,6 +102,7 @@ class _Transaction:
         """Call the job, and settle; in the transaction, which is to be rolled back where that leaves the run as it is."""
         transaction.on_commit(self._note_commit, using=self.database)  # before any that may fail
         self._engine.begin_to_write()
+        self._engine.mark_transaction()
         self._begun = True
         end = self._call()
         settlement = self._decide(end)
@@ -111,7 +112,7 @@ class _Transaction:
             self.fate = (ours and self._disturbed(end)) or self.fate
         elif settlement.outcome in COMMITTED:
             self.fate = self._settled(settlement)
-        if self.fate.state is None:
+        if self.fate.state is None and self._engine.connection.in_atomic_block:
             transaction.set_rollback(True, using=self.database)
 
     def broken_by(self, error: BaseException) -> Fate:
@@ -132,16 +133,12 @@ class _Transaction:
         return self._disturbed(error) or Fate(self._decide(error))
 
     def _settled(self, settlement: Settlement) -> Fate:
-        if transaction.get_rollback(using=self.database):
+        connection = self._engine.connection
+        if not connection.in_atomic_block or connection.needs_rollback or not self._engine.is_marked():
             raise TransactionBroken
         if self._queue.cleanup.purges_at_once(settlement.state):
             settlement.delete = True
-        try:
-            states = self._engine.settle([settlement])
-        except DatabaseError as error:
-            if self._engine.is_broken(error):
-                raise TransactionBroken from error
-            raise
+        states = self._engine.settle([settlement])
         if (state := states.get(settlement.ref)) is not None:
             return Fate(settlement, state)
         return Fate(handed_back(self._claim, "The lease was lost: what the attempt had done is undone."))

@@ -309,6 +309,72 @@ def test_a_job_that_goes_on_after_an_error_of_the_database_has_failed(work: Work
     assert names() == []
 
 
+@pytest.mark.parametrize("how", ["ROLLBACK", "COMMIT", "closed", "opened anew"])
+def test_a_job_whose_transaction_has_ended_behind_our_back_has_failed(work: Work, how: str) -> None:
+    @job(atomic=True, max_attempts=1)
+    def pay() -> None:
+        note("before")
+        if how in ("ROLLBACK", "COMMIT"):
+            connections["default"].cursor().execute(how)
+        else:
+            connections["default"].close()
+        if how == "opened anew":
+            connections["default"].connect()
+
+    run = queues.default.add("pay")
+    work()
+
+    assert came_to(run) == ("dead_lettered", ["dead_lettered"])
+    assert str(run.error).startswith("TransactionBroken")
+    assert names() == (["before"] if how == "COMMIT" else [])
+
+
+def test_a_job_that_raises_on_a_connection_of_its_own_is_told_by_its_error(work: Work) -> None:
+    @job(atomic=True, max_attempts=1)
+    def pay() -> None:
+        note()
+        connections["default"].close()
+        connections["default"].connect()
+        raise LookupError("nobody there")
+
+    run = queues.default.add("pay")
+    work()
+
+    assert came_to(run) == ("dead_lettered", ["dead_lettered"])
+    assert (run.error, names()) == ("LookupError: nobody there", [])
+
+
+@pytest.mark.sqlite
+def test_a_job_that_goes_on_after_an_error_that_has_undone_everything_has_failed(work: Work) -> None:
+    @job(atomic=True, max_attempts=1)
+    def pay() -> None:
+        group = note("before")
+        with suppress(IntegrityError), connections["default"].cursor() as cursor:
+            cursor.execute("INSERT OR ROLLBACK INTO auth_group (id, name) VALUES (%s, 'same')", [group.pk])
+
+    run = queues.default.add("pay")
+    work()
+
+    assert came_to(run) == ("dead_lettered", ["dead_lettered"])
+    assert str(run.error).startswith("TransactionBroken")
+
+
+@pytest.mark.postgresql
+def test_an_atomic_job_may_choose_its_isolation_level(work: Work) -> None:
+    @job(atomic=True)
+    def pay() -> str:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+            cursor.execute("SHOW transaction_isolation")
+            return str(cursor.fetchone()[0])
+
+    run = queues.default.add("pay")
+    work()
+
+    assert came_to(run) == ("completed", ["completed"])
+    assert run.result == "serializable"
+
+
 def test_a_constraint_that_fails_with_the_commit_fails_the_job(work: Work) -> None:
     @job(atomic=True, max_attempts=1)
     def pay() -> None:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from django.db import InterfaceError, InternalError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connections
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
+
+MARK = "jobqueue_attempt"
 
 
 class Database(ABC):
@@ -37,9 +39,30 @@ class Database(ABC):
         """Whether *error* says that others were faster: the same transaction may well succeed when it is tried again."""
         return False
 
-    def is_broken(self, error: BaseException) -> bool:
-        """Whether *error* says that a statement before has failed, so that its transaction can do nothing more."""
-        return False
+    def mark_transaction(self) -> None:
+        """Mark the transaction of the calling thread, which has just begun, for ``is_marked``."""
+        self._do(f"SAVEPOINT {MARK}")
+
+    def is_marked(self) -> bool:
+        """Whether that goes on, and can be committed. Ask once: some databases tell by taking the mark away.
+
+        It may have ended behind Django's back: by a statement of the job, or because the database undid it all for an error.
+        """
+        try:
+            return self._still_has_mark()
+        except DatabaseError as error:
+            if self.is_away(error) or self.is_busy(error):
+                raise
+            return False
+
+    def _still_has_mark(self) -> bool:
+        """Raises DatabaseError, too, where it has not."""
+        self._do(f"RELEASE SAVEPOINT {MARK}")
+        return True
+
+    def _do(self, sql: str) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
 
     def is_away(self, error: BaseException) -> bool:
         """Whether *error* says that the database cannot be reached, or takes no writes: it may answer again.

@@ -22,8 +22,13 @@ class PostgreSQLDatabase(Database):
     def is_busy(self, error: BaseException) -> bool:
         return _state(error) in BUSY
 
-    def is_broken(self, error: BaseException) -> bool:
-        return _state(error) == "25P02"
+    def mark_transaction(self) -> None:
+        # After a savepoint, or a query, a job could not choose its isolation level any more.
+        self._do("SET LOCAL django_jobqueue.attempt = 'on'")
+
+    def _still_has_mark(self) -> bool:
+        [[mark]] = self.fetch("SELECT current_setting('django_jobqueue.attempt', true)", {})
+        return bool(mark == "on")
 
     def _says_away(self, error: BaseException) -> bool:
         state = _state(error)
