@@ -53,8 +53,9 @@ TOGETHER = [
         "worker/atomic.py",
         "or «connection.needs_rollback» or",
         "False",
-        f"{ATOMIC}test_a_job_that_returns_from_a_broken_transaction_has_failed",
-        "a transaction that is to be rolled back completes nothing",
+        f"{ATOMIC}test_a_job_whose_transaction_has_ended_behind_our_back_has_failed",
+        "a job that has closed its connection is told so",
+        database="postgresql",
     ),
     Guard(
         "engines/postgresql/database.py",

@@ -359,6 +359,21 @@ def test_a_job_that_goes_on_after_an_error_that_has_undone_everything_has_failed
     assert str(run.error).startswith("TransactionBroken")
 
 
+@pytest.mark.mysql
+def test_a_job_with_a_statement_that_commits_by_itself_has_failed_and_what_it_did_before_stays(work: Work) -> None:
+    @job(atomic=True, max_attempts=1)
+    def pay() -> None:
+        note("before")
+        connections["default"].cursor().execute("ALTER TABLE auth_group COMMENT = 'altered'")
+
+    run = queues.default.add("pay")
+    work()
+
+    assert came_to(run) == ("dead_lettered", ["dead_lettered"])
+    assert str(run.error).startswith("TransactionBroken")
+    assert names() == ["before"]
+
+
 @pytest.mark.postgresql
 def test_an_atomic_job_may_choose_its_isolation_level(work: Work) -> None:
     @job(atomic=True)
@@ -600,6 +615,31 @@ def test_a_trigger_that_objects_when_the_transaction_is_committed_fails_the_job(
 
     assert came_to(run) == ("dead_lettered", ["dead_lettered"])
     assert str(run.error).startswith("OperationalError: not in this state")
+
+
+@pytest.mark.postgresql
+def test_a_transaction_that_the_server_ends_because_it_idles_is_a_failure(work: Work) -> None:
+    @job(atomic=True, max_attempts=1)
+    def pay() -> None:
+        note()
+        here = connections["default"]
+        session = here.connection.info.backend_pid
+        here.cursor().execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+        other = here.copy()
+        with other.cursor() as cursor:
+            wait_until(lambda: not is_there(cursor, session))
+        other.close()
+
+    def is_there(cursor: Any, session: int) -> bool:
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [session])
+        return cursor.fetchone() is not None
+
+    run = queues.default.add("pay")
+    work()
+
+    assert came_to(run) == ("dead_lettered", ["dead_lettered"])
+    assert "idle-in-transaction timeout" in str(run.error)
+    assert names() == []
 
 
 def test_an_outage_of_another_database_is_a_failure_as_in_any_other_job(work: Work) -> None:

@@ -51,7 +51,7 @@ class Database(ABC):
         try:
             return self._still_has_mark()
         except DatabaseError as error:
-            if self.is_away(error) or self.is_busy(error):
+            if self.is_away(error) or self.is_busy(error) or self.has_lost_connection:
                 raise
             return False
 
