@@ -45,6 +45,8 @@ class Fate(NamedTuple):
     settlement: Settlement
     state: State | None = None
     """Of the run, where that is committed; None where it is still to be settled."""
+    sent: Settlement | None = None
+    """What was written last, and is committed instead if the COMMIT came through, of which we have not heard."""
 
 
 def settled_together(
@@ -83,6 +85,7 @@ class _Transaction:
     """That of one attempt, and how far it has come."""
 
     fate: Fate
+    _sent: Settlement | None = None
 
     def __init__(
         self,
@@ -130,7 +133,7 @@ class _Transaction:
                 raise NotBegun(f"its transaction cannot begin: {error}") from error
             raise error
         # Nobody knows whether a COMMIT without an answer came through: whoever settles this, finds out.
-        return self._disturbed(error) or Fate(self._decide(error))
+        return (self._disturbed(error) or Fate(self._decide(error)))._replace(sent=self._sent)
 
     def _settled(self, settlement: Settlement) -> Fate:
         connection = self._engine.connection
@@ -140,6 +143,7 @@ class _Transaction:
             settlement.delete = True
         states = self._engine.settle([settlement])
         if (state := states.get(settlement.ref)) is not None:
+            self._sent = settlement
             return Fate(settlement, state)
         return Fate(handed_back(self._claim, "The lease was lost: what the attempt had done is undone."))
 

@@ -111,7 +111,8 @@ class Child:
         if isinstance(ended, Refused):
             self._wire.send(refused=ended.delay_seconds, megabytes=megabytes())
         else:
-            self._wire.send(ended=plain(ended.settlement), state=ended.state, megabytes=megabytes())
+            sent = None if ended.sent is None else plain(ended.sent)
+            self._wire.send(ended=plain(ended.settlement), state=ended.state, sent=sent, megabytes=megabytes())
 
     def _attempt(self, assignment: Assignment) -> Ended | Refused:
         if assignment.job.is_async:

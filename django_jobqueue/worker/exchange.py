@@ -224,7 +224,8 @@ class Exchange:
         add_followers(followers, states)
         if len(states) < len(settlements):
             missing = [settlement for settlement in settlements if settlement.ref not in states]
-            states |= receipts(self._worker, missing)
+            sent = [attempt.sent for attempt in ended if attempt.sent is not None and attempt.ref not in states]
+            states |= receipts(self._worker, [*missing, *sent])
         return states | settled
 
     def _settle_each(self, ended: Sequence[Ended], followers: Followers) -> dict[Ref, State]:

@@ -36,6 +36,8 @@ class Ended(NamedTuple):
     settlement: Settlement
     state: State | None = None
     """Of the run, where the attempt is settled already: in the transaction of its job."""
+    sent: Settlement | None = None
+    """How its job has settled it, if the COMMIT came through, of which nobody has heard."""
 
     @property
     def ref(self) -> Ref:

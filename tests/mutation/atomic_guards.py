@@ -83,6 +83,13 @@ TOGETHER = [
 
 UNKNOWN = [
     Guard(
+        "worker/exchange.py",
+        "receipts(self._worker, [*missing, «*sent»])",
+        "",
+        f"{ATOMIC}test_what_a_commit_without_an_answer_has_put_back_or_deleted_is_known_to_be",
+        "what an atomic job has put back or deleted is known to be, though the reply was lost",
+    ),
+    Guard(
         "worker/heartbeat.py",
         "for lease in self._leases.all() «if not lease.has_committed»",
         "",
@@ -133,7 +140,7 @@ UNKNOWN = [
     ),
     Guard(
         "worker/atomic.py",
-        "return self._disturbed(error) or «Fate(self._decide(error))»",
+        "return (self._disturbed(error) or «Fate(self._decide(error))»)",
         "Fate(handed_back(claim, ''))",
         f"{ATOMIC}test_a_constraint_that_fails_with_the_commit_fails_the_job",
         "a constraint that fails with the commit is a failure of the job",

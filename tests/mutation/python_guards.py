@@ -13,7 +13,7 @@ TIMEOUTS = "worker/test_timeouts.py::"
 SETTLING = [
     Guard(
         "worker/exchange.py",
-        "states «|= receipts(self._worker, missing)»",
+        "states «|= receipts(self._worker, [*missing, *sent])»",
         "",
         f"{LEASES}test_an_attempt_whose_settlement_was_written_but_not_answered_is_settled",
         "what was settled is known to be, though the reply was lost",

@@ -526,6 +526,31 @@ def test_a_commit_without_an_answer_is_no_failure_and_what_it_did_is_done_once(
     assert (run.failures, names()) == (0, [f"by attempt {run.attempt}"])
 
 
+@pytest.mark.parametrize("how", ["requeued", "deleted", "purged"])
+def test_what_a_commit_without_an_answer_has_put_back_or_deleted_is_known_to_be(
+    on_connect: OnConnect, observer: Recorder, work: Work, settings: Any, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    if how == "purged":
+        settings.JOBQUEUE = {"queues": {"default": {"cleanup": {"completed_after_seconds": 0}}}}
+    on_connect(Commits(OperationalError("the network is down"), after=True).watch)
+
+    @job(atomic=True, max_attempts=1)
+    def pay(run: RunContext) -> None:
+        note()
+        if how == "requeued":
+            run.requeue(timezone.now() + timedelta(hours=1))
+        elif how == "deleted":
+            run.delete()
+
+    queues.default.add("pay")
+    work(concurrency=1)
+
+    assert names() == ["done"]
+    assert [state for _, state in observer.settled] == ["pending" if how == "requeued" else "completed"]
+    assert list(Run.objects.values_list("state", "snoozes")) == ([("pending", 1)] if how == "requeued" else [])
+    assert "Lease lost" not in caplog.text
+
+
 @pytest.mark.postgresql
 @pytest.mark.parametrize("when", ["in the job", "in the job, which tells", "before the commit"])
 def test_a_session_that_the_server_ends_is_no_failure(on_connect: OnConnect, work: Work, when: str) -> None:

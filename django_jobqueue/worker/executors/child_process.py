@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from math import inf
 from time import monotonic
 
-from django_jobqueue.engines.base import Ref
+from django_jobqueue.engines.base import Claim, Ref
 from django_jobqueue.jobs import Cancel
 from django_jobqueue.states import State
 from django_jobqueue.worker.assignment import Assignment
@@ -158,8 +158,7 @@ class ChildProcess:
                 return Refused(claim, message["refused"])
             elif "ended" in message:
                 self.megabytes = message["megabytes"]
-                state = message["state"]
-                return Ended(claim, settlement_of(message["ended"]), None if state is None else State(state))
+                return _ended(claim, message)
         if monotonic() >= until:
             self.kill()
             return cut_off(assignment)
@@ -205,6 +204,16 @@ class ChildProcess:
             name = ""
         memory = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
         return f"was killed by signal {-code}{name}{memory}"
+
+
+def _ended(claim: Claim, message: Message) -> Ended:
+    state, sent = message["state"], message["sent"]
+    return Ended(
+        claim,
+        settlement_of(message["ended"]),
+        None if state is None else State(state),
+        None if sent is None else settlement_of(sent),
+    )
 
 
 def _start() -> tuple[subprocess.Popen[bytes], Wire]:
