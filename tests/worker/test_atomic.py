@@ -662,7 +662,9 @@ def test_a_transaction_that_the_server_ends_because_it_idles_is_a_failure(work: 
     run = queues.default.add("pay")
     work()
 
-    assert came_to(run) == ("dead_lettered", ["dead_lettered"])
+    state, [*before, last] = came_to(run)
+    assert (state, last) == ("dead_lettered", "dead_lettered")
+    assert set(before) <= {"released"}  # the last words of the server may be lost; then it seems to be away
     assert "idle-in-transaction timeout" in str(run.error)
     assert names() == []
 
