@@ -18,7 +18,7 @@ class Enforcer:
         self._kill = kill
 
     def look(self) -> None:
-        """Look at all leases. To be called about every second."""
+        """Look at all leases. To be called about every second, or more often where leases are short."""
         for lease in self._leases.all():
             if lease.kill_at <= monotonic():
                 self._kill(lease.claim.ref)

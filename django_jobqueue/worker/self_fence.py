@@ -35,7 +35,7 @@ class SelfFence:
         self._told = False
 
     def look(self) -> None:
-        """Look at all leases. To be called about every second."""
+        """Look at all leases. To be called about every second, or more often where leases are short."""
         leases = [lease for lease in self._leases.all() if not lease.has_committed]
         if any(lease.excludes_writers for lease in leases):  # it keeps the heartbeat waiting, and all reapers too
             for lease in leases:
