@@ -1,4 +1,4 @@
-"""The checker: what may be true after any chaos, and what may not. Its numbers are those of the reliability study."""
+"""The checker: what may be true after any chaos, and what may not. The numbers up to C10 are those of the reliability study."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import FINAL_STATES, Outcome, State
 from tests.acceptance.programs import Effect
-from tests.chaos.settings import EVERY_SECONDS
+from tests.chaos.settings import ATOMIC, EVERY_SECONDS
 
 ENDED = {Outcome.COMPLETED, Outcome.FAILED, Outcome.DEAD_LETTERED, Outcome.CANCELLED}
 """Outcomes of an attempt after which no other may come."""
@@ -32,6 +32,8 @@ class Evidence:
     """The attempts of which a worker has said that their lease was lost."""
     dropped: set[tuple[int, int]]
     """Those of them whose result came all the same, and was dropped."""
+    written: Sequence[tuple[int, int]]
+    """What atomic jobs have left in the database: each time a run, and the attempt that wrote it."""
     kills: dict[int, float]
     """When which process was killed."""
     lease_seconds: float
@@ -193,6 +195,17 @@ def c10_nothing_is_left_behind(evidence: Evidence) -> Iterator[str]:
             yield f"run {run.id} is held by {run.worker}, which has ended"
 
 
+def c11_what_an_atomic_job_writes_stands_with_its_end(evidence: Evidence) -> Iterator[str]:
+    written = Counter(evidence.written)
+    ends = {
+        (run.id, run.attempt) for run in evidence.runs.values() if run.job in ATOMIC and run.state == State.COMPLETED
+    }
+    for run_id, attempt in sorted(ends | set(written)):
+        expected = int((run_id, attempt) in ends)
+        if written[run_id, attempt] != expected:
+            yield f"attempt {attempt} of run {run_id} has written {written[run_id, attempt]} times, not {expected}"
+
+
 CHECKS: tuple[Check, ...] = (
     c1_every_run_ends,
     c2_nothing_runs_that_was_not_added,
@@ -204,4 +217,5 @@ CHECKS: tuple[Check, ...] = (
     c8_the_last_attempt_decides,
     c9_a_due_time_makes_one_run,
     c10_nothing_is_left_behind,
+    c11_what_an_atomic_job_writes_stands_with_its_end,
 )

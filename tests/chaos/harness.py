@@ -15,6 +15,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
+from django.contrib.auth.models import Group
 from django.db import connection
 
 from django_jobqueue.models import Attempt, Run
@@ -189,6 +190,7 @@ class Trial:
             events=list(_events(lines)),
             lost={attempt for _, attempt in told},
             dropped={attempt for what, attempt in told if what == DROPPED},
+            written=list(_entries()),
             kills=self._kills,
             lease_seconds=self.lease_seconds,
             forgivable_seconds=self.forgivable_seconds,
@@ -230,6 +232,13 @@ class Trial:
         }
         with Path(REPORT).open("a") as report:
             report.write(json.dumps(facts | came_of_it) + "\n")
+
+
+def _entries() -> Iterator[tuple[int, int]]:
+    """The run and the attempt in each name that job ``enter`` has written."""
+    for name in Group.objects.values_list("name", flat=True):
+        run_id, attempt = name.split()
+        yield int(run_id), int(attempt)
 
 
 def _sessions() -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from django.contrib.auth.models import Group
 from django.db import DatabaseError, connection, transaction
 
 from django_jobqueue import RunContext
@@ -64,6 +65,15 @@ SPOILS: dict[str, Callable[[], object]] = {
 def work(seconds: float, *, run: RunContext) -> str:
     """Take so long, between two traces."""
     trace(run, "start")
+    time.sleep(seconds)
+    trace(run, "end")
+    return f"by attempt {run.attempt}"
+
+
+def enter(seconds: float, *, run: RunContext) -> str:
+    """Write something, in one transaction with the end of the run."""
+    trace(run, "start")
+    Group.objects.create(name=f"{run.id} {run.attempt}")
     time.sleep(seconds)
     trace(run, "end")
     return f"by attempt {run.attempt}"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from itertools import cycle, islice
 from typing import Any
 
 from django.db import connection
 
 from django_jobqueue import queues
 from django_jobqueue.worker.connections import DATABASE_AWAY
+
+WORK = ("work", "work", "enter", "work", "once")
+LONGEST_ALONE = 0.05
+"""Seconds for which a transaction may keep all others from writing, which on SQLite it does."""
 
 
 class Ledger:
@@ -29,9 +34,10 @@ class Ledger:
         self._add(f"key {self._keys}", job, payload)
 
     def add_work(self, count: int, *, longest: float = 0.3) -> None:
-        """So many runs of about as long; some of them may be started only once."""
-        for number in range(count):
-            self.add("once" if number % 5 == 4 else "work", {"seconds": self.random.uniform(0.01, longest)})
+        """So many runs of about as long; some of them may be started only once, others are atomic."""
+        for job in islice(cycle(WORK), count):
+            most = min(longest, LONGEST_ALONE) if job == "enter" and connection.vendor == "sqlite" else longest
+            self.add(job, {"seconds": self.random.uniform(0.01, most)})
 
     def clear_up(self) -> None:
         """Add again what nobody knows to be added: the same key makes the same run."""

@@ -19,7 +19,8 @@ worker shall never know, because the connection is cut."""
 
 CLAIM = b"SET state = 'running'"
 SETTLE = b"INSERT INTO jobqueue_attempt"
-"""How their statements are known."""
+ENTER = b'INSERT INTO "auth_group"'
+"""How the statements of a claim, a settlement, and an atomic job are known."""
 WRITE = re.compile(rb'INSERT INTO|DELETE FROM|UPDATE "?jobqueue_')
 
 

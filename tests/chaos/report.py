@@ -39,8 +39,9 @@ Written by `make chaos`. Each line is one kind of fault, with all that was check
 has ended (C1), nothing else has run (C2), no run has ended twice (C3) or started after its end (C4), attempts are counted and runs
 that may start only once do (C5), two work on a run only where one has lost it (C6), the run of a killed worker starts again within
 its lease and 2 s, and that of a killed child is given back within 2 s (C7), the last attempt decides (C8), each due time of a
-schedule has made one run (C9), and nothing is left behind: no process, no lease, no session, no wrong exit code (C10). A trial in
-which one of them fails is told of below its table.
+schedule has made one run (C9), and nothing is left behind: no process, no lease, no session, no wrong exit code (C10). What a
+job with `atomic` has written is there exactly where its attempt completed the run, and once (C11). A trial in which one of them
+fails is told of below its table.
 
 What a fault is exactly stands in the test of its name in `tests/chaos/`, the checks in `tests/chaos/checker.py`. Faults are real: signals,
 a server of its own that is stopped, killed, frozen or crowded, a proxy that cuts connections when something is committed, and a

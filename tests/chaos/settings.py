@@ -13,6 +13,9 @@ EVERY_SECONDS = 1
 
 HANGS = {"timeout_seconds": 0.5, "hard_timeout_seconds": 1.0, "max_attempts": 1}
 
+ATOMIC = ("enter", "enter_apart")
+"""The jobs that write in the transaction of their end."""
+
 JOBQUEUE = {
     "worker": {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.1, "concurrency": 4},
     "queues": {
@@ -22,6 +25,8 @@ JOBQUEUE = {
                 "work": "tests.chaos.jobs.work",
                 "once": {"run": "tests.chaos.jobs.work", "delivery": "at_most_once"},
                 "apart": {"run": "tests.chaos.jobs.work", "executor": "process"},
+                "enter": {"run": "tests.chaos.jobs.enter", "atomic": True},
+                "enter_apart": {"run": "tests.chaos.jobs.enter", "atomic": True, "executor": "process"},
                 "fall": "tests.chaos.jobs.fall",
                 "raise": {"run": "tests.chaos.jobs.raise_anything", "max_attempts": 2},
                 "hang": {"run": "tests.chaos.jobs.hang", **HANGS},

@@ -58,14 +58,16 @@ def effects_of(*executions: tuple[int, float, float | None]) -> list[Effect]:
     return found
 
 
+ENTERED = make_run(5, job="enter", attempt=2, failures=1, result="by attempt 2")
 IN_ORDER = Evidence(
-    acknowledged={1},
-    runs={1: make_run(1), 2: make_tick(2, 1), 3: make_tick(3, 2), 4: make_tick(4, 5, missed=2)},
+    acknowledged={1, 5},
+    runs={1: make_run(1), 2: make_tick(2, 1), 3: make_tick(3, 2), 4: make_tick(4, 5, missed=2), 5: ENTERED},
     attempts=[make_attempt(1, "completed")],
     effects=effects_of((1, 1, 9)),
     events=[make_event(1, "completed", "completed", 9)],
     lost=set(),
     dropped=set(),
+    written=[(5, 2)],
     kills={},
     lease_seconds=1,
     forgivable_seconds=2,
@@ -102,7 +104,7 @@ def test_nothing_is_found_where_all_is_in_order() -> None:
     ("evidence", "found"),
     [
         (with_runs(IN_ORDER, make_run(1, state="pending", attempt=0)), ["C1", "C3", "C4"]),
-        (replace(IN_ORDER, acknowledged=set()), ["C2"]),
+        (replace(IN_ORDER, acknowledged={5}), ["C2"]),
         (replace(IN_ORDER, attempts=[make_attempt(1, "completed"), make_attempt(2, "failed")]), ["C3"]),
         (replace(IN_ORDER, events=2 * list(IN_ORDER.events)), ["C3"]),
         (replace(IN_ORDER, effects=effects_of((1, 11, 12))), ["C4"]),
@@ -114,12 +116,15 @@ def test_nothing_is_found_where_all_is_in_order() -> None:
         (replace(KILLED, effects=effects_of((2, 5.1, 9))), ["C7"]),
         (replace(CHILD_KILLED, events=[*KILLED.events, make_event(1, "crashed", "pending", 4.1)]), ["C7"]),
         (with_runs(KILLED, make_run(1, attempt=2, crashes=1, result="by attempt 1")), ["C8"]),
-        (with_runs(IN_ORDER, make_tick(5, 2)), ["C9"]),
+        (with_runs(IN_ORDER, make_tick(6, 2)), ["C9"]),
         (with_runs(IN_ORDER, make_tick(4, 5, missed=1)), ["C9"]),
-        (replace(IN_ORDER, runs={1: make_run(1)}), ["C9"]),
+        (replace(IN_ORDER, runs={1: make_run(1), 5: ENTERED}), ["C9"]),
         (replace(IN_ORDER, exits=[("worker", 1, 0)]), ["C10"]),
         (replace(IN_ORDER, orphans=["process 1"]), ["C10"]),
         (with_runs(IN_ORDER, make_tick(4, 5, missed=2, lease_until=EPOCH)), ["C10"]),
+        (replace(IN_ORDER, written=[]), ["C11"]),
+        (replace(IN_ORDER, written=[(5, 2), (5, 2)]), ["C11"]),
+        (replace(IN_ORDER, written=[(5, 1), (5, 2)]), ["C11"]),
     ],
     ids=[
         "not-ended",
@@ -141,6 +146,9 @@ def test_nothing_is_found_where_all_is_in_order() -> None:
         "exit-code",
         "process-left",
         "lease-left",
+        "entry-lost",
+        "entry-twice",
+        "entry-of-another-attempt",
     ],
 )
 def test_each_check_finds_what_it_is_there_for(evidence: Evidence, found: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.acceptance.programs import wait_until
 from tests.chaos.harness import RUNS, Trial
 from tests.chaos.pooler import Pooler
-from tests.chaos.proxy import CLAIM, SETTLE, Proxy
+from tests.chaos.proxy import CLAIM, ENTER, SETTLE, Proxy
 from tests.chaos.settings import LEASE_SECONDS
 from tests.chaos.spare_server import SpareServer
 
@@ -99,7 +99,7 @@ def test_d8_the_replies_to_some_commits_are_lost(server: SpareServer, proxy: Pro
         trial.start(environment=proxy.environment)
     trial.ledger.add_work(RUNS)
 
-    for part, statement in [(0.1, CLAIM), (0.3, SETTLE), (0.5, CLAIM)]:
+    for part, statement in [(0.1, CLAIM), (0.2, ENTER), (0.3, SETTLE), (0.4, ENTER), (0.5, CLAIM)]:
         trial.effects.wait_for("start", int(RUNS * part))
         proxy.lose_reply(statement)
         trial.faults += 1

@@ -35,14 +35,15 @@ def test_w1_a_worker_is_killed_while_its_jobs_run(trial: Trial) -> None:
     assert Run.objects.filter(crashes=1).exists()
 
 
-def test_w2_the_child_of_one_job_is_killed(trial: Trial) -> None:
+@pytest.mark.parametrize(("job", "seconds"), [("apart", 1.5), ("enter_apart", 0.3)], ids=["plain", "atomic"])
+def test_w2_the_child_of_one_job_is_killed(trial: Trial, job: str, seconds: float) -> None:
     """It takes no other run with it, and its run is given back at once: nobody waits for its lease to end."""
     worker = trial.start()
-    trial.ledger.add("apart", {"seconds": 1.5})
+    trial.ledger.add(job, {"seconds": seconds})
+    first = min(trial.ledger.acknowledged)
     for _ in range(RUNS // 5):
         trial.ledger.add("apart", {"seconds": 0.3})
     trial.ledger.add_work(RUNS)
-    first = min(trial.ledger.acknowledged)
     wait_until(lambda: any(effect.run_id == first for effect in trial.effects.all("start")), "a child works")
     victim = next(effect.pid for effect in trial.effects.all("start") if effect.run_id == first)
 
