@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from django_jobqueue.engines.base import Bounds, Claim, Engine, Room
+from django_jobqueue.engines.base import Bounds, Claim, Engine, LostRun, Ref, Room
 from django_jobqueue.limiting.claim import LimitedClaim
 from django_jobqueue.limiting.lines import QueueLines
 from django_jobqueue.limiting.standing import Standing
@@ -22,6 +22,13 @@ class Freed(NamedTuple):
     concurrency_key: str | None
     state: State
     """Of its run now."""
+
+
+def freed(runs: Iterable[Claim | LostRun], states: Mapping[Ref, State]) -> Iterator[Freed]:
+    """What those of *runs* give back that have come to *states*."""
+    for run in runs:
+        if (state := states.get(run.ref)) is not None:
+            yield Freed(run.queue, run.job, run.concurrency_key, state)
 
 
 class Claimed(NamedTuple):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
+from time import monotonic
+
+from django.db import transaction
 
 from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import Glance, LostRun, Settlement
+from django_jobqueue.engines.base import Glance, LostRun, Ref, Settlement
 from django_jobqueue.limiting.limiter import Limiter
-from django_jobqueue.limiting.turn import Freed
+from django_jobqueue.limiting.turn import freed
+from django_jobqueue.states import State
 from django_jobqueue.worker import crash
 from django_jobqueue.worker.chore import later
+from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
 from django_jobqueue.worker.hold import Hold
 from django_jobqueue.worker.leases import Leases
@@ -19,6 +25,10 @@ from django_jobqueue.worker.observer import Observer
 
 INTERVAL_SECONDS = 1.0
 BATCH = 100
+REFUSED_SECONDS = 60.0
+"""When a run is tried again that the database would not settle."""
+
+logger = logging.getLogger(__name__)
 
 
 class Reaper:
@@ -27,8 +37,12 @@ class Reaper:
     def __init__(self, observer: Observer) -> None:
         self.due_at = 0.0
         self._observer = observer
+        self._config = get_config()
+        self._engine = engine_for(self._config.database)
         self._hold = Hold()
         self._limiter = Limiter()
+        self._refused: dict[Ref, float] = {}
+        """Lost runs that the database would not settle, and until when they are passed over, by ``time.monotonic()``."""
 
     def sees(self, glance: Glance) -> bool:
         self._hold.begin_turn(glance.now)
@@ -40,7 +54,7 @@ class Reaper:
 
         While its own heartbeats are late, those of others may be.
         """
-        now = engine_for(get_config().database).now()
+        now = self._engine.now()
         spared = [*external_queues(), *self._hold.begin_turn(now)]
         found = not ours.beats_are_late and self._reap(ours, spared=spared)
         self._hold.end_turn()
@@ -52,32 +66,57 @@ class Reaper:
 
         Answer whether there were some: others may start in their place.
         """
-        config = get_config()
+        self._refused = {ref: until for ref, until in self._refused.items() if monotonic() < until}
         found, full = False, True
         while full:
-            followers: Followers = {}
-            reaped = engine_for(config.database).reap(
-                config.namespace,
-                partial(_decided, ours, followers),
-                limit=BATCH + len(ours),
-                but=spared,
-                then=partial(add_followers, followers),
-            )
-            full = len(reaped) >= BATCH
-            for lost, state in reaped:
-                self._observer.reaped(lost, crashed(lost), state)
-            self._limiter.free([Freed(lost.queue, lost.job, lost.concurrency_key, state) for lost, state in reaped])
-            found = found or bool(reaped)
+            limit = BATCH + len(ours) + len(self._refused)
+            lost = self._engine.lost(self._config.namespace, limit=limit, but=spared)
+            reaped = self._settle([run for run in lost if run.ref not in ours and run.ref not in self._refused])
+            full = reaped >= BATCH
+            found = found or reaped > 0
         return found
 
+    def _settle(self, lost: Sequence[LostRun]) -> int:
+        """Settle *lost* runs, if they still are; one by one, where an error keeps them from being settled together.
 
-def _decided(ours: Leases, followers: Followers, lost: LostRun) -> Settlement | None:
-    """What becomes of a lost run, unless it is one of *ours*; what is then to be added goes to *followers*."""
-    if lost.ref in ours:
-        return None
-    settlement = crashed(lost)
-    followers.update(followers_of([(lost, settlement)]))
-    return settlement
+        Answer how many that were.
+        """
+        endings = [(run, crashed(run)) for run in lost]
+        followers = followers_of(endings)
+        try:
+            return self._settle_together(endings, followers) if endings else 0
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            logger.exception("%d lost runs could not be settled together, and are settled one by one.", len(endings))
+        return sum(self._settle_alone(run, ending, followers) for run, ending in endings)
+
+    def _settle_alone(self, run: LostRun, ending: Settlement, followers: Followers) -> int:
+        try:
+            return self._settle_together([(run, ending)], followers)
+        except DATABASE_AWAY:
+            raise
+        except Exception:
+            logger.exception(
+                "Run %d (%s.%s) is lost, which the database refuses to store; the next try follows in %.0f s.",
+                *(run.id, run.queue, run.job, REFUSED_SECONDS),
+            )
+            self._refused[run.ref] = later(REFUSED_SECONDS)
+            return 0
+
+    def _settle_together(self, endings: Sequence[tuple[LostRun, Settlement]], followers: Followers) -> int:
+        write = transaction.atomic(using=self._config.database)(self._write)
+        states = self._engine.insist(partial(write, [ending for _, ending in endings], followers))
+        for run, ending in endings:
+            if (state := states.get(run.ref)) is not None:
+                self._observer.reaped(run, ending, state)
+        self._limiter.free(list(freed((run for run, _ in endings), states)))
+        return len(states)
+
+    def _write(self, endings: Sequence[Settlement], followers: Followers) -> dict[Ref, State]:
+        states = self._engine.reap(endings)
+        add_followers(followers, states)
+        return states
 
 
 def crashed(lost: LostRun) -> Settlement:

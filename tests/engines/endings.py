@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from django_jobqueue.engines.base import LostRun, Ref, Settlement
+from django_jobqueue.engines.base import Engine, LostRun, Ref, Settlement
 from django_jobqueue.states import Outcome, Reason, State
 
 
@@ -21,6 +22,15 @@ def failed(ref: Ref, **fields: Any) -> Settlement:
 def retried(ref: Ref, **fields: Any) -> Settlement:
     end = {"outcome": Outcome.RETRIED, "state": State.PENDING, "counter": "failures"}
     return Settlement(ref, **(end | fields))
+
+
+def reap(
+    engine: Engine, namespace: str, decide: Callable[[LostRun], Settlement], **options: Any
+) -> list[tuple[LostRun, State]]:
+    """Settle lost runs as *decide* says; answer with those that still were, as they were found."""
+    lost = engine.lost(namespace, **options)
+    states = engine.reap([decide(run) for run in lost])
+    return [(run, states[run.ref]) for run in lost if run.ref in states]
 
 
 def sent_back(lost: LostRun) -> Settlement:

@@ -11,7 +11,7 @@ from django_jobqueue.engines.base import Engine, Ref, Settlement
 from django_jobqueue.models import Attempt
 from django_jobqueue.states import State
 from tests.engines.conftest import Expire, MakeRun, Row, Table, Take
-from tests.engines.endings import completed, failed, retried, sent_back
+from tests.engines.endings import completed, failed, reap, retried, sent_back
 
 pytestmark = pytest.mark.django_db
 
@@ -68,7 +68,7 @@ def test_a_stale_attempt_cannot_settle_the_next_one(
     make_run()
     stale = take("worker-a")
     expire(stale)
-    engine.reap("default", sent_back)
+    reap(engine, "default", sent_back)
     fresh = take("worker-b")
     before = table()
 

@@ -25,6 +25,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import LostRun, NewRun, Note, Ref, Settlement
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import FINAL_STATES, Outcome, Reason, State
+from tests.engines.endings import reap
 from tests.engines.model import Model
 
 QUEUES = ["mail", "digest"]
@@ -154,7 +155,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def reap(self, limit: int) -> None:
-        reaped = self.engine.reap("default", decide, limit=limit)
+        reaped = reap(self.engine, "default", decide, limit=limit)
         assert [(lost.ref, state) for lost, state in reaped] == self.model.reap(decide, limit=limit)
 
     @rule(queues=st.lists(st.sampled_from(QUEUES), unique=True))

@@ -18,7 +18,7 @@ from django_jobqueue.models import Run
 from django_jobqueue.operations.expiring import expire_some
 from django_jobqueue.operations.purging import Walk
 from django_jobqueue.states import State
-from tests.engines.endings import completed, given_up
+from tests.engines.endings import completed, given_up, reap
 
 # On MySQL the index is in the statement; see ``test_mysql.py``.
 pytestmark = [pytest.mark.slow, pytest.mark.postgresql, pytest.mark.sqlite, pytest.mark.usefixtures("new_table")]
@@ -132,7 +132,7 @@ def calls(engine: Engine) -> dict[str, Call]:
         "note": lambda: engine.note([Note(*ref, progress="1") for ref in refs]),
         "settle one": lambda: engine.settle([completed(refs[0])]),
         "release": lambda: engine.release(refs),
-        "reap": lambda: engine.reap("default", given_up),
+        "reap": lambda: reap(engine, "default", given_up),
         "look for what is over": lambda: Walk({"mail": Cleanup()}).step(),
         "purge": lambda: engine.purge(ended),
         "expire": expire_some,

@@ -12,6 +12,7 @@ from django.db import connections, transaction
 from django_jobqueue.engines.base import Claim, Engine, KeptKey, NewRun, Ref
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.states import State
+from tests.engines import endings
 from tests.engines.conftest import Expire, MakeRun, Take
 from tests.engines.endings import completed, failed, given_up, sent_back
 from tests.racing import Race, wait_for_the_lock
@@ -60,7 +61,7 @@ def test_a_lost_run_that_many_reap_at_once_is_reaped_once(
     engine: Engine, make_run: MakeRun, take: Take, expire: Expire, race: Race
 ) -> None:
     def reap(_number: int) -> int:
-        return len(engine.reap("default", sent_back))
+        return len(endings.reap(engine, "default", sent_back))
 
     run_id = make_run()
     for crashes in range(1, 11):
@@ -155,7 +156,7 @@ def test_a_renewal_on_its_way_keeps_the_run_from_the_reaper(
 
     def reap() -> list[object]:
         try:
-            return list(engine.reap("default", given_up))
+            return list(endings.reap(engine, "default", given_up))
         finally:
             connections.close_all()
 

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 
 from django_jobqueue.engines.base import Claim, Engine, NewRun
 from django_jobqueue.models import Run
+from tests.engines import endings
 from tests.engines.conftest import Expire, MakeRun, RequestCancel, Row, Take
 from tests.engines.endings import completed, failed, given_up, retried, sent_back
 
@@ -133,7 +134,7 @@ Ending = Callable[[Engine, Claim, Expire], object]
 
 def reap(engine: Engine, claim: Claim, expire: Expire) -> None:
     expire(claim)
-    engine.reap("default", given_up)
+    endings.reap(engine, "default", given_up)
 
 
 ENDS: dict[str, Ending] = {
@@ -155,7 +156,7 @@ def test_an_end_takes_off_every_lock_but_that_of_a_window(
 
 def reaped_to_pending(engine: Engine, claim: Claim, expire: Expire) -> None:
     expire(claim)
-    engine.reap("default", sent_back)
+    endings.reap(engine, "default", sent_back)
 
 
 BACK: dict[str, Ending] = {

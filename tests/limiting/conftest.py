@@ -19,6 +19,7 @@ from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.turn import Freed
 from django_jobqueue.models import Run
 from django_jobqueue.states import Outcome, Reason, State
+from tests.engines import endings
 
 Configure: TypeAlias = Callable[..., None]
 
@@ -109,7 +110,7 @@ def reap(office: Office, *, delay_seconds: float = 60.0) -> None:
             lost.ref, outcome=Outcome.CRASHED, state=State.PENDING, counter="crashes", delay_seconds=delay_seconds
         )
 
-    reaped = office.engine.reap("default", give_back)
+    reaped = endings.reap(office.engine, "default", give_back)
     office.limiter.free([Freed(lost.queue, lost.job, lost.concurrency_key, state) for lost, state in reaped])
 
 

@@ -89,6 +89,13 @@ SETTLING = [
         "what has run and could not be settled is not handed back as if it had not",
     ),
     Guard(
+        "worker/reaper.py",
+        'raise «except Exception:» logger.exception("%d',
+        "except KeyError:",
+        "worker/test_reaper.py::test_a_lost_run_that_the_database_will_not_take_back_keeps_no_other_waiting",
+        "a lost run that the database will not take back keeps no other waiting",
+    ),
+    Guard(
         "worker/dead_letters.py",
         "raise «except Exception:» ids = _insert_each(new)",
         "except KeyError:",
@@ -149,8 +156,8 @@ SETTLING = [
 KEEPING = [
     Guard(
         "worker/reaper.py",
-        "if «lost.ref in ours»:",
-        "False",
+        "if «run.ref not in ours» and",
+        "True",
         f"{LEASES}test_a_worker_that_slept_past_its_leases_does_not_take_its_runs_from_itself",
         "a worker does not reap itself",
     ),

@@ -19,6 +19,7 @@ from tests.worker.bench import Gate, Recorder, WorkerThread, join_threads
 Work: TypeAlias = Callable[..., int]
 StartWorker: TypeAlias = Callable[..., WorkerThread]
 Lose: TypeAlias = Callable[..., Claim]
+Refuse: TypeAlias = Callable[[str], None]
 OnConnect: TypeAlias = Callable[[Callable[[Any], None]], None]
 
 
@@ -99,24 +100,32 @@ def on_connect() -> Iterator[OnConnect]:
 
 
 @pytest.fixture
-def fussy_database() -> Iterator[None]:
-    """A database that refuses a certain result, as one with other limits than ours might."""
+def refuse() -> Iterator[Refuse]:
+    """Let the database refuse all runs that fulfil a condition, as one with rules of its own might. For one condition."""
+    names = {"sqlite": ["refused_insert", "refused_update"]}.get(connection.vendor, ["refused"])
+
+    def refuse(condition: str) -> None:
+        columns = [field.column for field in Run._meta.concrete_fields]
+        row = f"(SELECT {', '.join(f'NEW.{column} AS {column}' for column in columns)})"
+        with connection.cursor() as cursor:
+            for name in names:
+                if connection.vendor == "sqlite":
+                    cursor.execute(
+                        f"CREATE TRIGGER {name} BEFORE {name.removeprefix('refused_')} ON jobqueue_run"
+                        f" WHEN EXISTS (SELECT 1 FROM {row} WHERE {condition}) BEGIN SELECT RAISE(ABORT, 'refused'); END"
+                    )
+                else:
+                    text = "char" if connection.vendor == "mysql" else "text"
+                    check = f"NOT ({condition.replace('AS text', f'AS {text}')})"
+                    cursor.execute(f"ALTER TABLE jobqueue_run ADD CONSTRAINT {name} CHECK ({check})")
+
+    yield refuse
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(
-                "CREATE TRIGGER fussy BEFORE UPDATE ON jobqueue_run WHEN NEW.result LIKE '%teapot%'"
-                " BEGIN SELECT RAISE(ABORT, 'no teapots'); END"
-            )
-        else:
-            text = "result::text" if connection.vendor == "postgresql" else "result"
-            cursor.execute(
-                f"ALTER TABLE jobqueue_run ADD CONSTRAINT fussy CHECK (result IS NULL OR {text} NOT LIKE '%teapot%')"
-            )
-        yield
-        if connection.vendor == "sqlite":
-            cursor.execute("DROP TRIGGER fussy")
-        else:
-            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT fussy")
+        for name in names:
+            drop = f"DROP TRIGGER IF EXISTS {name}"
+            if connection.vendor != "sqlite":
+                drop = f"ALTER TABLE jobqueue_run DROP CONSTRAINT IF EXISTS {name}"
+            cursor.execute(drop)
 
 
 def end_lease(run_id: int) -> None:

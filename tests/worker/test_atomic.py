@@ -23,8 +23,9 @@ from django_jobqueue.states import Outcome, State
 from django_jobqueue.worker import atomic, heartbeat, runner
 from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.self_fence import SelfFence
+from tests.engines.endings import reap
 from tests.worker.bench import Gate, Recorder, join_threads, wait_until
-from tests.worker.conftest import OnConnect, StartWorker, Work, end_lease
+from tests.worker.conftest import OnConnect, Refuse, StartWorker, Work, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -254,8 +255,9 @@ def test_a_result_that_cannot_be_stored_undoes_what_the_job_did(work: Work) -> N
     assert (run.reason, names()) == ("invalid_result", [])
 
 
-@pytest.mark.usefixtures("fussy_database")
-def test_a_result_that_the_database_refuses_undoes_what_the_job_did(work: Work) -> None:
+def test_a_result_that_the_database_refuses_undoes_what_the_job_did(work: Work, refuse: Refuse) -> None:
+    refuse("CAST(result AS text) LIKE '%teapot%'")
+
     @job(atomic=True, max_attempts=1)
     def pay() -> str:
         note()
@@ -417,7 +419,7 @@ def test_what_a_job_did_whose_lease_was_lost_is_undone(
     def take_away(payload: object, run: RunContext) -> bool:
         if run.attempt == 1:
             end_lease(int(run.id))
-            assert engine.reap("default", taken_away)
+            assert reap(engine, "default", taken_away)
         return True
 
     @job(atomic=True, preflight={"okay_to_run": take_away})

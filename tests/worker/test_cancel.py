@@ -22,6 +22,7 @@ from django_jobqueue.worker.executors.slots import Executors
 from django_jobqueue.worker.leases import Lease
 from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.runner import Ended, Refused
+from tests.engines.endings import reap
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import StartWorker, end_lease
 
@@ -318,7 +319,7 @@ def test_a_job_whose_lease_is_lost_is_asked_to_end(
             Run.objects.filter(pk=run.pk).update(**end)
         else:
             end_lease(run.id)
-            engine.reap("default", crashed)
+            reap(engine, "default", crashed)
             engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=30)
         wait_until(lambda: ended)
         observer.wait_until_settled(queues.default.add("follow"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -26,8 +25,9 @@ from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.receipts import receipts
 from django_jobqueue.worker.runner import Ended, run_attempt
+from tests.engines import endings
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
-from tests.worker.conftest import Lose, OnConnect, StartWorker, Work, end_lease
+from tests.worker.conftest import Lose, OnConnect, Refuse, StartWorker, Work, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -37,7 +37,7 @@ CLAIMS = re.compile(r"SET (run\.)?state = 'running'")
 
 def reap(engine: Engine, run_id: int) -> list[tuple[LostRun, State]]:
     end_lease(run_id)
-    return engine.reap("default", crashed)
+    return endings.reap(engine, "default", crashed)
 
 
 def cut(connection: Any) -> None:
@@ -408,8 +408,8 @@ def test_claims_are_not_forgotten_when_the_database_goes_away_behind_them(
     assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
 
 
-@pytest.mark.usefixtures("fussy_database")
-def test_a_result_that_the_database_refuses_is_recorded_in_plain_words(work: Work) -> None:
+def test_a_result_that_the_database_refuses_is_recorded_in_plain_words(work: Work, refuse: Refuse) -> None:
+    refuse("CAST(result AS text) LIKE '%teapot%'")
     together = threading.Barrier(3, timeout=PATIENCE_SECONDS)
 
     @job
@@ -431,33 +431,36 @@ def test_a_result_that_the_database_refuses_is_recorded_in_plain_words(work: Wor
     assert refused.attempts.get().error == refused.error
 
 
-@pytest.fixture
-def stubborn_database() -> Iterator[None]:
-    """A database in which certain runs cannot be completed."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(
-                "CREATE TRIGGER stubborn BEFORE UPDATE ON jobqueue_run"
-                " WHEN NEW.state = 'completed' AND NEW.payload LIKE '%teapot%'"
-                " BEGIN SELECT RAISE(ABORT, 'no teapots'); END"
-            )
-        else:
-            text = "payload::text" if connection.vendor == "postgresql" else "payload"
-            cursor.execute(
-                "ALTER TABLE jobqueue_run"
-                f" ADD CONSTRAINT stubborn CHECK (state <> 'completed' OR {text} NOT LIKE '%teapot%')"
-            )
-        yield
-        if connection.vendor == "sqlite":
-            cursor.execute("DROP TRIGGER stubborn")
-        else:
-            cursor.execute("ALTER TABLE jobqueue_run DROP CONSTRAINT stubborn")
-
-
-@pytest.mark.usefixtures("stubborn_database")
-def test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_and_stops_nobody(
-    engine: Engine, caplog: pytest.LogCaptureFixture
+def test_what_the_database_refuses_of_an_attempt_that_is_cut_off_costs_no_other_its_release(
+    start_worker: StartWorker, refuse: Refuse
 ) -> None:
+    gates = [Gate(), Gate()]
+
+    @job
+    def wait(number: int) -> None:
+        gates[number].wait_to_pass()
+
+    refused, other = (queues.default.add("wait", {"number": number}, tenant=str(number)) for number in range(2))
+    refuse("tenant = '0' AND error LIKE '%was stopped%'")
+    with start_worker(concurrency=2, grace_seconds=0) as worker:
+        for gate in gates:
+            gate.wait_for_job()
+        worker.stop()
+    for gate in gates:
+        gate.open()
+
+    for run in (refused, other):
+        run.refresh_from_db()
+        assert (run.state, run.attempt, run.releases, run.crashes) == ("pending", 1, 1, 0)
+    assert refused.error == "What came of this attempt could not be stored: IntegrityError."
+    assert other.error == "The worker was stopped before the job had ended."
+
+
+def test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_and_stops_nobody(
+    engine: Engine, refuse: Refuse, caplog: pytest.LogCaptureFixture
+) -> None:
+    refuse("state = 'completed' AND CAST(payload AS text) LIKE '%teapot%'")
+
     @job(delivery="at_most_once")
     def answer(text: str) -> str:
         return text

@@ -33,6 +33,7 @@ from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.runner import Ended
 from django_jobqueue.worker.wire import plain
 from tests.acceptance.programs import Effects
+from tests.engines.endings import reap
 from tests.worker.bench import PATIENCE_SECONDS, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work, end_lease
 
@@ -309,7 +310,7 @@ def test_a_job_whose_run_was_taken_over_is_killed_if_it_does_not_end(
     with start_worker(concurrency=1):  # so that it does not take its own run over
         [begun] = effects.wait_for("start")
         end_lease(run.id)
-        engine.reap("default", crashed)
+        reap(engine, "default", crashed)
         engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=60)
         observer.wait_until_settled(queues.default.add("tell_pid"))
 

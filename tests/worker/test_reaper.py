@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from django_jobqueue import job, queues
-from django_jobqueue.engines.base import Engine, NewRun
+from django_jobqueue.engines.base import Engine, NewRun, Ref
 from django_jobqueue.models import Run
+from django_jobqueue.worker import reaper as reaper_module
+from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.reaper import Reaper
 from tests.worker.bench import Recorder
-from tests.worker.conftest import Lose, StartWorker, Work, end_lease
+from tests.worker.conftest import Lose, Refuse, StartWorker, Work, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -139,6 +143,53 @@ def test_one_turn_takes_back_all_lost_runs_however_many(work: Work, engine: Engi
     work()
 
     assert set(Run.objects.values_list("state", "attempt", "crashes")) == {("completed", 2, 1)}
+
+
+def test_a_lost_run_that_the_database_will_not_take_back_keeps_no_other_waiting(
+    lose: Lose, refuse: Refuse, observer: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    @job
+    def note() -> None: ...
+
+    first, refused, last = (queues.default.add("note", tenant=tenant) for tenant in ("a", "refused", "z"))
+    for _ in range(3):
+        lose()
+    refuse("tenant = 'refused' AND crashes = 1")
+    reaper = Reaper(observer)
+
+    for _ in range(2):
+        reaper.turn(Leases())
+
+    assert dict(Run.objects.values_list("pk", "state")) == {
+        first.id: "pending",
+        refused.id: "running",
+        last.id: "pending",
+    }
+    assert sorted(lost.id for lost, _ in observer.lost) == [first.id, last.id]
+    assert caplog.text.count(f"Run {refused.id} (default.note) is lost, which the database refuses to store") == 1
+
+
+def test_lost_runs_that_the_database_will_not_take_back_are_passed_over_and_tried_again_later(
+    lose: Lose, refuse: Refuse, observer: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper_module, "BATCH", 1)
+
+    @job
+    def note() -> None: ...
+
+    refused, other = queues.default.add("note", tenant="refused"), queues.default.add("note")
+    lose(), lose()
+    Run.objects.filter(pk=refused.pk).update(lease_until=timezone.now() - timedelta(hours=1))
+    refuse("tenant = 'refused' AND crashes = 1")
+    reaper = Reaper(observer)
+
+    assert [reaper.turn(Leases()) for _ in range(3)] == [False, True, False]
+    Run.objects.filter(pk=refused.pk).update(crashes=2)  # what is no longer refused
+    reaper._refused[Ref(refused.id, 1)] = monotonic()
+    assert reaper.turn(Leases())
+
+    assert [lost.id for lost, _ in observer.lost] == [other.id, refused.id]
+    assert reaper._refused == {}
 
 
 def test_a_run_that_was_asked_to_cancel_is_not_started_again(work: Work, lose: Lose) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
-
-from django.db import transaction
 
 from django_jobqueue.engines.base.ref import Ref
 from django_jobqueue.engines.base.settling import Settlement, Settling
@@ -36,30 +34,10 @@ class LostRun(NamedTuple):
 class Reaping(Settling):
     """How runs come back from workers that are gone."""
 
-    def reap(
-        self,
-        namespace: str,
-        decide: Callable[[LostRun], Settlement | None],
-        *,
-        limit: int = 100,
-        but: Sequence[str] = (),
-        then: Callable[[dict[Ref, State]], None] | None = None,
-    ) -> list[tuple[LostRun, State]]:
-        """Settle up to *limit* runs whose lease is over as *decide* says, unless they were renewed or taken since.
-
-        Runs of the queues *but* are passed over. *decide* may answer None, to leave a run as it is. *then* is called
-        with what was settled, in the transaction that settles.
-        """
-        lost = self._expired(namespace, limit, but)
-        endings = [ending for run in lost if (ending := decide(run)) is not None]
-        if not endings:
-            return []
-        with transaction.atomic(using=self.alias, savepoint=False):
-            settled = self._settle(endings, expired=True)
-            if then is not None:
-                then(settled)
-        return [(run, settled[run.ref]) for run in lost if run.ref in settled]
-
     @abstractmethod
-    def _expired(self, namespace: str, limit: int, but: Sequence[str]) -> list[LostRun]:
+    def lost(self, namespace: str, *, limit: int = 100, but: Sequence[str] = ()) -> list[LostRun]:
         """Up to *limit* runs whose lease is over, longest first, without those of the queues *but*."""
+
+    def reap(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
+        """Settle lost runs, as ``settle`` does, unless they were renewed or taken since."""
+        return self._settle(settlements, expired=True)

@@ -12,7 +12,7 @@ from django_jobqueue.engines.mysql.settling import MySQLSettling
 class MySQLReaping(MySQLSettling, Reaping):
     """Finds lost runs by the index of leases."""
 
-    EXPIRED = f"""
+    LOST = f"""
           SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key,
                  LEAST(run_at, {NOW})
             FROM jobqueue_run FORCE INDEX (jobqueue_run_running)
@@ -24,6 +24,6 @@ class MySQLReaping(MySQLSettling, Reaping):
            LIMIT %(limit)s
     """
 
-    def _expired(self, namespace: str, limit: int, but: Sequence[str]) -> list[LostRun]:
-        rows = self.fetch(self.EXPIRED, {"namespace": namespace, "limit": limit, "but": self.document(but)})
+    def lost(self, namespace: str, *, limit: int = 100, but: Sequence[str] = ()) -> list[LostRun]:
+        rows = self.fetch(self.LOST, {"namespace": namespace, "limit": limit, "but": self.document(but)})
         return [(lost := LostRun(*row))._replace(run_at=self.aware(lost.run_at)) for row in rows]

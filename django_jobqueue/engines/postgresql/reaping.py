@@ -11,7 +11,7 @@ from django_jobqueue.engines.postgresql.settling import PostgreSQLSettling
 class PostgreSQLReaping(PostgreSQLSettling, Reaping):
     """Finds lost runs by the index of running ones."""
 
-    EXPIRED = """
+    LOST = """
           SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key,
                  LEAST(run_at, statement_timestamp())
             FROM jobqueue_run
@@ -23,6 +23,6 @@ class PostgreSQLReaping(PostgreSQLSettling, Reaping):
            LIMIT %(limit)s
     """
 
-    def _expired(self, namespace: str, limit: int, but: Sequence[str]) -> list[LostRun]:
+    def lost(self, namespace: str, *, limit: int = 100, but: Sequence[str] = ()) -> list[LostRun]:
         parameters = {"namespace": namespace, "limit": limit, "but": self.document(but)}
-        return [LostRun(*row) for row in self.fetch(self.EXPIRED, parameters)]
+        return [LostRun(*row) for row in self.fetch(self.LOST, parameters)]

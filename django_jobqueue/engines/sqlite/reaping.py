@@ -13,7 +13,7 @@ from django_jobqueue.engines.sqlite.settling import SQLiteSettling
 class SQLiteReaping(SQLiteSettling, Reaping):
     """Finds lost runs by the index of running ones."""
 
-    EXPIRED = """
+    LOST = """
           SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key, run_at
             FROM jobqueue_run
            WHERE namespace = %(namespace)s
@@ -24,8 +24,8 @@ class SQLiteReaping(SQLiteSettling, Reaping):
            LIMIT %(limit)s
     """
 
-    def _expired(self, namespace: str, limit: int, but: Sequence[str]) -> list[LostRun]:
+    def lost(self, namespace: str, *, limit: int = 100, but: Sequence[str] = ()) -> list[LostRun]:
         now = timezone.now()
         parameters = {"namespace": namespace, "now": self.timestamps()(now), "limit": limit, "but": self.document(but)}
-        rows = self.fetch(self.EXPIRED, parameters)
+        rows = self.fetch(self.LOST, parameters)
         return [(lost := LostRun(*row))._replace(run_at=min(self.aware(lost.run_at), now)) for row in rows]
