@@ -43,8 +43,8 @@ TOGETHER = [
         "the completion is part of the transaction",
     ),
     Guard(
-        "worker/exchange.py",
-        "settlements = [attempt.settlement for attempt in ended «if attempt.state is None»]",
+        "worker/settler.py",
+        "settlements = [attempt.settlement for attempt in endings.attempts «if attempt.state is None»]",
         "",
         f"{ATOMIC}test_the_last_statement_of_the_transaction_settles_the_run_and_nothing_settles_it_again",
         "what its job has settled is not settled again",
@@ -83,7 +83,7 @@ TOGETHER = [
 
 UNKNOWN = [
     Guard(
-        "worker/exchange.py",
+        "worker/settler.py",
         "receipts(self._worker, [*missing, «*sent»])",
         "",
         f"{ATOMIC}test_what_a_commit_without_an_answer_has_put_back_or_deleted_is_known_to_be",

@@ -12,7 +12,7 @@ TIMEOUTS = "worker/test_timeouts.py::"
 
 SETTLING = [
     Guard(
-        "worker/exchange.py",
+        "worker/settler.py",
         "states «|= receipts(self._worker, [*missing, *sent])»",
         "",
         f"{LEASES}test_an_attempt_whose_settlement_was_written_but_not_answered_is_settled",
@@ -61,29 +61,29 @@ SETTLING = [
         "a claim that fails is told",
     ),
     Guard(
-        "worker/exchange.py",
-        "settlement=«plainly»)], followers)",
+        "worker/settler.py",
+        "settlement=«plainly»), followers)",
         "attempt.settlement",
         f"{LEASES}test_a_result_that_the_database_refuses_is_recorded_in_plain_words",
         "what the database refuses ends all the same",
     ),
     Guard(
-        "worker/exchange.py",
-        "states |= self._settle_alone([attempt], followers) «except DATABASE_AWAY: raise»",
+        "worker/settler.py",
+        "states |= self._settle_alone(attempt, endings.followers) «except DATABASE_AWAY: raise»",
         "",
         f"{LEASES}test_a_result_is_not_rewritten_because_the_database_went_away",
         "a result is not given up because the database went away",
     ),
     Guard(
-        "worker/exchange.py",
-        "settlement=plainly)], followers) except DATABASE_AWAY: raise «except Exception:»",
+        "worker/settler.py",
+        "settlement=plainly), followers) except DATABASE_AWAY: raise «except Exception:»",
         "except KeyError:",
         f"{LEASES}test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_and_stops_nobody",
         "what cannot be settled in any words stops nobody",
     ),
     Guard(
         "worker/exchange.py",
-        "not in self._leases «and ref not in self._given_up»",
+        "not in self._leases «and ref not in self._settler.given_up»",
         "",
         f"{LEASES}test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_and_stops_nobody",
         "what has run and could not be settled is not handed back as if it had not",
@@ -96,6 +96,13 @@ SETTLING = [
         "a lost run that the database will not take back keeps no other waiting",
     ),
     Guard(
+        "worker/exchange.py",
+        'self.release_unheard() # what claims of this trade have committed if not ended: raise «logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended)) states, claims, more = self._settler.settle_each(endings), [], True»',
+        "raise",
+        f"{LEASES}test_what_the_database_refuses_of_an_attempt_that_is_cut_off_costs_no_other_its_release",
+        "what the database refuses of one attempt that is cut off costs no other its release",
+    ),
+    Guard(
         "worker/dead_letters.py",
         "raise «except Exception:» ids = _insert_each(new)",
         "except KeyError:",
@@ -103,14 +110,14 @@ SETTLING = [
         "a follower that cannot be added keeps no run from its end",
     ),
     Guard(
-        "worker/exchange.py",
+        "worker/settler.py",
         "if lease is None or «lease.doubted_at is None» or",
         "True",
         FENCE,
         "a job that we asked to end has not failed",
     ),
     Guard(
-        "worker/exchange.py",
+        "worker/settler.py",
         "or lease.doubted_at is None or «_ended_before(attempt, lease.doubted_at)»:",
         "False",
         "worker/test_self_fence.py::test_what_had_ended_before_its_lease_was_in_doubt_stays_as_it_was",
