@@ -14,12 +14,17 @@ Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 """Calls a function in every thread, with the number of the thread; answers with what they answer, or raises."""
 
 WAITING = {
-    "mysql": """
+    "MariaDB": """
         SELECT (SELECT variable_value FROM information_schema.global_status
                  WHERE variable_name = 'innodb_row_lock_current_waits')
              + (SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock')
     """,
-    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "MySQL": """
+        SELECT (SELECT variable_value FROM performance_schema.global_status
+                 WHERE variable_name = 'innodb_row_lock_current_waits')
+             + (SELECT count(*) FROM performance_schema.processlist WHERE state = 'User lock')
+    """,
+    "PostgreSQL": "SELECT count(*) FROM pg_locks WHERE NOT granted",
 }
 """How many wait for a lock."""
 
@@ -53,7 +58,7 @@ def wait_for_the_lock(call: Future[Any], *, waiting: int = 1) -> None:
     with connection.cursor() as cursor:
         found = 0
         while found < waiting and not call.done():
-            cursor.execute(WAITING[connection.vendor])
+            cursor.execute(WAITING[connection.display_name])
             [found] = cursor.fetchone()
 
 

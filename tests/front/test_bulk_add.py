@@ -19,7 +19,7 @@ from django_jobqueue.operations import enqueue_many
 from django_jobqueue.operations.new_runs import AddOptions
 from django_jobqueue.operations.runs import CHUNK
 from django_jobqueue.queue import Queue
-from tests.front.conftest import Columns, send
+from tests.front.conftest import Columns, send, statements
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,7 @@ def test_ids_come_back_in_the_order_of_the_items(mail: Queue) -> None:
 def test_a_generator_may_be_longer_than_a_chunk(mail: Queue, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     items = ({"job": "send", "payload": {"to": str(n)}} for n in range(2500))
 
-    with django_assert_num_queries(5):  # three chunks between a savepoint and its release
+    with django_assert_num_queries(statements(5, mysql=8)):  # three chunks between a savepoint and its release
         ids = mail.bulk_add(items)
 
     assert CHUNK == 1000

@@ -78,10 +78,10 @@ def test_a_connection_that_lacks_characters_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ("ENGINE = Aria, CHARACTER SET utf8mb4", "keeps our tables in Aria, which has no transactions"),
+        ("ENGINE = MyISAM, CHARACTER SET utf8mb4", "keeps our tables in MyISAM, which has no transactions"),
         ("ENGINE = InnoDB, CHARACTER SET latin1", "keeps our tables in latin1, which lacks characters"),
     ],
-    ids=["Aria", "latin1"],
+    ids=["MyISAM", "latin1"],
 )
 def test_tables_that_cannot_keep_all_that_is_written_are_refused(options: str, told: str) -> None:
     try:

@@ -70,7 +70,7 @@ class MySQLClaiming(MySQLWalking, Claiming):
                       run.failures, run.crashes, run.releases, run.max_attempts, run.delivery, run.metadata,
                       run.concurrency_key, run.tags, run.tenant, run.user_id, run.trace_id, run.timeout_seconds,
                       run.fires_at, run.missed
-                 FROM JSON_TABLE(%(ids)s, '$[*]' COLUMNS (id BIGINT PATH '$')) AS wanted
+                 FROM (SELECT * FROM JSON_TABLE(%(ids)s, '$[*]' COLUMNS (id BIGINT PATH '$')) AS listed) AS wanted
         STRAIGHT_JOIN jobqueue_run AS run FORCE INDEX (PRIMARY)
                    ON run.id = wanted.id
                 WHERE run.state = 'pending'

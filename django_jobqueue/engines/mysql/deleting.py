@@ -27,7 +27,7 @@ class MySQLDeleting(MySQLHolding, Deleting):
 
     ENDED = """
                SELECT run.id
-                 FROM JSON_TABLE(%(ids)s, '$[*]' COLUMNS (id BIGINT PATH '$')) AS wanted
+                 FROM (SELECT * FROM JSON_TABLE(%(ids)s, '$[*]' COLUMNS (id BIGINT PATH '$')) AS listed) AS wanted
         STRAIGHT_JOIN jobqueue_run AS run FORCE INDEX (PRIMARY)
                    ON run.id = wanted.id
                 WHERE run.finished_at IS NOT NULL

@@ -23,9 +23,10 @@ class MySQLHolding(MySQLDatabase):
 
     HOLD = f"""
                SELECT run.id, run.attempt, run.cancel_requested_at IS NOT NULL, {NOW}
-                 FROM JSON_TABLE(%(refs)s, '$[*]' COLUMNS (
-                      id BIGINT PATH '$.id',
-                      attempt INT PATH '$.attempt')) AS ref
+                 FROM (SELECT *
+                         FROM JSON_TABLE(%(refs)s, '$[*]' COLUMNS (
+                              id BIGINT PATH '$.id',
+                              attempt INT PATH '$.attempt')) AS listed) AS ref
         STRAIGHT_JOIN jobqueue_run AS run FORCE INDEX (PRIMARY)
                    ON run.id = ref.id
                 WHERE run.attempt = ref.attempt

@@ -16,7 +16,7 @@ class MySQLLines(MySQLWalking, Lines):
 
     LOCK = """
                SELECT state.queue
-                 FROM JSON_TABLE(%(queues)s, '$[*]' COLUMNS (queue VARCHAR(100) PATH '$')) AS wanted
+                 FROM (SELECT * FROM JSON_TABLE(%(queues)s, '$[*]' COLUMNS (queue VARCHAR(100) PATH '$')) AS listed) AS wanted
         STRAIGHT_JOIN jobqueue_queue_state AS state FORCE INDEX (jobqueue_queue_state_name)
                    ON state.queue = wanted.queue
                 WHERE state.namespace = %(namespace)s
@@ -146,7 +146,7 @@ class MySQLLines(MySQLWalking, Lines):
 
     PARKED = f"""
                SELECT run.id, run.priority, run.run_at, run.job, run.concurrency_key, run.rate_key, run.blocked_on
-                 FROM JSON_TABLE(%(ids)s, '$[*]' COLUMNS (id BIGINT PATH '$')) AS wanted
+                 FROM (SELECT * FROM JSON_TABLE(%(ids)s, '$[*]' COLUMNS (id BIGINT PATH '$')) AS listed) AS wanted
         STRAIGHT_JOIN jobqueue_run AS run FORCE INDEX (PRIMARY)
                    ON run.id = wanted.id
                 WHERE run.state = 'pending'
