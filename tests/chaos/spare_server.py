@@ -64,10 +64,8 @@ class SpareServer(PostgresServer):
     def kill_session(self) -> None:
         """Kill the process of one session. The server then resets all others."""
         before = self._checkpointer()
-        with self._connect() as admin:
-            row = admin.execute(f"SELECT pid {SESSIONS}", [CROWD]).fetchone()
-        assert row is not None
-        psutil.Process(row[0]).kill()
+        wait_until(self._sessions, "somebody has a session")
+        psutil.Process(self._sessions()[0]).kill()
         wait_until(lambda: self._checkpointer() not in (before, None), "the server works again")
 
     @contextmanager
@@ -124,6 +122,11 @@ class SpareServer(PostgresServer):
         with suppress(psycopg.OperationalError):
             while True:
                 crowd.enter_context(self._connect(application_name=CROWD))
+
+    def _sessions(self) -> list[int]:
+        """The processes of the sessions of all others."""
+        with self._connect() as admin:
+            return [pid for (pid,) in admin.execute(f"SELECT pid {SESSIONS}", [CROWD])]
 
     def _checkpointer(self) -> int | None:
         """A process that is another one after each reset; None, while the server does not answer."""
