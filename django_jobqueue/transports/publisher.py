@@ -1,7 +1,7 @@
-"""The publisher: tells workers of new work, soon after it is committed, and beside those who add it.
+"""The publisher: tells workers of new work, as soon as it is committed.
 
-It speaks from a thread of its own. So nobody who adds a run waits for it, and many runs are one word: the first is told at
-once, and whatever follows a moment later is told together.
+Whoever adds a run sends the first word himself, and does not wait for what comes of it. Many runs are one word: what
+follows within a moment is told together, by a thread that also opens the connection and closes it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from threading import Condition, Thread
 from time import sleep
@@ -17,7 +18,7 @@ from django.db import connections
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import Word
+from django_jobqueue.engines.base import Voice, Word
 
 logger = logging.getLogger(__name__)
 
@@ -38,39 +39,54 @@ class Publisher:
         self._changed = Condition()
         self._words: set[Word] = set()
         """What is to be told."""
-        self._speaking = False
+        self._has_thread = False
+        self._voice: Voice | None = None
+        """The one that the thread keeps open."""
+        self._rests = False
+        """Whether something was told a moment ago, or is being told, so that the next word has to wait."""
 
     def publish(self, words: Iterable[Word]) -> None:
         """Tell all who listen, and do not wait for it."""
         with self._changed:
             self._words.update(words)
-            if not self._speaking:
-                self._speaking = True
-                Thread(target=self._speak, name="jobqueue-publisher", daemon=True).start()
-            self._changed.notify()
+            if not self._has_thread:
+                self._has_thread = True
+                Thread(target=self._keep_voice, name="jobqueue-publisher", daemon=True).start()
+            elif self._voice is not None and not self._rests:
+                with suppress(Exception):  # what is not said is left to the thread, which tells of errors
+                    self._say(self._voice)
+                self._changed.notify()
 
-    def _speak(self) -> None:
+    def _keep_voice(self) -> None:
         try:
-            with engine_for(get_config().database).voice() as tell:
-                while words := self._next():
-                    tell(words)
+            with engine_for(get_config().database).voice() as voice:
+                while self._goes_on(voice):
                     sleep(REST_SECONDS)
         except Exception as error:
             logger.warning("Workers could not be told of new work, and will find it by themselves: %s", error)
-            self._fall_silent()
+            with self._changed:
+                self._fall_silent()
 
-    def _next(self) -> set[Word]:
-        """What to tell next; nothing, when the thread is to end."""
+    def _goes_on(self, voice: Voice) -> bool:
+        """After a rest: say what came meanwhile, or wait until somebody says something; False, when nobody does."""
         with self._changed:
+            if not voice.has_said():
+                return True
+            self._voice, self._rests = voice, False
             if not self._words:
                 self._changed.wait(LINGER_SECONDS)
-            words, self._words = self._words, set()
-            self._speaking = bool(words)
-            return words
+            if self._words and not self._rests:
+                self._say(voice)
+            if not self._rests:
+                self._fall_silent()
+            return self._rests
+
+    def _say(self, voice: Voice) -> None:
+        voice.say(self._words)
+        self._words, self._rests = set(), True
 
     def _fall_silent(self) -> None:
-        with self._changed:
-            self._words, self._speaking = set(), False
+        self._words, self._voice, self._has_thread = set(), None, False
 
 
 publisher = Publisher()

@@ -3,19 +3,54 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from django_jobqueue import queues
-from django_jobqueue.engines.postgresql.waking import PostgreSQLWaking
+from django_jobqueue.engines.base import Word
+from django_jobqueue.engines.postgresql.waking import PostgreSQLVoice, PostgreSQLWaking
 from django_jobqueue.transports import listener as listening
 from django_jobqueue.transports import publisher as publishing
-from tests.transports.hearing import heard
-from tests.worker.bench import PATIENCE_SECONDS
+from django_jobqueue.transports.publisher import publisher
+from tests.transports.hearing import SHORT_SECONDS, heard
+from tests.worker.bench import PATIENCE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]
+
+
+def voice() -> PostgreSQLVoice:
+    """The one of this process, that is ready to speak."""
+    while True:
+        queues.default.add("note")
+        wait_until(lambda: not publisher._rests and not publisher._words)
+        if isinstance(found := publisher._voice, PostgreSQLVoice):
+            return found
+
+
+@contextmanager
+def held(server_process: int) -> Iterator[None]:
+    """Let a process of the server do nothing for a while."""
+    os.kill(server_process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server_process, signal.SIGCONT)
+
+
+def wal_writes(connection: Any) -> int:
+    """How often the server process of this connection has written its log, because a commit had to wait for that."""
+    connection.execute("SELECT pg_stat_force_next_flush()")
+    [[writes]] = connection.execute(
+        "SELECT sum(writes) FROM pg_stat_get_backend_io(pg_backend_pid()) WHERE object = 'wal'"
+    ).fetchall()
+    return int(writes)
 
 
 def test_many_runs_in_a_moment_are_two_words_of_which_the_second_follows_the_last(
@@ -23,7 +58,7 @@ def test_many_runs_in_a_moment_are_two_words_of_which_the_second_follows_the_las
 ) -> None:
     rests, over = threading.Event(), threading.Event()
 
-    def rest(seconds: float) -> None:
+    def rest(_: float) -> None:
         rests.set()
         assert over.wait(PATIENCE_SECONDS)
 
@@ -64,3 +99,66 @@ def test_behind_a_pool_that_shares_sessions_nobody_listens(monkeypatch: pytest.M
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
 
     assert engine.ear([]) is None
+
+
+def test_whoever_adds_a_run_tells_of_it_himself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread would wait for its turn, while this one computes."""
+    tellers: list[threading.Thread] = []
+    say = PostgreSQLVoice.say
+
+    def recorded(voice: PostgreSQLVoice, words: Iterable[Word]) -> None:
+        tellers.append(threading.current_thread())
+        say(voice, words)
+
+    voice()
+    monkeypatch.setattr(PostgreSQLVoice, "say", recorded)
+    queues.default.add("note")
+
+    assert tellers[0] is threading.current_thread()
+
+
+def test_who_tells_waits_for_no_answer_and_what_comes_meanwhile_is_told_later() -> None:
+    server_process = voice()._server.backend_pid
+    with heard("mail") as woken:
+        with held(server_process):
+            queues.default.add("note")
+            queues.mail.add("note")
+            assert not woken.wait(SHORT_SECONDS)
+        assert woken.wait(PATIENCE_SECONDS)
+
+
+def test_a_voice_that_lost_its_connection_gets_another_one(caplog: pytest.LogCaptureFixture) -> None:
+    lost = voice()
+    with caplog.at_level(logging.WARNING), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [lost._server.backend_pid])
+        queues.default.add("note")
+        wait_until(lambda: not publisher._has_thread)
+
+    with heard() as woken:
+        queues.default.add("note")
+        assert woken.wait(PATIENCE_SECONDS)
+
+    assert "Workers could not be told of new work" in caplog.text
+
+
+def test_what_cannot_be_said_is_an_error() -> None:
+    with PostgreSQLWaking("default").voice() as speaking:
+        speaking.say([Word("default", "x" * 8000)])
+        with pytest.raises(DatabaseError, match="payload string too long"):
+            wait_until(speaking.has_said)
+
+
+def test_a_commit_of_who_adds_waits_for_the_disk_and_a_word_does_not() -> None:
+    with PostgreSQLWaking("default")._connect() as server:
+        speaking, before = PostgreSQLVoice(server), wal_writes(server)
+        for _ in range(5):
+            speaking.say([Word("default", "default")])
+            wait_until(speaking.has_said)
+        assert wal_writes(server) == before
+
+    connection.ensure_connection()
+    adding = connection.connection
+    before = wal_writes(adding)
+    for _ in range(5):
+        queues.default.add("note")
+    assert wal_writes(adding) == before + 5

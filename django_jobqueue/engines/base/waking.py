@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from django_jobqueue.engines.base.database import Database
 
@@ -30,8 +30,16 @@ class Ear(ABC):
         """Let whoever listens go on."""
 
 
-Voice: TypeAlias = Callable[[Iterable[Word]], None]
-"""Says words to all ears."""
+class Voice(ABC):
+    """Says words to all ears; any thread may use it, one at a time."""
+
+    @abstractmethod
+    def say(self, words: Iterable[Word]) -> None:
+        """Say *words*, and wait for nothing; only when what was said before has been said."""
+
+    @abstractmethod
+    def has_said(self) -> bool:
+        """Whether the last words have been said; an error, if they could not be."""
 
 
 class Waking(Database):
@@ -41,7 +49,7 @@ class Waking(Database):
     """Whether something must be said, for ears to hear it."""
 
     def voice(self) -> AbstractContextManager[Voice]:
-        """Speak, with a connection of its own, until the block ends."""
+        """A voice with a connection of its own, until the block ends."""
         raise NotImplementedError(f"{type(self).__name__} has no voice.")
 
     def ear(self, words: Collection[Word]) -> AbstractContextManager[Ear] | None:

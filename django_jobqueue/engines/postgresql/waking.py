@@ -1,16 +1,19 @@
 """PostgreSQL: words go by NOTIFY.
 
 Never in the transaction that adds the work: there a NOTIFY takes a lock, for which all commits of the server wait in line.
+By itself it writes nothing that the disk must have, and so it does not wait for it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from selectors import EVENT_READ, DefaultSelector
 from socket import socketpair
 from typing import TYPE_CHECKING, Any
+
+from django.db import DatabaseError
 
 from django_jobqueue.engines.base import Ear, Voice, Waking, Word
 from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
@@ -55,25 +58,40 @@ class PostgreSQLEar(Ear):
         self._closing.close()
 
 
+class PostgreSQLVoice(Voice):
+    """Sends a NOTIFY, and reads later what came of it."""
+
+    def __init__(self, connection: Connection) -> None:
+        from psycopg.pq import Escaping  # psycopg need not be installed
+
+        self._server = connection.pgconn
+        self._quoted = Escaping(self._server).escape_literal
+
+    def say(self, words: Iterable[Word]) -> None:
+        self._server.send_query(b";".join(map(self._notify, words)))
+
+    def has_said(self) -> bool:
+        self._server.consume_input()
+        if self._server.is_busy():
+            return False
+        while (result := self._server.get_result()) is not None:
+            if result.error_message:
+                raise DatabaseError(result.error_message.decode(errors="replace"))
+        return True
+
+    def _notify(self, word: Word) -> bytes:
+        return b"NOTIFY %s, %s" % (CHANNEL.encode(), self._quoted(json.dumps(word).encode()))
+
+
 class PostgreSQLWaking(PostgreSQLDatabase, Waking):
     """Tells and hears with connections of its own, as a pooled one may not be kept and Django's cannot listen."""
 
     has_voice = True
 
-    # A word is not worth waiting for the disk.
-    TELL = """
-        SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, word)
-          FROM json_array_elements_text(%s::json) AS said(word)
-    """
-
     @contextmanager
     def voice(self) -> Iterator[Voice]:
         with self._connect() as connection:
-
-            def tell(words: Iterable[Word]) -> None:
-                connection.execute(self.TELL, [CHANNEL, self.document(map(json.dumps, words))])
-
-            yield tell
+            yield PostgreSQLVoice(connection)
 
     def ear(self, words: Collection[Word]) -> AbstractContextManager[Ear] | None:
         if self.connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
@@ -94,7 +112,6 @@ class PostgreSQLWaking(PostgreSQLDatabase, Waking):
     def _connect(self) -> Iterator[Connection]:
         """A connection as Django makes them, but out of any pool; its errors are Django's."""
         django: Any = self.connection  # the stubs know nothing of what a vendor adds
-        with django.wrap_database_errors:
-            connection = django.Database.connect(**django.get_connection_params(), autocommit=True)
-            with connection:
-                yield connection
+        parameters = django.get_connection_params()
+        with django.wrap_database_errors, closing(django.Database.connect(**parameters, autocommit=True)) as connection:
+            yield connection
