@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -123,7 +124,7 @@ class Child:
         connections.tidy()
         connections.limit(assignment.timeout_seconds)
         around = self._interrupts.around(assignment.timeout_seconds)
-        ended = run_attempt(assignment, self._tell_of_start, around, self._tell_of_commit)
+        ended = copy_context().run(run_attempt, assignment, self._tell_of_start, around, self._tell_of_commit)
         connections.tidy()
         connections.lift()
         return ended

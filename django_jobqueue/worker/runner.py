@@ -6,12 +6,13 @@ import asyncio
 import inspect
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from django.utils import timezone
 
@@ -184,6 +185,7 @@ class _Attempt:
         self._timeout_seconds = assignment.timeout_seconds
         self._notes = assignment.notes or (Notes(self._claim.metadata) if self._job.needs_context else None)
         self._on_start = on_start
+        self._process_id = os.getpid()
         self._began = monotonic()
         self.ends_at = None if self._timeout_seconds is None else self._began + self._timeout_seconds
         """When the time of the attempt is over, by ``time.monotonic()``."""
@@ -215,6 +217,8 @@ class _Attempt:
         return Refused(self._claim, self._job.options.preflight.requeue_delay_seconds)
 
     def ended(self, end: Completed | BaseException) -> Ended:
+        if os.getpid() != self._process_id:
+            _leave_fork(end)
         self.start()
         finished = monotonic()
         decided = end if self._notes is None else self._notes.close(end)
@@ -224,6 +228,18 @@ class _Attempt:
         if self._notes is not None:
             settlement.progress, settlement.metadata = self._notes.said
         return Ended(self._claim, settlement)
+
+
+def _leave_fork(end: Completed | BaseException) -> NoReturn:
+    """End this process, which the job has forked: only the one that it was started in answers for the run."""
+    match end:
+        case Completed() | SystemExit(code=None):
+            os._exit(0)
+        case SystemExit(code=int(code)):
+            os._exit(code)
+        case _:
+            logger.error("A process that a job has forked has failed.", exc_info=end)
+            os._exit(1)
 
 
 def _context(claim: Claim, payload: Mapping[str, Any], notes: Notes, ends_at: float | None) -> RunContext:

@@ -514,6 +514,27 @@ CHILDREN = [
         "a job changes nothing for the next one",
     ),
     Guard(
+        "worker/runner.py",
+        "if «os.getpid() != self._process_id»:",
+        "False",
+        f"{PROCESSES}test_a_process_that_a_job_has_forked_answers_for_no_run",
+        "what a job forks answers for no run, this one or the next",
+    ),
+    Guard(
+        "worker/child.py",
+        "ended = «copy_context().run(run_attempt, »assignment",
+        "run_attempt(",
+        f"{PROCESSES}test_a_language_and_a_time_zone_that_a_job_activates_end_with_it",
+        "what a job sets in its context ends with it, in a child",
+    ),
+    Guard(
+        "worker/executors/threads.py",
+        "ended = «copy_context().run(run_attempt, »assignment",
+        "run_attempt(",
+        f"{PROCESSES}test_a_language_and_a_time_zone_that_a_job_activates_end_with_it",
+        "what a job sets in its context ends with it, in a thread",
+    ),
+    Guard(
         "worker/child.py",
         "«self._interrupts.forget()»",
         "",

@@ -8,12 +8,15 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import time
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
 from django.contrib.auth.models import Group
 from django.db import transaction
+from django.utils import timezone, translation
 
 from django_jobqueue import Cancel, Retry, RunContext, job
 
@@ -92,6 +95,20 @@ def _die_first(*_: object) -> bool:
 def never_begin() -> None:
     """Has a question that takes the process down."""
     raise AssertionError("not here")
+
+
+@job(executor="process")
+def fork(how: str) -> int:
+    """Go on in two processes, and tell how the other one ended."""
+    with warnings.catch_warnings(action="ignore"):  # that a process with threads should not
+        other = os.fork()
+    if other:
+        return os.waitstatus_to_exitcode(os.waitpid(other, 0)[1])
+    if how == "exit":
+        sys.exit(3)
+    if how == "fail":
+        raise ValueError(how)
+    return 7
 
 
 @job(executor="process")
@@ -174,6 +191,15 @@ def wander() -> list[object]:
     """Tell where it begins, and change that."""
     found = [os.getcwd(), os.umask(0o007)]
     os.chdir("/")
+    return found
+
+
+@job(executor="process")
+def translate() -> list[str]:
+    """Tell for whom it would write, and write for somebody else."""
+    found = [translation.get_language(), timezone.get_current_timezone_name()]
+    translation.activate("de")
+    timezone.activate("Asia/Tokyo")
     return found
 
 

@@ -115,6 +115,24 @@ def test_a_job_that_takes_its_process_down_is_settled_at_once_and_disturbs_nobod
     assert ended(beside) == ("completed", "completed")
 
 
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_a_process_that_a_job_has_forked_answers_for_no_run(
+    start_worker: StartWorker, observer: Recorder, executor: str
+) -> None:
+    @job
+    def fork_here(how: str) -> int:
+        return shop.fork(how)
+
+    name = "fork" if executor == "process" else "fork_here"
+    runs = [queues.default.add(name, {"how": how}) for how in ("return", "exit", "fail")]
+    with start_worker(concurrency=1):  # one after the other, in the same child
+        observer.wait_until_settled(*runs)
+
+    assert list(Run.objects.order_by("pk").values_list("state", "result")) == [
+        ("completed", code) for code in (0, 3, 1)
+    ]
+
+
 @pytest.mark.slow
 def test_a_crash_is_noticed_within_two_seconds(
     start_worker: StartWorker, observer: Recorder, effects: Effects, settings: Any
@@ -438,6 +456,23 @@ def test_a_job_that_changes_its_surroundings_changes_nothing_for_the_next_one(
 
     first, second = Run.objects.order_by("pk").values_list("result", flat=True)
     assert first == second == [os.getcwd(), umask()]
+
+
+@pytest.mark.parametrize("executor", ["process", "thread"])
+def test_a_language_and_a_time_zone_that_a_job_activates_end_with_it(
+    start_worker: StartWorker, observer: Recorder, executor: str
+) -> None:
+    @job
+    def translate_here() -> list[str]:
+        return shop.translate()
+
+    name = "translate" if executor == "process" else "translate_here"
+    with start_worker(concurrency=1):
+        observer.wait_until_settled(*[queues.default.add(name) for _ in range(2)])
+
+    first, second = Run.objects.order_by("pk").values_list("result", flat=True)
+    assert first == second
+    assert second != ["de", "Asia/Tokyo"]
 
 
 def umask() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from contextvars import copy_context
 from queue import SimpleQueue
 from time import monotonic
 
@@ -88,7 +89,7 @@ class ThreadExecutor(Threads):
 
     def _attempt(self, assignment: Assignment) -> Ended | Refused:
         connections.limit(assignment.timeout_seconds)
-        ended = run_attempt(assignment, self._on_start)
+        ended = copy_context().run(run_attempt, assignment, self._on_start)  # a language that it activates ends with it
         connections.tidy()
         connections.lift()
         return ended
