@@ -138,6 +138,10 @@ class Worker:
         self._shutdown.ask()
         self._inbox.put(Call.STOP)
 
+    def seconds_left(self) -> float:
+        """How long the process may still take that this worker has worked in, for what its jobs have left behind."""
+        return self._shutdown.seconds_left()
+
     def wake(self) -> None:
         """Have the worker look for work now, if it has a free slot. Safe in any thread."""
         self._inbox.put(Call.LOOK)

@@ -36,6 +36,16 @@ def test_draining_works_all_that_is_due_and_ends(start_worker: StartWorker, effe
     assert "Traceback" not in worker.output
 
 
+def test_what_jobs_leave_behind_keeps_no_worker_from_its_end(start_worker: StartWorker, effects: Effects) -> None:
+    run = queues.default.add("leave_behind")
+
+    worker = start_worker("--drain", "--grace=0")
+
+    assert worker.wait() == 0
+    assert Run.objects.get(pk=run.pk).state == "completed"
+    assert "does not come to its end by itself, and is ended. Its threads: MainThread, left behind_0." in worker.output
+
+
 def test_a_worker_picks_up_runs_that_are_added_after_its_start(start_worker: StartWorker, effects: Effects) -> None:
     worker = start_worker().wait_until_ready()
 

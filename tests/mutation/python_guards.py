@@ -443,6 +443,13 @@ ENDING = [
 
 CHILDREN = [
     Guard(
+        "management/commands/runjobs.py",
+        "if self._has_process: «end_within(worker.seconds_left(), code)»",
+        "pass",
+        "acceptance/test_runjobs.py::test_what_jobs_leave_behind_keeps_no_worker_from_its_end",
+        "no thread that a job has left behind keeps a worker from its end",
+    ),
+    Guard(
         "worker/executors/child_process.py",
         "if «not taken»:",
         "False",
@@ -630,7 +637,7 @@ CONNECTIONS = [
     ),
     Guard(
         "worker/executors/threads.py",
-        "ended = run_attempt(assignment, self._on_start) «connections.tidy()»",
+        "# a language that it activates ends with it «connections.tidy()»",
         "",
         "worker/test_connections.py::test_a_job_that_harms_its_connection_harms_no_other",
         "no attempt inherits a broken connection",

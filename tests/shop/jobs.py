@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def hold(*, run: RunContext) -> str:
     _wait_for_gate()
     _effect(run, "end")
     return f"by attempt {run.attempt}"
+
+
+@job
+def leave_behind(*, run: RunContext) -> None:
+    """Let somebody else wait for the gate."""
+    ThreadPoolExecutor(1, "left behind").submit(_wait_for_gate)
 
 
 @job(delivery="at_most_once")

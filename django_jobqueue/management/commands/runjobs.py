@@ -21,6 +21,7 @@ from django_jobqueue.management.arguments import number
 from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
+from django_jobqueue.management.ending import end_within
 from django_jobqueue.management.json_lines import JSONLines
 from django_jobqueue.management.mysql import require_mysql
 from django_jobqueue.management.process_one import become_process_one
@@ -95,6 +96,13 @@ class Command(JobQueueCommand):
         add("--log-format", choices=["text", "json"], default="text", help="Lines for people, or for programs.")
         add("--supervised", action="store_true", help=SUPPRESS)
 
+    _has_process = False
+    """Whether this process is there for nothing else. A program may call the command, too."""
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        self._has_process = True
+        super().run_from_argv(argv)
+
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options["reload"] is None:
             options["reload"] = settings.DEBUG and not options["drain"]
@@ -128,11 +136,10 @@ class Command(JobQueueCommand):
             drain=options["drain"],
             liveness_file=options["liveness_file"],
         )
-        if not options["supervised"]:
-            obey_signals(worker.stop)
-            return worker.run()
-        stop_once = obey_supervisor(worker.stop)
-        return work_until_code_changes(worker.run, stop_once) if options["reload"] else worker.run()
+        code = _run(worker, options)
+        if self._has_process:
+            end_within(worker.seconds_left(), code)
+        return code
 
     def _supervise(self, queues: dict[str, int | None], options: dict[str, Any]) -> int:
         config = get_config()
@@ -150,6 +157,15 @@ class Command(JobQueueCommand):
         if options["log_format"] == "json":
             return JSONLines(self.stdout, verbosity=verbosity)
         return Console(self.stdout, self.style, verbosity=verbosity, banner=not options["supervised"])
+
+
+def _run(worker: Worker, options: dict[str, Any]) -> int:
+    """Let *worker* work, and tell it what this process is told."""
+    if not options["supervised"]:
+        obey_signals(worker.stop)
+        return worker.run()
+    stop_once = obey_supervisor(worker.stop)
+    return work_until_code_changes(worker.run, stop_once) if options["reload"] else worker.run()
 
 
 def _works_alone(options: dict[str, Any]) -> bool:
