@@ -28,6 +28,16 @@ def office(configure: Configure, options: dict[str, Any]) -> Office:
     return Office()
 
 
+def test_keys_are_the_same_only_to_the_letter(office: Office) -> None:
+    keys = ["key", "KEY", "key ", "k\u00e9y", "ke\u0301y", "k" * 255, "K" * 255, "a/b", "\U0001f680", "%", "'\\"]
+    first = [office.add(key=key) for key in keys]
+    second = [office.add(key=key) for key in keys]
+
+    assert office.claim() == first
+    assert sorted(parked()) == second
+    assert office.claim(ended=first[::2]) == second[::2]
+
+
 def test_neither_priority_nor_due_time_changes_the_order(office: Office) -> None:
     ids = [
         office.add(key="7"),

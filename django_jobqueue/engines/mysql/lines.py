@@ -108,7 +108,8 @@ class MySQLLines(MySQLWalking, Lines):
             found += self._found(self.walk(self.FRONT, namespace, queue, str(line), limit=number))
         return found
 
-    # One after the other state, because only within one of them the index has the runs of a key in their order.
+    # One after the other state, because only within one of them the index has the runs of a key in their order. MariaDB
+    # remembers what it found for a key, and would answer so for one in other letters, too: the number tells them apart.
     HEADS = """
         WITH own (job) AS (
             SELECT job
@@ -120,11 +121,13 @@ class MySQLLines(MySQLWalking, Lines):
                      WHERE run.namespace = %(namespace)s
                        AND run.queue = %(queue)s
                        AND run.concurrency_key = wanted.value
+                       AND wanted.number > 0
                        AND run.state = head.state
                        AND CASE wanted.job WHEN '' THEN run.job NOT IN (SELECT job FROM own) ELSE run.job = wanted.job END
                   ORDER BY run.id
                      LIMIT 1)
               FROM JSON_TABLE(%(keys)s, '$[*]' COLUMNS (
+                   number FOR ORDINALITY,
                    job VARCHAR(200) PATH '$.job',
                    value VARCHAR(255) PATH '$.value')) AS wanted
         CROSS JOIN (SELECT 'pending' AS state UNION ALL SELECT 'running') AS head
