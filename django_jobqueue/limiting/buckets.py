@@ -50,17 +50,20 @@ def save(namespace: str, queue: str, buckets: Mapping[Limit, Bucket]) -> None:
     )
 
 
-def mend(namespace: str, queue: str, rules: QueueRules, lines: Iterable[Limit], now: datetime) -> None:
+def mend(namespace: str, queue: str, rules: QueueRules, lines: Iterable[Limit]) -> None:
     """See to it that a claim looks at the *lines* for tokens in time, and forget the buckets of rates that are no more.
 
-    A rate may have changed since somebody queued up, or a row be gone.
+    A rate may have changed since somebody queued up, the clock have been set back, or a row be gone.
     """
     rates = {str(line): rate for line in lines if (rate := rules.rate(line)) is not None}
     _rows(namespace, queue).filter(key__in=[str(line) for line in lines if str(line) not in rates]).delete()
-    for row in _rows(namespace, queue).filter(key__in=list(rates)):
-        next_at = Bucket(rates[row.key], row.tokens, row.updated_at).next_at
-        if row.next_at is None or row.next_at > next_at:
-            _rows(namespace, queue).filter(pk=row.pk, updated_at=row.updated_at).update(next_at=next_at)
+    rows = list(_rows(namespace, queue).filter(key__in=list(rates)))
+    now = engine_for(get_config().database).now()  # after they were written, unless the clock was set back
+    for row in rows:
+        bucket = Bucket(rates[row.key], row.tokens, min(row.updated_at, now))
+        if row.next_at is None or row.next_at > bucket.next_at:
+            unchanged = _rows(namespace, queue).filter(pk=row.pk, updated_at=row.updated_at)
+            unchanged.update(updated_at=bucket.updated_at, next_at=bucket.next_at)
     full = [_row(namespace, queue, key, Bucket.full(rate, now, waiting=MANY)) for key, rate in rates.items()]
     LimitBucket.objects.using(get_config().database).bulk_create(full, ignore_conflicts=True)
 

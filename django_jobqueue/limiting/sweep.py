@@ -58,7 +58,7 @@ class Sweep:
             return 0
         if rates := [line for line in lines if line.kind == "rate"]:
             rules = self._limiter.rules(queue)
-            buckets.mend(self._config.namespace, queue, rules, rates, self._engine.now())
+            buckets.mend(self._config.namespace, queue, rules, rates)
         if not self._vacant(queue, lines):  # without the lock: mostly there is nothing to be done
             return 0
         rules, called = self._engine.insist(partial(self._call_vacant, queue, lines))

@@ -68,10 +68,10 @@ class Bucket:
         return cls(rate, float(rate.burst), now, waiting)
 
     def refill(self, now: datetime) -> None:
-        """Add the tokens that have come until *now*."""
+        """Add the tokens that have come until *now*; none where the clock was set back, but others come from then on."""
         come = max(0.0, (now - self.updated_at) / self.rate.interval)
         self.tokens = min(float(self.rate.burst), self.tokens + come)
-        self.updated_at = max(now, self.updated_at)
+        self.updated_at = now
 
     @property
     def whole_tokens(self) -> int:

@@ -93,6 +93,22 @@ def test_a_time_without_workers_gives_no_more_than_a_burst(configure: Configure)
     assert office.claim() == ids[2:3]
 
 
+def test_a_clock_that_is_set_back_by_a_day_stops_nobody_for_a_day(configure: Configure) -> None:
+    configure(rate_limit="1/h")
+    office = Office()
+    first, second, third = office.add_many(3)
+    assert office.claim() == [first]
+
+    pass_time(days=-1)
+    Sweep().turn()
+
+    assert office.claim() == []
+    pass_time(hours=1)
+    assert office.claim() == [second]
+    pass_time(hours=1)
+    assert office.claim() == [third]
+
+
 def test_each_key_has_its_own_rate_and_those_without_share_one(configure: Configure) -> None:
     configure(jobs={"send": {"rate_limit": "1/h"}})
     office = Office()
