@@ -24,6 +24,7 @@ from django_jobqueue.worker.assignment import Assignment, known_job
 from django_jobqueue.worker.executors.event_loop import AsyncioExecutor
 from django_jobqueue.worker.executors.executor import nobody_waits
 from django_jobqueue.worker.interrupts import Interrupts
+from django_jobqueue.worker.output import keep_output_open
 from django_jobqueue.worker.runner import Ended, Refused, run_attempt
 from django_jobqueue.worker.wire import Message, Wire, claim_of, plain
 
@@ -36,6 +37,7 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Work until the worker says that it is enough. The first argument is the descriptor of the wire."""
     end_with_parent()
+    keep_output_open()
     Child(Wire(socket.socket(fileno=int(sys.argv[1])))).work()
 
 
@@ -168,7 +170,8 @@ class Child:
                 self._coroutines.interrupt(ref, message["why"])
 
     def _tell_notes(self) -> None:
-        now = self._now
-        if now is not None and (said := now[1].unstored()) is not None:
-            self._wire.send(said=list(said))
-            now[1].stored(said)
+        with self._changing:  # or they might be taken for those of the next attempt
+            now = self._now
+            if now is not None and (said := now[1].unstored()) is not None:
+                self._wire.send(said=list(said))
+                now[1].stored(said)

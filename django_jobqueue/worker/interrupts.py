@@ -49,6 +49,7 @@ class Interrupts:
         self.why = None
 
     def install(self) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM, signal.SIGTERM))
         signal.signal(signal.SIGALRM, self._on_alarm)
         signal.signal(signal.SIGTERM, self._on_term)
         signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is the worker's; what the job starts inherits no SIG_IGN

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -65,6 +66,12 @@ class Child:
             with suppress(OSError):
                 self.process.stdin.write(STOP)
                 self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """End it, and what it has started: a tether ends without what it holds."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def ended(self) -> int | None:
         """The exit code, once the process has ended."""
@@ -168,8 +175,7 @@ class Supervisor:
         for child in self._children:
             if child.process is not None:
                 logger.error("%s did not stop in time, and is killed.", child.program.name)
-                child.process.kill()
-                child.process.wait()
+                child.kill()
                 child.forget()
                 child.done = True
                 self._code = EXIT_FORCED

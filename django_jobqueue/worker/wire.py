@@ -25,7 +25,9 @@ CHUNK = 65536
 class Wire:
     """One end of a socket. Any thread may send; one receives."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, send_seconds: float | None = None) -> None:
+        """*Send_seconds* is how long the other end may take to read what is sent; None: as long as it lives."""
+        end.settimeout(send_seconds)
         self._end = end
         self._received = bytearray()
         self._sending = threading.Lock()
@@ -33,7 +35,7 @@ class Wire:
         self._poll.register(end, select.POLLIN)
 
     def send(self, **message: Any) -> None:
-        """Send *message*. Raises OSError, if there is nobody any more."""
+        """Send *message*. Raises OSError, if there is nobody any more, or TimeoutError, which is one, if nobody reads."""
         text = json.dumps(message).encode()
         with self._sending:
             self._end.sendall(LENGTH.pack(len(text)) + text)

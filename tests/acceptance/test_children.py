@@ -34,13 +34,16 @@ def test_the_children_of_a_killed_worker_end_and_their_run_starts_again(
     assert second.stop() == 0
 
 
-def test_the_logs_and_prints_of_a_child_come_out_where_those_of_its_worker_do(
+def test_the_logs_and_prints_of_a_child_come_out_where_those_of_its_worker_do_and_no_job_can_close_them(
     start_worker: StartWorker, effects: Effects
 ) -> None:
-    queues.default.add("report")
+    runs = [queues.default.add(name) for name in ("report", "report", "report_here", "report_here")]
 
-    worker = start_worker("--drain")
+    worker = start_worker("--drain", "--concurrency=1")
 
     assert worker.wait() == 0
-    assert "printed by a child" in worker.output
-    assert "logged by a child" in worker.output
+    assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
+    for who in ("child", "thread"):
+        assert worker.output.count(f"printed by a {who}") == 2
+        assert worker.output.count(f"logged by a {who}") == 2
+    assert worker.output.count("✓") == len(runs)

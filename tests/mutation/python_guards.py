@@ -443,6 +443,50 @@ ENDING = [
 
 CHILDREN = [
     Guard(
+        "worker/executors/child_process.py",
+        "return process, Wire(ours«, SEND_SECONDS»)",
+        "",
+        f"{PROCESSES}test_a_child_that_does_not_read_is_killed_and_keeps_nobody_waiting",
+        "no child that does not read keeps the watchdog and the heartbeat waiting",
+    ),
+    Guard(
+        "worker/child.py",
+        "def _tell_notes(self) -> None: with «self._changing»:",
+        "suppress()",
+        f"{PROCESSES}test_what_a_job_has_noted_is_not_told_after_its_end",
+        "what a job has noted is not taken for what the next one has",
+    ),
+    Guard(
+        "worker/child.py",
+        "«keep_output_open()» Child(Wire",
+        "",
+        "acceptance/test_children.py::"
+        "test_the_logs_and_prints_of_a_child_come_out_where_those_of_its_worker_do_and_no_job_can_close_them",
+        "no job closes the output of the next one in its child",
+    ),
+    Guard(
+        "management/commands/runjobs.py",
+        "«keep_output_open()» super",
+        "",
+        "acceptance/test_children.py::"
+        "test_the_logs_and_prints_of_a_child_come_out_where_those_of_its_worker_do_and_no_job_can_close_them",
+        "no job closes the output of its worker",
+    ),
+    Guard(
+        "worker/supervisor.py",
+        "«os.killpg(self.process.pid, signal.SIGKILL)»",
+        "self.process.kill()",
+        "worker/test_supervisor.py::test_a_program_that_hangs_is_killed_after_its_grace",
+        "no program that is tethered outlives its supervisor's patience",
+    ),
+    Guard(
+        "worker/interrupts.py",
+        "«signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM, signal.SIGTERM))»",
+        "",
+        "worker/test_interrupts.py",
+        "a job that has blocked signals blocks none for the next one",
+    ),
+    Guard(
         "management/commands/runjobs.py",
         "if self._has_process: «end_within(worker.seconds_left(), code)»",
         "pass",
@@ -508,7 +552,7 @@ CHILDREN = [
     ),
     Guard(
         "worker/child.py",
-        "«end_with_parent()» Child(Wire",
+        "«end_with_parent()» keep_output_open()",
         "",
         "acceptance/test_children.py::test_the_children_of_a_killed_worker_end_and_their_run_starts_again",
         "a child that a job keeps busy ends with its worker",

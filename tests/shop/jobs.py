@@ -225,10 +225,18 @@ def hoard(megabytes: int, *, run: RunContext) -> int:
 
 
 @job(executor="process")
-def report() -> None:
-    """Print, and log."""
-    print("printed by a child")
-    logging.getLogger("tests.shop").warning("logged by a child")
+def report(who: str = "child") -> None:
+    """Print, and log; and try that nobody else can."""
+    print(f"printed by a {who}")
+    logging.getLogger("tests.shop").warning("logged by a %s", who)
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+@job
+def report_here() -> None:
+    """The same, in the process of the worker."""
+    report("thread")
 
 
 @job(atomic=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -45,9 +45,19 @@ def test_nothing_interrupts_what_comes_after_the_job(interrupts: Interrupts) -> 
     interrupts.cancel("The run was cancelled.")
 
 
-def test_the_job_after_one_that_changed_the_handlers_is_interrupted_all_the_same(interrupts: Interrupts) -> None:
+@pytest.mark.parametrize(
+    "grow_deaf",
+    [
+        lambda: signal.signal(signal.SIGALRM, signal.SIG_IGN),
+        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]),
+    ],
+    ids=["ignored", "blocked"],
+)
+def test_the_job_after_one_that_grew_deaf_is_interrupted_all_the_same(
+    interrupts: Interrupts, grow_deaf: Callable[[], object]
+) -> None:
     with interrupts.around(60):
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        grow_deaf()
 
     with pytest.raises(AttemptTimedOut), interrupts.around(60):
         signal.raise_signal(signal.SIGALRM)

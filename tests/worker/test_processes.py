@@ -23,15 +23,17 @@ from django.utils import timezone
 
 import tests.shop.jobs as shop
 from django_jobqueue import RunContext, job, operations, queues
-from django_jobqueue.engines.base import Claim, Engine
-from django_jobqueue.jobs import registry
+from django_jobqueue.engines.base import Claim, Engine, Ref
+from django_jobqueue.jobs import Notes, registry
 from django_jobqueue.models import Run, Worker
 from django_jobqueue.worker import heartbeat, leases
 from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.child import Child
+from django_jobqueue.worker.executors import child_process
 from django_jobqueue.worker.executors.child_process import ChildProcess, NotStarted
 from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.runner import Ended
-from django_jobqueue.worker.wire import plain
+from django_jobqueue.worker.wire import Wire, plain
 from tests.acceptance.programs import Effects
 from tests.engines.endings import reap
 from tests.worker.bench import PATIENCE_SECONDS, Recorder, wait_until
@@ -531,6 +533,43 @@ def test_a_crash_counts_from_where_the_child_has_taken_the_run(engine: Engine) -
     assert (crashed.settlement.outcome, crashed.settlement.counter) == ("crashed", "crashes")
     assert started == []
     child.leave()
+
+
+def test_a_child_that_does_not_read_is_killed_and_keeps_nobody_waiting(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_process, "SEND_SECONDS", 0.2)
+    queues.default.add("tell_pid")
+    [claim] = engine.claim("default", "default", worker="me:1:a", limit=1, lease_seconds=30)
+    large = claim._replace(payload="x" * 2**22)  # more than the system keeps for it
+    child = ChildProcess()
+    child.wait_until_ready()
+    os.kill(child.pid, signal.SIGSTOP)
+
+    with pytest.raises(NotStarted, match="did not read which run it is to take"):
+        child.attempt(Assignment(large, registry.get("default", "tell_pid")), lambda _: None)
+
+    child.interrupt(claim.ref, "The run was cancelled.")
+    child.leave()
+    assert not psutil.pid_exists(child.pid)
+
+
+def test_what_a_job_has_noted_is_not_told_after_its_end() -> None:
+    """It would be taken for what the next one has."""
+
+    class Watched(Notes):
+        def unstored(self) -> Any:
+            guarded.append(child._changing.locked())
+            return super().unstored()
+
+    guarded: list[bool] = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        child = Child(Wire(theirs))
+        child._now = Ref(1, 1), Watched(None)
+        child._tell_notes()
+
+    assert guarded == [True]
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ OBEY = "os.read(0, 1)"
 """End at the first byte."""
 OBEY_TWICE = "os.read(0, 1); print('told', file=log, flush=True); os.read(0, 1); sys.exit(3)"
 HANG = "time.sleep(3600)"
+DEFY = "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', file=log, flush=True); " + HANG
 
 
 class Script:
@@ -349,22 +350,26 @@ def test_a_program_that_does_not_listen_is_tethered_and_so_terminated(
     assert supervisor.wait() == 0
 
 
+@pytest.mark.parametrize("tether", [[], TETHERED], ids=["by itself", "tethered"])
 def test_a_program_that_hangs_is_killed_after_its_grace(
     supervise: Supervise,
     script: Callable[..., Script],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    tether: list[str],
 ) -> None:
     monkeypatch.setattr(rules, "KILL_AFTER_SECONDS", 0.2)
-    hanging, obedient = script(HANG, "Worker 1"), script(OBEY, "Worker 2")
+    hanging, obedient = script(DEFY, "Worker 1"), script(OBEY, "Worker 2")
+    hanging.program = replace(hanging.program, arguments=[*tether, *hanging.program.arguments])
     supervisor = supervise(hanging, obedient, grace_seconds=0.1)
     process = psutil.Process(hanging.wait_for_start())
+    wait_until(lambda: "ready" in hanging.log(), "it cannot be terminated any more")
     obedient.wait_for_start()
 
     supervisor.stop()
 
     assert supervisor.wait() == 3
-    assert not process.is_running()
+    wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "it ends")
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
         "Worker 1 did not stop in time, and is killed."
     ]

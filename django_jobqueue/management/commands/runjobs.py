@@ -31,6 +31,7 @@ from django_jobqueue.management.worked_queues import slots_of_process, worked_qu
 from django_jobqueue.worker.announcer import BackgroundAnnouncer
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer, Observers
+from django_jobqueue.worker.output import keep_output_open
 from django_jobqueue.worker.supervisor import Program, Supervisor
 from django_jobqueue.worker.tally import Tally
 from django_jobqueue.worker.worker import Worker
@@ -101,6 +102,7 @@ class Command(JobQueueCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         self._has_process = True
+        keep_output_open()
         super().run_from_argv(argv)
 
     def execute(self, *args: Any, **options: Any) -> str | None:

@@ -36,6 +36,8 @@ START_SECONDS = 120.0
 """How long Django may take to set itself up in a child."""
 LOOK_SECONDS = 1.0
 """How soon the end of a child is seen whose wire is held open, by a process that the job has started."""
+SEND_SECONDS = 5.0
+"""For a child to read what it is told. One that does not is stopped, or held up by what a job has left behind in it."""
 LEAVE_SECONDS = 5.0
 """For a child that is not needed any more to come to its end."""
 LAST_SECONDS = 1.0
@@ -96,9 +98,8 @@ class ChildProcess:
             if assignment.interrupted:
                 return Refused(assignment.claim)
             self.runs += 1
+            self._order(assignment.claim)
             self._ref = assignment.claim.ref
-            with suppress(OSError):  # it has ended meanwhile, as will be seen
-                self._wire.send(run=plain(assignment.claim))
         try:
             return self._follow(assignment, on_start, inf if hard is None else began + hard)
         finally:
@@ -136,6 +137,15 @@ class ChildProcess:
         self._killed = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _order(self, claim: Claim) -> None:
+        try:
+            self._wire.send(run=plain(claim))
+        except TimeoutError:
+            self.kill()
+            raise NotStarted("A child process did not read which run it is to take, and was killed.") from None
+        except OSError:  # it has ended meanwhile, as will be seen
+            pass
 
     def _follow(self, assignment: Assignment, on_start: OnStart, until: float) -> Ended | Refused:
         """Hear what becomes of the attempt."""
@@ -202,7 +212,7 @@ class ChildProcess:
             name = f" ({signal.Signals(-code).name})"
         except ValueError:
             name = ""
-        memory = ", as the system does when memory runs out" if -code == signal.SIGKILL else ""
+        memory = ", as the system does when memory runs out" if -code == signal.SIGKILL and not self._killed else ""
         return f"was killed by signal {-code}{name}{memory}"
 
 
@@ -229,4 +239,4 @@ def _start() -> tuple[subprocess.Popen[bytes], Wire]:
             start_new_session=True,
         )
         broken.pop_all()
-    return process, Wire(ours)
+    return process, Wire(ours, SEND_SECONDS)
