@@ -27,9 +27,9 @@ class Assignment(NamedTuple):
     """The one that the worker holds."""
 
     @property
-    def interrupted(self) -> bool:
-        """Whether the attempt was asked to end. One that was before anybody could interrupt it must not begin."""
-        return self.lease is not None and self.lease.interrupted
+    def may_begin(self) -> bool:
+        """Whether the attempt was not asked to end before anybody could interrupt it, and the run is still ours."""
+        return self.lease is None or not (self.lease.interrupted or self.lease.is_over)
 
     @property
     def timeout_seconds(self) -> float | None:

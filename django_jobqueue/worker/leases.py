@@ -46,6 +46,11 @@ class Lease:
     gone_at: float | None = None
     """When, by ``time.monotonic()``, the run was first found not to be ours any more."""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, by our own clock: as far as we know, others may have taken the run."""
+        return monotonic() > self.renewed_at + self.seconds
+
     def ask_to_end(self, why: str, interrupt: Interrupt) -> None:
         """Once: a job may take its time to clean up."""
         if not self.interrupted:

@@ -11,7 +11,6 @@ from time import monotonic
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.worker.chore import Chore, Watch, later
-from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.expirer import Expirer
 from django_jobqueue.worker.housekeeper import Housekeeper
 from django_jobqueue.worker.leases import Leases
@@ -77,9 +76,9 @@ class Maintenance:
     def _turn(self, chore: Chore, ours: Leases) -> bool:
         try:
             return chore.turn(ours)
-        except DATABASE_AWAY:
-            raise
-        except Exception:  # whatever it is, neither the runs nor the other chores must wait for it
+        except Exception as error:  # whatever it is, neither the runs nor the other chores must wait for it
+            if self._engine.is_away(error) or self._engine.is_busy(error):
+                raise
             chore.due_at = later(RETRY_SECONDS)
             logger.exception("%s failed; the next try follows in %.0f s.", type(chore).__name__, RETRY_SECONDS)
             return False

@@ -54,7 +54,8 @@ class Ended(NamedTuple):
 class Refused(NamedTuple):
     """A run that is to be put back, because it could not start.
 
-    Its ``okay_to_run`` would not let it, or it was asked to end before, or its transaction could not begin.
+    Its ``okay_to_run`` would not let it, or it was asked to end before, or its lease was over, or its transaction could not
+    begin.
     """
 
     claim: Claim
@@ -77,7 +78,7 @@ def run_attempt(
     run itself, where there is no lease that could be told. *Around* the call of the job, and
     only there, somebody may interrupt it by an exception.
     """
-    if assignment.interrupted:
+    if not assignment.may_begin:
         return Refused(assignment.claim)
     attempt = _Attempt(assignment, on_start)
     job = assignment.job
@@ -102,7 +103,7 @@ def run_attempt(
 
 async def run_async_attempt(assignment: Assignment, on_start: OnStart | None = None) -> Ended | Refused:
     """``run_attempt`` for a coroutine function, on the running loop."""
-    if assignment.interrupted:
+    if not assignment.may_begin:
         return Refused(assignment.claim)
     attempt = _Attempt(assignment, on_start)
     job = assignment.job

@@ -19,6 +19,7 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from django_jobqueue.states import State
+from django_jobqueue.worker import crash
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
@@ -150,6 +151,38 @@ def test_what_another_worker_has_settled_is_no_receipt(engine: Engine) -> None:
 
     assert receipts("me:1:a", [ended.settlement]) == {claim.ref: State.COMPLETED}
     assert receipts("other:1:a", [ended.settlement]) == {}
+
+
+def test_what_a_reaper_wrote_in_our_name_is_no_receipt(engine: Engine) -> None:
+    """The process of a job has crashed, which could not be written before its lease was over."""
+
+    @job
+    def answer() -> None: ...
+
+    run = queues.default.add("answer")
+    exchange = Exchange("me:1:a", ["default"], Leases())
+    [claim] = exchange.trade([], 1).claims
+    reap(engine, run.id)
+
+    assert exchange.trade([Ended(claim, crash.crashed(claim, "It was killed by signal 9."))], 0).settled == []
+    assert run.attempts.get().outcome == "crashed"
+
+
+def test_a_cancel_that_was_written_but_not_answered_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    @job
+    def fail() -> None:
+        raise ValueError
+
+    run = queues.default.add("fail")
+    exchange = Exchange("me:1:a", ["default"], Leases())
+    [claim] = exchange.trade([], 1).claims
+    ended = run_attempt(Assignment(claim, registry.get("default", "fail")))
+    assert isinstance(ended, Ended)
+    Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+    engine.settle([ended.settlement])
+
+    assert exchange.trade([ended], 0).settled == [(ended, State.CANCELLED)]
+    assert caplog.text == ""
 
 
 def test_a_lost_reply_to_a_commit_loses_nothing(

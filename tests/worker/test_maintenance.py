@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from math import inf
 from time import monotonic
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -86,14 +88,24 @@ def test_a_database_that_is_away_is_the_worker_s_to_wait_for(maintenance: Mainte
         maintenance.turn(Leases())
 
 
-def test_runs_are_worked_though_a_chore_fails(start_worker: StartWorker, observer: Recorder) -> None:
+def timed_out() -> OperationalError:
+    """What a database that is there answers, where its operators let no statement take long."""
+    cause: Any = Exception()
+    cause.sqlstate, cause.sqlite_errorcode = "57014", sqlite3.SQLITE_INTERRUPT
+    error = OperationalError(3024, "canceling statement due to statement timeout")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize("error", [ValueError("no broom"), timed_out()], ids=["broken", "timed_out"])
+def test_runs_are_worked_though_a_chore_fails(start_worker: StartWorker, observer: Recorder, error: Exception) -> None:
     @job
     def note() -> None:
         pass
 
     run = queues.default.add("note")
     worker = start_worker()
-    worker.chores._chores.insert(0, Sweeping(error=ValueError("no broom")))
+    worker.chores._chores.insert(0, Sweeping(error=error))
 
     with worker:
         observer.wait_until_settled(run)

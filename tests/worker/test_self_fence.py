@@ -12,6 +12,11 @@ import pytest
 from django.db import OperationalError
 
 from django_jobqueue import Cancel, Fail, RunContext, job, operations, queues
+from django_jobqueue.jobs import registry
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.exchange import Exchange
+from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.runner import Ended, Refused, run_attempt
 from django_jobqueue.worker.watchdog import Watchdog
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
@@ -201,3 +206,25 @@ def test_a_job_without_a_limit_outlives_a_short_outage(
     run.refresh_from_db()
     assert (run.state, run.attempt, asked) == ("completed", 1, [False])
     assert caplog.text.count("nobody can say") == 1
+
+
+def test_an_attempt_does_not_begin_when_its_lease_is_over() -> None:
+    """As when this process was frozen after the claim: somebody else may have started the run meanwhile."""
+    starts: list[int] = []
+
+    @job
+    def start(run: RunContext) -> None:
+        starts.append(run.attempt)
+
+    for _ in range(2):
+        queues.default.add("start")
+    late, held = Exchange("me:1:a", ["default"], Leases()).trade([], 2).leases
+    late.renewed_at -= late.seconds
+
+    late_end, held_end = (
+        run_attempt(Assignment(lease.claim, registry.get("default", "start"), None, lease)) for lease in (late, held)
+    )
+
+    assert late_end == Refused(late.claim)
+    assert isinstance(held_end, Ended)
+    assert starts == [1]

@@ -95,7 +95,7 @@ class ChildProcess:
         began = monotonic()
         hard = assignment.hard_timeout_seconds
         with self._changing:
-            if assignment.interrupted:
+            if not assignment.may_begin:
                 return Refused(assignment.claim)
             self.runs += 1
             self._order(assignment.claim)
