@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -49,6 +50,23 @@ def test_a_banner_says_what_is_worked_and_how(settings: Any) -> None:
         r"django-jobqueue \d+\.\d+.* · (PostgreSQL|SQLite) 'default' · 3 slots for mail, reports", banner[0]
     )
     assert re.search(r"\b\S+:\d+:[0-9a-f]{8}\b", banner[1])
+
+
+def test_what_is_logged_and_the_project_does_not_handle_is_a_line_with_its_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unhandled = logging.getLogger("shop")
+    monkeypatch.setattr(unhandled, "propagate", False)  # pytest would handle it
+
+    @job
+    def complain() -> None:
+        unhandled.warning("stock of %s is low", "tea\x1b[2J")
+
+    queues.default.add("complain")
+
+    drain()
+
+    assert re.fullmatch(r"\d\d:\d\d:\d\d ! stock of tea\\x1b\[2J is low\n", capsys.readouterr().err)
 
 
 def raise_(error: Exception) -> Callable[[], None]:

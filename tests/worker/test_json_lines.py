@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from io import StringIO
@@ -57,6 +58,35 @@ def note() -> None:
 
 
 # --- JSON ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_logged_and_the_project_does_not_handle_is_an_object_on_standard_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, unhandled = logging.lastResort, logging.getLogger("shop")
+    monkeypatch.setattr(unhandled, "propagate", False)  # pytest would handle it
+
+    @job
+    def complain() -> None:
+        unhandled.info("nobody asks")
+        unhandled.warning("stock of %s is low", "tea")
+        unhandled.error("lost", exc_info=ValueError("no tea"))
+
+    queues.default.add("complain")
+
+    drain()
+
+    low, lost = map(json.loads, capsys.readouterr().err.splitlines())
+    assert datetime.fromisoformat(low.pop("time")).utcoffset() == timedelta()
+    assert low == {
+        "event": "logged",
+        "level": "warning",
+        "logger": "shop",
+        "message": "stock of tea is low",
+        "traceback": None,
+    }
+    assert (lost["level"], lost["traceback"]) == ("error", "ValueError: no tea")
+    assert logging.lastResort is before
 
 
 def test_the_first_line_says_who_works_what(settings: Any) -> None:

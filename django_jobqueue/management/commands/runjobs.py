@@ -23,6 +23,7 @@ from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
 from django_jobqueue.management.ending import end_within
 from django_jobqueue.management.json_lines import JSONLines
+from django_jobqueue.management.logged_lines import printing_what_is_logged
 from django_jobqueue.management.mysql import require_mysql
 from django_jobqueue.management.process_one import become_process_one
 from django_jobqueue.management.reloading import work_until_code_changes
@@ -119,7 +120,8 @@ class Command(JobQueueCommand):
         require_isolation(get_config().database)
         require_mysql(get_config().database)
         in_place = _works_alone(options) or options["supervised"]
-        code = self._work(queues, options) if in_place else self._supervise(queues, options)
+        with printing_what_is_logged(sys.stderr, options["log_format"]):
+            code = self._work(queues, options) if in_place else self._supervise(queues, options)
         if code:
             sys.exit(code)
 
