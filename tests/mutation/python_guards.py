@@ -465,6 +465,56 @@ ENDING = [
 CHILDREN = [
     Guard(
         "worker/executors/child_process.py",
+        "if «self._ref == ref»: self._ended_by_us",
+        "True",
+        f"{PROCESSES}test_who_ends_another_attempt_than_the_one_that_runs_ends_none",
+        "no attempt is killed that was not meant",
+    ),
+    Guard(
+        "worker/child.py",
+        'elif self._now is not None and «list(self._now[0]) == message["interrupt"]»:',
+        "True",
+        f"{PROCESSES}test_who_ends_another_attempt_than_the_one_that_runs_ends_none",
+        "no attempt is interrupted that was not meant",
+    ),
+    Guard(
+        "worker/child.py",
+        "copy_context().run(run_attempt, assignment, self._tell_of_start, around, self._tell_of_commit) "
+        "«connections.tidy()»",
+        "",
+        f"{PROCESSES}test_a_transaction_that_a_job_leaves_open_in_a_child_is_undone_and_ends_with_it",
+        "no attempt leaves a transaction to the next one in its child",
+    ),
+    Guard(
+        "worker/child.py",
+        "self._obey(message) «os._exit(1)»",
+        "pass",
+        f"{PROCESSES}test_a_child_that_cannot_tell_its_worker_what_the_job_notes_ends",
+        "a child that has lost its worker ends, whatever its job does",
+    ),
+    Guard(
+        "worker/heartbeat.py",
+        "if «lease.claim.id in forced»:",
+        "False",
+        f"{PROCESSES}test_a_job_that_heeds_no_cancellation_is_killed_where_it_is_cancelled_by_force",
+        "who cancels by force has the job killed",
+    ),
+    Guard(
+        "worker/heartbeat.py",
+        "if «lease.claim.id in forced»:",
+        "True",
+        f"{PROCESSES}test_a_job_that_heeds_no_cancellation_is_killed_where_it_is_cancelled_by_force",
+        "a job is killed only where it is cancelled by force",
+    ),
+    Guard(
+        "worker/executors/slots.py",
+        "if «(seconds := assignment.hard_timeout_seconds) is not None»:",
+        "False",
+        f"{TIMEOUTS}test_a_worker_that_has_leaked_too_many_slots_finishes_and_is_to_be_started_anew",
+        "an attempt in a thread is closed at its hard timeout",
+    ),
+    Guard(
+        "worker/executors/child_process.py",
         "return process, Wire(ours«, SEND_SECONDS»)",
         "",
         f"{PROCESSES}test_a_child_that_does_not_read_is_killed_and_keeps_nobody_waiting",

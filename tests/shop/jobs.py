@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone, translation
 
 from django_jobqueue import Cancel, Retry, RunContext, job
@@ -198,6 +198,15 @@ def wander() -> list[object]:
     """Tell where it begins, and change that."""
     found = [os.getcwd(), os.umask(0o007)]
     os.chdir("/")
+    return found
+
+
+@job(executor="process")
+def leave_transaction_open() -> bool:
+    """Tell whether it begins in a transaction, and leave one behind."""
+    found = connection.in_atomic_block
+    transaction.atomic().__enter__()
+    Group.objects.create(name="left behind")
     return found
 
 

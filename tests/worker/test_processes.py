@@ -8,12 +8,13 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib import reload
 from math import inf
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -259,10 +260,12 @@ def test_a_job_that_heeds_no_cancellation_is_killed_where_it_is_cancelled_by_for
 ) -> None:
     """That is no crash, and takes no slot with it."""
     run = queues.default.add("stand_firm")
-    with start_worker(concurrency=1):
+    with start_worker(concurrency=1) as worker:
         [begun] = effects.wait_for("start")
+        [lease] = worker.worker._leases.all()
         operations.cancel(run.id, actor="ann")
-        wait_until(Run.objects.exclude(cancel_requested_at=None).exists)
+        wait_until(lambda: lease.interrupted)
+        assert lease.kill_at == inf
         operations.cancel(run.id, actor="ann", force=True)
         observer.wait_until_settled(run)
         following = queues.default.add("tell_pid")
@@ -477,6 +480,16 @@ def test_a_language_and_a_time_zone_that_a_job_activates_end_with_it(
     assert second != ["de", "Asia/Tokyo"]
 
 
+def test_a_transaction_that_a_job_leaves_open_in_a_child_is_undone_and_ends_with_it(
+    start_worker: StartWorker, observer: Recorder
+) -> None:
+    with start_worker(concurrency=1):
+        observer.wait_until_settled(*[queues.default.add("leave_transaction_open") for _ in range(2)])
+
+    assert set(Run.objects.values_list("state", "result")) == {("completed", False)}
+    assert not Group.objects.exists()
+
+
 def umask() -> int:
     """That of this process."""
     os.umask(mask := os.umask(0o077))
@@ -532,6 +545,25 @@ def test_a_crash_counts_from_where_the_child_has_taken_the_run(engine: Engine) -
     assert isinstance(crashed, Ended)
     assert (crashed.settlement.outcome, crashed.settlement.counter) == ("crashed", "crashes")
     assert started == []
+    child.leave()
+
+
+def test_who_ends_another_attempt_than_the_one_that_runs_ends_none(engine: Engine, effects: Effects) -> None:
+    """It may have been meant for the one before."""
+    queues.default.add("linger")
+    [claim] = engine.claim("default", "default", worker="me:1:a", limit=1, lease_seconds=30)
+    before = Ref(claim.id, claim.attempt - 1)
+    child = ChildProcess()
+    child.wait_until_ready()
+    with ThreadPoolExecutor(1) as slot:
+        ended = slot.submit(child.attempt, Assignment(claim, registry.get("default", "linger")), lambda _: None)
+        effects.wait_for("start")
+        child.kill_attempt(before)
+        child.interrupt(before, "The run was cancelled.")
+        child._wire.send(interrupt=list(before), why="The run was cancelled.")
+        effects.open_gate()
+
+    assert cast(Ended, ended.result()).settlement.result == '"not cancelled"'
     child.leave()
 
 
