@@ -31,6 +31,9 @@ from django_jobqueue.worker.wire import Message, Wire, claim_of, plain
 NOTES_SECONDS = 1.0
 """Between two looks at what the job has noted."""
 
+LAST_SECONDS = 3.0
+"""For what jobs have left behind on the event loop."""
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -98,7 +101,7 @@ class Child:
         self._wire.send(ready=True, megabytes=megabytes())
         while (order := self._inbox.get()) is not None:
             self._work(*order)
-        self._coroutines.close(wait=True)
+        self._coroutines.close(LAST_SECONDS)
         connections.close_all()
 
     def _work(self, claim: Claim, notes: Notes) -> None:

@@ -48,6 +48,8 @@ from django_jobqueue.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
+CLOSE_SECONDS = 5.0
+"""What idle threads get to close their connections; a database that does not answer must not keep the process from ending."""
 BUSY_LOOK_SECONDS = 0.05
 """How soon a worker looks again after a turn that did something, but found its queues empty."""
 
@@ -300,7 +302,7 @@ class Worker:
             logger.exception("The database does not answer. %d runs are left to the reapers.", len(self._leases))
             code = EXIT_FORCED
         self._observer.leaving(self._shutdown.seconds_left())
-        self._executors.close()
+        self._executors.close(min(CLOSE_SECONDS, self._shutdown.seconds_left()))
         connections.close_all()
         self._liveness.remove()
         return code

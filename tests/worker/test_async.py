@@ -268,6 +268,26 @@ def test_a_coroutine_that_never_ends_is_handed_back_when_the_worker_stops(
     assert (exit_code, run.state, run.releases) == (0, "pending", 1)
 
 
+def test_what_a_coroutine_leaves_behind_keeps_no_worker_from_its_end(
+    start_worker: StartWorker, observer: Recorder, gate: Gate
+) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def block() -> None:
+        while not observer.settled:
+            await asyncio.sleep(0.01)
+        gate.wait_to_pass()
+
+    @job
+    async def leave_behind() -> None:
+        tasks.append(asyncio.create_task(block()))
+
+    queues.default.add("leave_behind")
+    with start_worker(grace_seconds=0) as worker:
+        gate.wait_for_job()
+        assert worker.stop() == 0
+
+
 def test_a_loop_is_told_of_once_each_time_that_it_is_blocked(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -233,7 +233,7 @@ def test_a_claim_that_waits_for_a_slot_is_given_back_instead_of_started(assign: 
     assert inbox.get(timeout=PATIENCE_SECONDS) == Refused(second.claim)
     gate.open()
     assert inbox.get(timeout=PATIENCE_SECONDS).claim == first.claim
-    executors.close()
+    executors.close(PATIENCE_SECONDS)
     assert starts == [True]
 
 
@@ -257,7 +257,7 @@ def test_an_attempt_that_is_asked_to_end_before_anybody_has_it_does_not_begin(as
     executors.submit([assignment])
 
     assert inbox.get(timeout=PATIENCE_SECONDS) == Refused(assignment.claim)
-    executors.close()
+    executors.close(PATIENCE_SECONDS)
     assert begun == []
 
 
@@ -280,7 +280,7 @@ def test_a_coroutine_that_is_cancelled_before_its_first_step_is_settled(assign: 
         assert isinstance(ended, Ended)
         assert ended.claim == assignment.claim
         assert ended.settlement.error == "CancelledError: at once"
-    executors.close()
+    executors.close(PATIENCE_SECONDS)
 
 
 # A run that is ours no more.

@@ -11,7 +11,7 @@ from django.db import connection, connections
 from django_jobqueue import RunContext, job, queues
 from django_jobqueue.models import Run
 from django_jobqueue.worker import heartbeat
-from django_jobqueue.worker.executors import threads
+from django_jobqueue.worker import worker as rules
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, join_threads, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
 
@@ -268,7 +268,7 @@ def test_a_worker_ends_though_its_heartbeat_waits_for_a_database_that_does_not_a
 def test_a_worker_ends_though_a_connection_of_an_idle_thread_cannot_be_closed(
     start_worker: StartWorker, observer: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(rules, "CLOSE_SECONDS", 0.1)
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
     answered = threading.Event()
 

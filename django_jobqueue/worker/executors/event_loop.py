@@ -61,12 +61,12 @@ class AsyncioExecutor:
         if self._watch is not None and not self._closing.is_set():
             self._watch.look()
 
-    def close(self, *, wait: bool) -> None:
+    def close(self, seconds: float) -> None:
         self._closing.set()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
-        if self._thread is not None and wait:
-            self._thread.join()
+        if self._thread is not None:
+            self._thread.join(seconds)
 
     def _spawn(self, loop: asyncio.AbstractEventLoop, assignment: Assignment) -> None:
         claim = assignment.claim

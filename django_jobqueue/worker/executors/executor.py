@@ -24,8 +24,8 @@ class Executor(Protocol):
     def interrupt(self, ref: Ref, why: str) -> None:
         """Interrupt the job of an attempt, if it still runs and can be interrupted. Callable from any thread."""
 
-    def close(self, *, wait: bool) -> None:
-        """Start nothing more. Wait for the threads to end, unless attempts still run: those end with the process."""
+    def close(self, seconds: float) -> None:
+        """Start nothing more. Wait for so long for the threads to end; those that do not end with the process."""
 
 
 def nobody_waits(_: Ended | Refused) -> None:

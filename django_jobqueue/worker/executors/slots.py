@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from time import monotonic
 
 from django_jobqueue.engines.base import Claim, Ref
 from django_jobqueue.worker.assignment import Assignment
@@ -87,13 +88,14 @@ class Executors:
         """Tell of a job that holds up others. To be called about every second."""
         self._asyncio.look()
 
-    def close(self) -> None:
-        """End the threads; those of attempts that still run end with the process."""
+    def close(self, seconds: float) -> None:
+        """End the threads, for which they get so long; where attempts still run, all end with the process."""
         with self._lock:
             idle = self._free == self._slots
         self._alarms.close()
+        until = monotonic() + (seconds if idle else 0.0)
         for executor in self._executors:
-            executor.close(wait=idle)
+            executor.close(max(0.0, until - monotonic()))
 
     def _start(self, assignment: Assignment) -> None:
         if _in_process(assignment):

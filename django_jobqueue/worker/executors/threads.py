@@ -14,9 +14,6 @@ from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.executor import HandOver, OnEnded
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, run_attempt
 
-CLOSE_SECONDS = 5.0
-"""What idle threads get to close their connections; a database that does not answer must not keep the process from ending."""
-
 
 class Threads(ABC):
     """Starts each assignment in an idle thread, or else in a new one."""
@@ -37,11 +34,11 @@ class Threads(ABC):
                 self._add_thread()
         self._attempts.put(assignment)
 
-    def close(self, *, wait: bool) -> None:
+    def close(self, seconds: float) -> None:
         for _ in self._threads:
             self._attempts.put(None)
-        until = monotonic() + CLOSE_SECONDS
-        for thread in self._threads if wait else ():
+        until = monotonic() + seconds
+        for thread in self._threads:
             thread.join(max(0.0, until - monotonic()))
 
     @abstractmethod
