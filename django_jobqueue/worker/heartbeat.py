@@ -132,14 +132,7 @@ class Heartbeat:
 
     def _beat(self) -> None:
         if leases := self._leases.all():
-            sent_at = monotonic()
-            renewed = self._engine.renew([(lease.claim.ref, lease.seconds) for lease in leases])
-            for lease in leases:
-                lease.missed = lease.claim.ref not in renewed  # it may only be locked by others
-                if not lease.missed:
-                    lease.renewed_at = sent_at
-            if asked := [lease for lease in leases if renewed.get(lease.claim.ref)]:
-                self._cancel(asked)
+            self._renew(leases)
         if late := self._late_elsewhere():
             self._prepare(max(min(late, FEW), ceil(late / self._workers())))
         seen = {"heartbeat_at": timezone.now(), "running": len(leases)}
@@ -155,6 +148,17 @@ class Heartbeat:
                 **seen,
             )
         self._leases.beaten(self.interval)
+
+    def _renew(self, leases: Sequence[Lease]) -> None:
+        """Those that are still ours, and that nobody else has locked just now."""
+        sent_at = monotonic()
+        renewed = self._engine.renew([(lease.claim.ref, lease.seconds) for lease in leases])
+        for lease in leases:
+            lease.missed = lease.claim.ref not in renewed
+            if not lease.missed:
+                lease.renewed_at = sent_at
+        if asked := [lease for lease in leases if renewed.get(lease.claim.ref)]:
+            self._cancel(asked)
 
     def _cancel(self, asked: Sequence[Lease]) -> None:
         """Interrupt those jobs whose runs were asked to cancel; take note which are to be killed if they do not heed that."""
@@ -186,9 +190,11 @@ class Heartbeat:
         return 1 + sum(not self._queues.keys().isdisjoint(queues) for queues in others)
 
     def _look_for_lost(self) -> None:
-        """Read again what the heartbeat has missed."""
+        """Renew what the heartbeat has missed, without waiting for the next one; or find that it is not ours any more."""
         leases = [lease for lease in self._leases.all() if not lease.has_committed]
         missed = [lease for lease in leases if lease.missed and lease.kill_at == inf]
+        if missed:
+            self._renew(missed)
         held = self._held(missed) if missed else set()
         for lease in missed:
             if lease.claim.ref in held:

@@ -27,6 +27,8 @@ INTERVAL_SECONDS = 1.0
 BATCH = 100
 REFUSED_SECONDS = 60.0
 """When a run is tried again that the database would not settle."""
+LOCKED_SECONDS = 3.0
+"""Between the last time that somebody was seen to hold a row, and that its worker is taken for dead: it may renew it now."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,8 @@ class Reaper:
         self._engine = engine_for(self._config.database)
         self._hold = Hold()
         self._limiter = Limiter()
-        self._refused: dict[Ref, float] = {}
-        """Lost runs that the database would not settle, and until when they are passed over, by ``time.monotonic()``."""
+        self._passed_over: dict[Ref, float] = {}
+        """Lost runs that are not to be had, and until when, by ``time.monotonic()``."""
 
     def sees(self, glance: Glance) -> bool:
         self._hold.begin_turn(glance.now)
@@ -66,12 +68,13 @@ class Reaper:
 
         Answer whether there were some: others may start in their place.
         """
-        self._refused = {ref: until for ref, until in self._refused.items() if monotonic() < until}
+        self._passed_over = {ref: until for ref, until in self._passed_over.items() if monotonic() < until}
         found, full = False, True
         while full:
-            limit = BATCH + len(ours) + len(self._refused)
+            limit = BATCH + len(ours) + len(self._passed_over)
             lost = self._engine.lost(self._config.namespace, limit=limit, but=spared)
-            reaped = self._settle([run for run in lost if run.ref not in ours and run.ref not in self._refused])
+            self._passed_over |= {run.ref: monotonic() + LOCKED_SECONDS for run in lost if run.locked}
+            reaped = self._settle([run for run in lost if run.ref not in ours and run.ref not in self._passed_over])
             full = reaped >= BATCH
             found = found or reaped > 0
         return found
@@ -101,7 +104,7 @@ class Reaper:
                 "Run %d (%s.%s) is lost, which the database refuses to store; the next try follows in %.0f s.",
                 *(run.id, run.queue, run.job, REFUSED_SECONDS),
             )
-            self._refused[run.ref] = later(REFUSED_SECONDS)
+            self._passed_over[run.ref] = later(REFUSED_SECONDS)
             return 0
 
     def _settle_together(self, endings: Sequence[tuple[LostRun, Settlement]], followers: Followers) -> int:

@@ -8,6 +8,7 @@ from itertools import chain
 
 import pytest
 from django.db import connections, transaction
+from django.utils import timezone
 
 from django_jobqueue.engines.base import Claim, Engine, KeptKey, NewRun, Ref
 from django_jobqueue.models import Attempt, Run
@@ -143,6 +144,30 @@ def test_a_claim_does_not_wait_for_runs_that_another_is_claiming(engine: Engine,
         elsewhere = pool.submit(claim_elsewhere, engine).result(timeout=5)
 
     assert (taken.id, elsewhere) == (first, [second])
+
+
+@pytest.mark.mysql
+@pytest.mark.postgresql
+def test_a_lost_run_that_another_writes_to_is_told_to_be_locked(
+    engine: Engine, make_run: MakeRun, take: Take, expire: Expire
+) -> None:
+    make_run(), make_run()
+    locked, free = take(), take()
+    expire(locked)
+    expire(free)
+
+    def look() -> list[tuple[int, bool]]:
+        try:
+            return [(lost.id, lost.locked) for lost in engine.lost("default")]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        Run.objects.filter(pk=locked.id).update(cancel_requested_at=timezone.now())
+        elsewhere = pool.submit(look).result(timeout=5)
+
+    assert sorted(elsewhere) == [(locked.id, True), (free.id, False)]
+    assert not any(lost.locked for lost in engine.lost("default"))
 
 
 @pytest.mark.mysql

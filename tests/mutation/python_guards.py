@@ -117,6 +117,22 @@ SETTLING = [
         "a lost run that the database will not take back keeps no other waiting",
     ),
     Guard(
+        "worker/reaper.py",
+        "«self._passed_over |= {run.ref: monotonic() + LOCKED_SECONDS for run in lost if run.locked}»",
+        "",
+        "worker/test_reaper.py::test_a_lost_run_that_somebody_has_locked_is_left_to_its_worker_for_a_while",
+        "a run is not taken from its worker because somebody kept it from renewing the lease",
+        "postgresql",
+    ),
+    Guard(
+        "worker/heartbeat.py",
+        "«if missed: self._renew(missed)»",
+        "",
+        f"{LEASES}test_a_lease_that_others_kept_from_being_renewed_does_not_wait_for_the_next_heartbeat",
+        "a lease that could not be renewed is, before others take it for lost",
+        "postgresql",
+    ),
+    Guard(
         "worker/exchange.py",
         'self.release_unheard() # what claims of this trade have committed if not ended: raise «logger.exception("%d attempts could not be settled together, and are settled one by one.", len(ended)) states, claims, more = self._settler.settle_each(endings), [], True»',
         "raise",

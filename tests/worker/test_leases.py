@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
 from django_jobqueue import RunContext, job, queues
@@ -22,6 +23,7 @@ from django_jobqueue.states import State
 from django_jobqueue.worker import crash
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
+from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.receipts import receipts
@@ -574,6 +576,45 @@ def test_a_heartbeat_that_fails_for_any_reason_is_followed_by_the_next(
         lease_until = Run.objects.get(pk=run.pk).lease_until
         wait_until(lambda: Run.objects.filter(pk=run.pk, lease_until__gt=lease_until).exists())
         gate.open()
+
+
+@pytest.mark.mysql
+@pytest.mark.postgresql
+def test_a_lease_that_others_kept_from_being_renewed_does_not_wait_for_the_next_heartbeat(engine: Engine) -> None:
+    @job
+    def answer() -> None: ...
+
+    run = queues.default.add("answer")
+    leases = Leases()
+    [lease] = Exchange("me:1:a", ["default"], leases).trade([], 1).leases
+    asked: list[Ref] = []
+    heartbeat = Heartbeat(
+        "me:1:a",
+        leases,
+        queues={"default": None},
+        concurrency=1,
+        interrupt=lambda ref, why: asked.append(ref),
+        prepare=lambda number: None,
+    )
+
+    def act(method: str) -> bool:
+        try:
+            getattr(heartbeat, method)()
+        finally:
+            connections.close_all()
+        return lease.missed
+
+    with ThreadPoolExecutor(1) as pool:
+        end_lease(run.id)
+        with transaction.atomic():
+            Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+            assert pool.submit(act, "_beat").result(timeout=PATIENCE_SECONDS)
+            assert pool.submit(act, "_look_for_lost").result(timeout=PATIENCE_SECONDS)
+        assert asked == []
+        assert not pool.submit(act, "_look_for_lost").result(timeout=PATIENCE_SECONDS)
+
+    assert asked == [lease.claim.ref]
+    assert engine.lost("default") == []
 
 
 def test_the_heartbeat_extends_the_lease_of_a_running_run(start_worker: StartWorker, settings: Any) -> None:

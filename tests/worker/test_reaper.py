@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 import pytest
+from django.db import connections, transaction
 from django.utils import timezone
 
 from django_jobqueue import job, queues
@@ -15,7 +17,7 @@ from django_jobqueue.models import Run
 from django_jobqueue.worker import reaper as reaper_module
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.reaper import Reaper
-from tests.worker.bench import Recorder
+from tests.worker.bench import PATIENCE_SECONDS, Recorder
 from tests.worker.conftest import Lose, Refuse, StartWorker, Work, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -185,11 +187,41 @@ def test_lost_runs_that_the_database_will_not_take_back_are_passed_over_and_trie
 
     assert [reaper.turn(Leases()) for _ in range(3)] == [False, True, False]
     Run.objects.filter(pk=refused.pk).update(crashes=2)  # what is no longer refused
-    reaper._refused[Ref(refused.id, 1)] = monotonic()
+    reaper._passed_over[Ref(refused.id, 1)] = monotonic()
     assert reaper.turn(Leases())
 
     assert [lost.id for lost, _ in observer.lost] == [other.id, refused.id]
-    assert reaper._refused == {}
+    assert reaper._passed_over == {}
+
+
+@pytest.mark.mysql
+@pytest.mark.postgresql
+def test_a_lost_run_that_somebody_has_locked_is_left_to_its_worker_for_a_while(lose: Lose, observer: Recorder) -> None:
+    """As by a cancel in a transaction that takes long: the worker may live, and could not renew the lease."""
+
+    @job
+    def note() -> None: ...
+
+    locked, other = queues.default.add("note"), queues.default.add("note")
+    lose(), lose()
+    reaper = Reaper(observer)
+
+    def turn() -> bool:
+        try:
+            return reaper.turn(Leases())
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Run.objects.select_for_update().get(pk=locked.pk)
+            assert pool.submit(turn).result(timeout=PATIENCE_SECONDS)
+        assert [lost.id for lost, _ in observer.lost] == [other.id]
+        assert not reaper.turn(Leases())
+        reaper._passed_over[Ref(locked.id, 1)] = monotonic()
+        assert reaper.turn(Leases())
+
+    assert [lost.id for lost, _ in observer.lost] == [other.id, locked.id]
 
 
 def test_a_run_that_was_asked_to_cancel_is_not_started_again(work: Work, lose: Lose) -> None:

@@ -25,6 +25,8 @@ class LostRun(NamedTuple):
     concurrency_key: str | None
     run_at: datetime
     """When it was due; not after now, even where the clock was put back."""
+    locked: bool = False
+    """Whether somebody writes to it just now, which keeps its worker from renewing the lease."""
 
     @property
     def ref(self) -> Ref:

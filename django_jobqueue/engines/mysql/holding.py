@@ -44,11 +44,11 @@ class MySQLHolding(MySQLDatabase):
         """Lock those of *refs* that are still ours, if *expired* only those whose lease is over; wait for others."""
         return self._held(self.HOLD, refs, expired=expired)
 
-    def hold_free(self, refs: Iterable[Ref]) -> dict[Ref, Held]:
+    def hold_free(self, refs: Iterable[Ref], *, expired: bool = False) -> dict[Ref, Held]:
         """``hold`` what nobody else has locked: whoever waits for nobody takes part in no deadlock."""
-        return self._held(self.HOLD_FREE, refs)
+        return self._held(self.HOLD_FREE, refs, expired=expired)
 
-    def _held(self, sql: str, refs: Iterable[Ref], *, expired: bool = False) -> dict[Ref, Held]:
+    def _held(self, sql: str, refs: Iterable[Ref], *, expired: bool) -> dict[Ref, Held]:
         document = self.document(ref._asdict() for ref in in_lock_order(refs))
         rows = self.fetch(sql, {"refs": document, "expired": expired})
         return {Ref(run_id, attempt): Held(bool(cancel), moment) for run_id, attempt, cancel, moment in rows}

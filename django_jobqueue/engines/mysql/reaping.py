@@ -26,4 +26,6 @@ class MySQLReaping(MySQLSettling, Reaping):
 
     def lost(self, namespace: str, *, limit: int = 100, but: Sequence[str] = ()) -> list[LostRun]:
         rows = self.fetch(self.LOST, {"namespace": namespace, "limit": limit, "but": self.document(but)})
-        return [(lost := LostRun(*row))._replace(run_at=self.aware(lost.run_at)) for row in rows]
+        lost = [(run := LostRun(*row))._replace(run_at=self.aware(run.run_at)) for row in rows]
+        free = self.hold_free((run.ref for run in lost), expired=True) if lost else {}
+        return [run._replace(locked=run.ref not in free) for run in lost]

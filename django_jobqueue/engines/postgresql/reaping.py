@@ -12,15 +12,26 @@ class PostgreSQLReaping(PostgreSQLSettling, Reaping):
     """Finds lost runs by the index of running ones."""
 
     LOST = """
-          SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key,
-                 LEAST(run_at, statement_timestamp())
-            FROM jobqueue_run
-           WHERE namespace = %(namespace)s
-             AND state = 'running'
-             AND lease_until < statement_timestamp()
-             AND queue NOT IN (SELECT json_array_elements_text(%(but)s::json))
-        ORDER BY lease_until
-           LIMIT %(limit)s
+        WITH lost AS (
+              SELECT *
+                FROM jobqueue_run
+               WHERE namespace = %(namespace)s
+                 AND state = 'running'
+                 AND lease_until < statement_timestamp()
+                 AND queue NOT IN (SELECT json_array_elements_text(%(but)s::json))
+            ORDER BY lease_until
+               LIMIT %(limit)s
+        ), free AS (
+              SELECT id
+                FROM jobqueue_run
+               WHERE id = ANY(ARRAY(SELECT id FROM lost))
+                 FOR NO KEY UPDATE SKIP LOCKED
+        )
+           SELECT id, attempt, queue, job, worker, crashes, delivery, concurrency_key,
+                  LEAST(run_at, statement_timestamp()), free.id IS NULL
+             FROM lost
+        LEFT JOIN free USING (id)
+         ORDER BY lease_until
     """
 
     def lost(self, namespace: str, *, limit: int = 100, but: Sequence[str] = ()) -> list[LostRun]:
