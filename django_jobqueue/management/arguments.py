@@ -6,6 +6,7 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -17,6 +18,8 @@ from django_jobqueue.jobs.moments import HORIZON
 from django_jobqueue.payloads import decode_json
 
 N = TypeVar("N", int, float)
+
+NUMBERS: dict[type, str] = {int: "a whole number", float: "a number"}
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "": 1}
 
@@ -51,10 +54,18 @@ def number(kind: type[N], least: N, most: N) -> Callable[[str], N]:
         except ValueError:
             value = None
         if value is None or not least <= value <= most:  # NaN is neither
-            raise ArgumentTypeError(f"must be a number from {least:g} to {most:g}, got {shown(text)}.")
+            raise ArgumentTypeError(f"must be {NUMBERS[kind]} from {least} to {most}, got {shown(text)}.")
         return value
 
     return parse
+
+
+def path_of_file(text: str) -> Path:
+    """Parse the path of a file that may be there, or be made."""
+    path = Path(text)
+    if path.is_dir():
+        raise ArgumentTypeError(f"must be a file, and {shown(text)} is a folder.")
+    return path
 
 
 def duration(text: str) -> float:

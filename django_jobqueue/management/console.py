@@ -34,6 +34,7 @@ MARKS = {
 DEAD = "☠"
 
 FRAME = re.compile(r'^ +File "(.+)", line (\d+)', re.MULTILINE)
+FULL_STOP = re.compile(r"(?<!\.)\.$")
 FOREIGN = (sysconfig.get_paths()["stdlib"], os.path.dirname(os.path.dirname(__file__)), "<")
 """Where frames that are not the project's own come from."""
 
@@ -64,7 +65,7 @@ class Console(Observer):
 
     def ended(self, ended: Ended, state: State) -> None:
         settlement = ended.settlement
-        line = self._line(ended.claim, settlement, state, _duration(ended.seconds))
+        line = self._line(ended.claim, settlement, state, _duration(ended))
         self._write(line, self._style_of(state, settlement))
         if settlement.traceback and self._verbosity >= 2:
             self._write(printable_lines(settlement.traceback.rstrip()))
@@ -76,9 +77,8 @@ class Console(Observer):
         now = time.strftime("%H:%M:%S")  # Django has set the process to TIME_ZONE
         name = f"{run.queue}.{run.job}"
         mark = DEAD if state in (State.FAILED, State.DEAD_LETTERED) else MARKS.get(settlement.outcome, "✗")
-        told = [
-            part for part in (settlement.error, _place(settlement.traceback), _consequence(settlement, state)) if part
-        ]
+        error = FULL_STOP.sub("", settlement.error or "")  # the line goes on
+        told = [part for part in (error, _place(settlement.traceback), _consequence(settlement, state)) if part]
         return f"{now} {mark} {name:<30} #{run.id:<8} {duration:>8}  {printable('; '.join(told))}".rstrip()
 
     def _style_of(self, state: State, settlement: Settlement) -> str:
@@ -119,5 +119,8 @@ def _consequence(settlement: Settlement, state: State) -> str:
     return "cancelled" if state == State.CANCELLED else ""
 
 
-def _duration(seconds: float) -> str:
+def _duration(ended: Ended) -> str:
+    if ended.settlement.finished is None:  # it goes on in its thread, or was never heard of again
+        return "-"
+    seconds = ended.seconds
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

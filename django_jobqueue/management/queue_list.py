@@ -12,6 +12,7 @@ from django_jobqueue.durations import roughly
 from django_jobqueue.errors import ConfigError
 from django_jobqueue.jobs import registry
 from django_jobqueue.jobs.places import place_of
+from django_jobqueue.limits import Rate
 from django_jobqueue.management.output import Cell
 from django_jobqueue.operations import Figures
 from django_jobqueue.operations.overview import QueueOverview
@@ -116,6 +117,8 @@ def _plain(value: Any) -> Any:
     """The *value* of an option, as JSON can hold it."""
     if isinstance(value, type) or callable(value):
         return place_of(value)
+    if isinstance(value, Rate):
+        return str(value)  # as it is written in the settings; its burst is an option of its own
     if is_dataclass(value):
         return _changed(value)
     if isinstance(value, Mapping):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
@@ -88,6 +89,9 @@ def test_a_run_that_outlasts_the_grace_is_handed_to_the_next_worker(
     assert exit_code == 0
     assert (run.state, run.attempt, run.releases, run.failures, run.crashes) == ("pending", 1, 1, 0, 0)
     assert run.attempts.get().outcome == "released"
+    assert re.search(
+        rf"↩ default\.hold +#{run.id} +-  The worker was stopped before the job had ended; again", worker.output
+    )
 
     effects.open_gate()
     successor = start_worker("--drain")

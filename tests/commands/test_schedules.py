@@ -74,7 +74,7 @@ def test_testcron_goes_by_the_time_zone_of_the_project(settings: Settings) -> No
         (["0 0 30 2 *"], "is never due"),
         (["@reboot"], "is not a word that stands for a line"),
         (["@daily", "--timezone=Mars/Base"], "'Mars/Base' is not a time zone."),
-        (["@daily", "--count=0"], "must be a number from 1 to 1000"),
+        (["@daily", "--count=0"], "must be a whole number from 1 to 1000"),
         (["\x1b[31m"], "does not have five fields"),
     ],
 )

@@ -28,7 +28,7 @@ def queues(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs": 8, "max_attempts": 5}, "reports": {}}}
     job(queue="mail", priority=7, backoff={"mode": "fixed"})(send)
-    job(queue="reports", name="render", description="\x1b[31m")(send)
+    job(queue="reports", name="render", description="\x1b[31m", rate_limit="90/m")(send)
 
 
 def test_queues_stand_in_a_table_with_their_figures(make_run: MakeRun) -> None:
@@ -63,7 +63,7 @@ def test_jobs_are_told_with_the_options_that_are_not_as_by_default() -> None:
     told = {line.split()[0]: line.split(None, 1)[1] for line in lines if " " in line.strip()}
     assert told["mail"].startswith("concurrent_jobs=8 ")
     assert told["mail.send"] == 'priority=7 max_attempts=5 backoff={"mode": "fixed"}'
-    assert told["reports.render"] == r"description=\x1b[31m"
+    assert told["reports.render"] == r"description=\x1b[31m rate_limit=90/m"
 
 
 def test_a_job_that_cannot_work_says_why_and_does_not_hide_the_others() -> None:

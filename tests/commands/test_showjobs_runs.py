@@ -153,8 +153,8 @@ def test_a_queue_and_a_job_that_are_declared_no_more_still_have_runs(make_run: M
         (["--end-reason=lots"], "argument --end-reason: invalid choice: 'lots'"),
         (["--since=yesterday"], 'argument --since: must be "now" or a moment such as'),
         (["--since=5x"], "argument --since: must be"),
-        (["--limit=0"], "argument --limit: must be a number from 1 to 10000, got '0'."),
-        (["--limit=many"], "argument --limit: must be a number from 1 to 10000, got 'many'."),
+        (["--limit=0"], "argument --limit: must be a whole number from 1 to 10000, got '0'."),
+        (["--limit=many"], "argument --limit: must be a whole number from 1 to 10000, got 'many'."),
         (["--format=xml"], "argument --format: invalid choice: 'xml'"),
     ],
 )

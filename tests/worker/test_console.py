@@ -125,6 +125,17 @@ def test_a_retry_at_a_moment_says_when() -> None:
     assert re.search(r"again (in 3[56]\d\d s|in 3\.6e\+03 s|in 1 h|at )", line), line
 
 
+@pytest.mark.parametrize(("error", "told"), [("No card.", "ValueError: No card; "), ("So...", "ValueError: So...; ")])
+def test_the_full_stop_of_an_error_does_not_end_its_line(error: str, told: str) -> None:
+    job(max_attempts=1, name="fall")(raise_(ValueError(error)))
+    queues.default.add("fall")
+
+    [line] = drain()
+
+    assert told in line
+    assert line.endswith("dead-lettered: max_attempts")
+
+
 def test_an_error_of_several_lines_is_told_on_one() -> None:
     @job(max_attempts=1)
     def fall() -> None:
@@ -301,5 +312,5 @@ def test_no_queue_at_all_is_refused(settings: Any) -> None:
     ],
 )
 def test_impossible_numbers_are_refused(option: str, value: str) -> None:
-    with pytest.raises(CommandError, match=f"--{option}.*must be a number from"):
+    with pytest.raises(CommandError, match=f"--{option}.*must be a (whole )?number from"):
         call_command("runjobs", f"--{option}={value}", "--drain")

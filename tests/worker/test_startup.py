@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
@@ -31,6 +31,11 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
     yield "elsewhere"
     connections["elsewhere"].close()
     del connections["elsewhere"]
+
+
+def test_a_liveness_file_cannot_be_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=f"--liveness-file: must be a file, and '{tmp_path}' is a folder."):
+        call_command("runjobs", f"--liveness-file={tmp_path}", "--drain")
 
 
 @pytest.mark.django_db

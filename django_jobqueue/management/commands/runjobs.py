@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +16,7 @@ from django.utils.autoreload import get_child_arguments
 from django_jobqueue.conf import get_config
 from django_jobqueue.conf.job import DAY_SECONDS
 from django_jobqueue.management import tether
-from django_jobqueue.management.arguments import number
+from django_jobqueue.management.arguments import number, path_of_file
 from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
@@ -91,7 +90,7 @@ class Command(JobQueueCommand):
         )
         add(
             "--liveness-file",
-            type=Path,
+            type=path_of_file,
             metavar="PATH",
             help="Touch this file every second, for a probe; see checkjobs. Each supervised worker has one beside it.",
         )
