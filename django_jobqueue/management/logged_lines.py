@@ -13,10 +13,13 @@ from django_jobqueue.management.printable import printable_lines
 
 
 class TextFormatter(logging.Formatter):
-    """The time, a mark, the message; below it a traceback."""
+    """The time, a mark, and the message on one line; below it a traceback."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s ! %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
+        return " ".join(super().formatMessage(record).split())
 
     def format(self, record: logging.LogRecord) -> str:
         return printable_lines(super().format(record))

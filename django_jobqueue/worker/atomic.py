@@ -157,7 +157,7 @@ class _Transaction:
 
     def _put_back(self, why: str) -> Fate:
         """Start the run again in a while."""
-        claim = self._claim
+        claim, why = self._claim, " ".join(why.split())  # drivers take several lines
         delay = min(LONGEST_BUSY_SECONDS, BUSY_SECONDS * 2 ** min(claim.releases, 10)) * random.uniform(0.5, 1.0)
         logger.log(
             logging.WARNING if claim.releases < MANY_RELEASES else logging.ERROR,

@@ -20,6 +20,7 @@ class Outage:
         self.next_try_at = 0.0
         """By ``time.monotonic()``."""
         self._failures = 0
+        self._began = 0.0
 
     @property
     def lasts(self) -> bool:
@@ -29,6 +30,7 @@ class Outage:
     def go_on(self, error: Exception, *, kept: int) -> None:
         """The database has not answered, but with *error*; so many results are *kept* for it."""
         seconds = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(self._failures, 10)) * random.uniform(0.5, 1.0)
+        self._began = self._began if self._failures else monotonic()
         self._failures += 1
         self.next_try_at = monotonic() + seconds
         logger.warning(
@@ -36,5 +38,7 @@ class Outage:
         )
 
     def end(self) -> None:
-        """The database has answered."""
+        """The database has answered, and what was kept for it is written."""
+        if self._failures:
+            logger.warning("The database answers again, after %.1f s.", monotonic() - self._began)
         self._failures = 0

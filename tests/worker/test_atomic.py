@@ -687,7 +687,7 @@ def test_a_run_that_is_put_back_waits_longer_each_time_and_in_the_end_that_is_an
 ) -> None:
     monkeypatch.setattr(atomic, "BUSY_SECONDS", 10.0)
     monkeypatch.setattr(atomic, "LONGEST_BUSY_SECONDS", 60.0)
-    on_connect(Commits(OperationalError("the network is down"), after=False).watch)
+    on_connect(Commits(OperationalError("the network\n\tis down"), after=False).watch)
 
     @job(atomic=True)
     def pay() -> None:
@@ -701,6 +701,7 @@ def test_a_run_that_is_put_back_waits_longer_each_time_and_in_the_end_that_is_an
     assert run.run_at > timezone.now() + timedelta(seconds=20)
     [record] = [record for record in caplog.records if "is put back for" in record.getMessage()]
     assert (record.levelname, "for the 11. time" in record.getMessage()) == ("ERROR", True)
+    assert str(run.attempts.get().error).endswith(": the network is down")
 
 
 def test_a_settlement_that_does_not_reach_the_database_is_no_failure(on_connect: OnConnect, work: Work) -> None:

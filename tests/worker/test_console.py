@@ -60,7 +60,7 @@ def test_what_is_logged_and_the_project_does_not_handle_is_a_line_with_its_time(
 
     @job
     def complain() -> None:
-        unhandled.warning("stock of %s is low", "tea\x1b[2J")
+        unhandled.warning("stock of %s\nis low", "tea\x1b[2J")
 
     queues.default.add("complain")
 
