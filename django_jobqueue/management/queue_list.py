@@ -20,7 +20,7 @@ from django_jobqueue.operations.overview import QueueOverview
 COUNTED = ["pending", "scheduled", "running"]
 """What people see of the figures, beside the age of the oldest."""
 
-FIELDS = ["queue", *Figures.__slots__, "workers", "paused", "options", "jobs"]
+FIELDS = ["queue", *Figures.__slots__, "workers", "paused", "paused_jobs", "options", "jobs"]
 """What programs get of a queue."""
 
 TITLES = ["queue", *COUNTED, "oldest", "workers", "state"]
@@ -38,6 +38,7 @@ def records(queues: Sequence[QueueOverview], figures: Mapping[str, Figures], job
             **asdict(figures[queue.config.name]),
             "workers": queue.workers,
             "paused": _pause(queue),
+            "paused_jobs": queue.paused_jobs,
             "options": _changed(queue.config),
             "jobs": [{"job": name, **_job(queue.config.name, name)} for name in _names(queue, job)],
         }
@@ -54,7 +55,7 @@ def rows(queues: Sequence[QueueOverview], figures: Mapping[str, Figures], *, now
 
 def style(queue: QueueOverview) -> str:
     """The colour of Django's palette for its line."""
-    if queue.pause is not None:
+    if queue.pause is not None or queue.paused_jobs:
         return "WARNING"
     return "" if queue.workers else "NOTICE"
 
@@ -79,7 +80,8 @@ def _names(queue: QueueOverview, job: str | None) -> list[str]:
 
 def _state(queue: QueueOverview, now: datetime) -> str:
     if queue.pause is None:
-        return "working" if queue.workers else "no worker"
+        jobs = f"; paused: {', '.join(queue.paused_jobs)}" if queue.paused_jobs else ""
+        return f"{'working' if queue.workers else 'no worker'}{jobs}"
     pause = queue.pause
     by = f" by {pause.actor}" if pause.actor else ""
     reason = f": {pause.reason}" if pause.reason else ""

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from django_jobqueue import job
 from django_jobqueue.management.queue_list import COUNTED
 from django_jobqueue.models import Worker
-from django_jobqueue.operations import pause_queue
+from django_jobqueue.operations import pause_job, pause_queue
 from tests.admin.conftest import MakeRun
 from tests.commands.conftest import command, send
 
@@ -77,6 +77,16 @@ def test_a_job_that_cannot_work_says_why_and_does_not_hide_the_others() -> None:
     assert "'*letters' would never get anything" in broken_one["problem"]
     assert (sending["job"], sending["problem"]) == ("send", None)
     assert "mail.broken  Job 'broken' of queue 'mail' (" in command("showjobs", "--job=broken").out
+
+
+def test_a_job_that_is_paused_is_named_at_its_queue() -> None:
+    pause_job("mail", "send", actor="ann", reason="wrong template")
+
+    [line] = [line for line in command("showjobs").out.splitlines() if line.startswith("mail ")][:1]
+    [shown] = json.loads(command("showjobs", "--queue=mail", "--format=json").out)
+
+    assert line.endswith("  no worker; paused: send")
+    assert (shown["paused"], shown["paused_jobs"]) == (None, ["send"])
 
 
 def test_a_program_gets_all_figures(make_run: MakeRun) -> None:
