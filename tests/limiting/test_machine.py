@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,10 +22,12 @@ from hypothesis.stateful import (
 )
 
 from django_jobqueue import operations
+from django_jobqueue.errors import InvalidArgument
 from django_jobqueue.limiting.sweep import Sweep
-from django_jobqueue.limits import Candidate
-from django_jobqueue.models import Run
+from django_jobqueue.limits import Candidate, Limit
+from django_jobqueue.models import QueueState, Run
 from django_jobqueue.operations.expiring import expire_some
+from django_jobqueue.operations.limits import LIMIT_OPTIONS, LimitOption
 from django_jobqueue.operations.obstacles import Rule
 from django_jobqueue.states import State
 from tests.limiting.conftest import Configure, Office, reap, undone
@@ -43,6 +46,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"jobs": {"send": IN_ORDER}, "concurrent_jobs": 2},
     {**IN_ORDER, "jobs": {"send": {"concurrent_jobs": 1}}},
     {"rate_limit": "1/d", "rate_burst": 5, **ONE_PER_KEY},
+    {"jobs": {"send": {"rate_limit": "1/d", "rate_burst": 2}}, "concurrent_jobs": 2},
 ]
 
 HELD_FOR_GOOD = {Rule.NOT_DUE, Rule.QUEUE_PAUSED, Rule.JOB_PAUSED, Rule.RATE, Rule.KEPT_ORDER}
@@ -52,6 +56,11 @@ jobs = st.sampled_from(["send", "post"])
 scopes = st.sampled_from(["", "send", "post"])
 workers = st.sampled_from([0, 1])
 some = st.integers(1, 3)
+keys = st.sampled_from([None, "a", "a", "b"])
+limits = st.sampled_from(["concurrent_jobs", "concurrent_jobs", "concurrent_jobs_per_key", "rate_limit"])
+for_a_while = st.booleans()
+
+UNTIL = [f"{name}_until" for name in ("paused", *LIMIT_OPTIONS)]
 
 
 class Limits(RuleBasedStateMachine):
@@ -77,18 +86,22 @@ class Limits(RuleBasedStateMachine):
         self.configure(**options)
         self.offices = [Office("worker-a"), Office("worker-b")]
         self.sweeping = Sweep()
+        self.started: Counter[Limit] = Counter()
+        """How many since the rates were last changed."""
 
     # --- Workers ---
 
     @rule(
         target=runs,
         job=jobs,
-        key=st.sampled_from([None, "a", "a", "b"]),
+        key=keys,
+        rate_key=keys,
         priority=st.sampled_from([0, 0, 1]),
         later=st.sampled_from([False, False, False, True]),
     )
-    def add(self, job: str, key: str | None, priority: int, *, later: bool) -> int:
-        return self.offices[0].add(job, key=key, priority=priority, delay_seconds=3600 if later else 0)
+    def add(self, job: str, key: str | None, rate_key: str | None, priority: int, *, later: bool) -> int:
+        delay = 3600 if later else 0
+        return self.offices[0].add(job, key=key, rate_key=rate_key, priority=priority, delay_seconds=delay)
 
     @rule(worker=workers, limit=some, state=st.sampled_from([State.COMPLETED, State.FAILED, State.PENDING]), end=some)
     def trade(self, worker: int, limit: int, state: State, end: int) -> None:
@@ -140,29 +153,52 @@ class Limits(RuleBasedStateMachine):
             operations.reschedule(run_id, actor="ana", delay_seconds=0)
             self.commit()
 
-    @rule(job=scopes, value=some)
-    def set_limit(self, job: str, value: int) -> None:
-        operations.set_limit("mail", "concurrent_jobs", value, job=job, actor="ana")
+    @rule(limit=limits, job=scopes, value=some, for_a_while=for_a_while)
+    def set_limit(self, limit: LimitOption, job: str, value: int, *, for_a_while: bool) -> None:
+        with suppress(InvalidArgument):  # what would loosen the declared limit of keys
+            operations.set_limit(
+                "mail",
+                limit,
+                f"{value}/d" if limit == "rate_limit" else value,
+                job=job,
+                actor="ana",
+                until=self.soon(for_a_while=for_a_while),
+            )
         self.commit()
 
-    @rule(job=scopes)
-    def clear_limit(self, job: str) -> None:
-        operations.clear_limit("mail", "concurrent_jobs", job=job, actor="ana")
+    @rule(limit=limits, job=scopes)
+    def clear_limit(self, limit: LimitOption, job: str) -> None:
+        operations.clear_limit("mail", limit, job=job, actor="ana")
         self.commit()
 
-    @rule(job=scopes, pause=st.booleans())
-    def pause_or_resume(self, job: str, *, pause: bool) -> None:
-        if job:
-            (operations.pause_job if pause else operations.resume_job)("mail", job, actor="ana")
-        else:
-            (operations.pause_queue if pause else operations.resume_queue)("mail", actor="ana")
+    @rule(job=scopes, pause=st.booleans(), for_a_while=for_a_while)
+    def pause_or_resume(self, job: str, *, pause: bool, for_a_while: bool) -> None:
+        until = self.soon(for_a_while=for_a_while)
+        match job, pause:
+            case "", True:
+                operations.pause_queue("mail", actor="ana", until=until)
+            case "", False:
+                operations.resume_queue("mail", actor="ana")
+            case _, True:
+                operations.pause_job("mail", job, actor="ana", until=until)
+            case _:
+                operations.resume_job("mail", job, actor="ana")
         self.commit()
+
+    @rule()
+    def see_the_end_of_what_was_for_a_while(self) -> None:
+        over = timezone.now() - timedelta(seconds=1)
+        for until in UNTIL:
+            QueueState.objects.exclude(**{until: None}).update(**{until: over})
+        self.started.clear()
+        self.sweeping.turn()
 
     # --- What must hold ---
 
     @rule()
     def nobody_who_may_start_is_forgotten(self) -> None:
         """Without a sweep: let other workers do all that is left to do, and see who remains, and why."""
+        started = self.started.copy()
         with undone():
             Run.objects.filter(state=State.RUNNING).update(lease_until=timezone.now() - timedelta(minutes=1))
             others = [Office("worker-c"), Office("worker-d")]
@@ -176,6 +212,7 @@ class Limits(RuleBasedStateMachine):
             for run in Run.objects.filter(state=State.PENDING):
                 codes = {obstacle.code for obstacle in operations.explain(run.pk)}
                 assert codes & HELD_FOR_GOOD, (run, run.blocked_on, codes)
+        self.started = started
 
     def check(self, claimed: list[int]) -> None:
         """No limit of a run that was just claimed is exceeded, and it was its turn."""
@@ -184,15 +221,18 @@ class Limits(RuleBasedStateMachine):
         assert not (claimed and rules.queue.paused)
         if claimed and rules.queue.concurrent_jobs is not None:
             assert running.count() <= rules.queue.concurrent_jobs
-        if rules.queue.rate is not None:
-            assert sum(Run.objects.values_list("attempt", flat=True)) <= rules.queue.rate.burst
         candidates = [self.candidate(run) for run in running]
         taken = Counter(limit for run in candidates for limit in rules.limits(run))
         for run in candidates:
             for limit in rules.limits(run) if run.id in claimed else ():
                 assert limit.kind != "pause"
+                if (rate := rules.rate(limit)) is not None and limit.kind == "rate":
+                    self.started[limit] += 1
+                    assert self.started[limit] <= rate.burst, limit
+                    continue
                 most = rules.most(limit)
-                assert limit.kind == "rate" or (most is not None and taken[limit] <= most), limit
+                assert most is not None, limit
+                assert taken[limit] <= most, limit
                 if rules.keeps_order(limit):
                     assert run.id == min(
                         other.pk for other in Run.objects.live() if limit in rules.limits(self.candidate(other))
@@ -203,8 +243,12 @@ class Limits(RuleBasedStateMachine):
         return Candidate(run.pk, run.priority, run.run_at, run.job, run.concurrency_key, run.rate_key)
 
     @staticmethod
-    def commit() -> None:
-        """Call what waits for the commit."""
+    def soon(*, for_a_while: bool) -> datetime | None:
+        return timezone.now() + timedelta(hours=1) if for_a_while else None
+
+    def commit(self) -> None:
+        """Call what waits for the commit; rates may be others now."""
+        self.started.clear()
         waiting, connection.run_on_commit = connection.run_on_commit, []
         for _savepoints, function, *_ in waiting:
             function()

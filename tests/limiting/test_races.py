@@ -161,31 +161,29 @@ def test_sweeps_and_claims_at_once_lose_and_exceed_nothing(configure: Configure,
     assert Run.objects.in_state(State.COMPLETED).count() == 60
 
 
-@pytest.mark.postgresql
-def test_a_claim_from_a_limited_queue_waits_for_the_one_before_it(configure: Configure) -> None:
-    configure(concurrent_jobs=1)
-    Office().add_many(2)
+def claimed_by_a_turn() -> int:
+    return len(Office("worker-b").claim())
 
-    with elsewhere() as call, Office("worker-a").limiter.turn(["mail"]) as turn:
-        assert len(turn.claim("mail", worker="worker-a", limit=1, lease_seconds=30).claims) == 1
-        claimed = call(lambda: Office("worker-b").claim())
-        wait_for_the_lock(claimed)
-        assert not claimed.done()
 
-    assert claimed.result(timeout=5) == []
+def claimed_by_a_trade() -> int:
+    return len(Exchange("worker-b", ["mail"], Leases()).trade([], 3).claims)
 
 
 @pytest.mark.postgresql
-def test_a_claim_that_commits_by_itself_counts_what_the_one_before_it_has_claimed(configure: Configure) -> None:
+@pytest.mark.parametrize("claim", [claimed_by_a_turn, claimed_by_a_trade])
+def test_a_claim_waits_for_the_one_before_it_and_counts_what_that_has_claimed(
+    configure: Configure, claim: Callable[[], int]
+) -> None:
     configure(concurrent_jobs=3)
     Office().add_many(5)
 
     with elsewhere() as call, Office("worker-a").limiter.turn(["mail"]) as turn:
         assert len(turn.claim("mail", worker="worker-a", limit=2, lease_seconds=30).claims) == 2
-        trade = call(lambda: Exchange("worker-b", ["mail"], Leases()).trade([], 3))
-        wait_for_the_lock(trade)
+        claimed = call(claim)
+        wait_for_the_lock(claimed)
+        assert not claimed.done()
 
-    assert len(trade.result(timeout=5).claims) == 1
+    assert claimed.result(timeout=5) == 1
 
 
 @pytest.mark.mysql
