@@ -234,11 +234,12 @@ def test_no_limit_is_exceeded_and_all_is_done_though_a_worker_is_killed(
 LEFT_OUT = [
     # SQLite has one writer at a time anyway.
     pytest.param("lock", {"of_a_queue"}, marks=[pytest.mark.mysql, pytest.mark.postgresql]),
-    pytest.param("running", {"of_a_queue", "of_a_job", "of_a_key"}, marks=pytest.mark.also_on_mysql),
+    ("running", {"of_a_queue", "of_a_job", "of_a_key"}),
     ("keep_order", {"in_order"}),
 ]
 
 
+@pytest.mark.also_on_mysql
 @pytest.mark.parametrize(("left_out", "broken"), LEFT_OUT, ids=["lock", "count", "order"])
 def test_workers_that_leave_out_what_limits_need_are_found_out(
     start_worker: StartWorker, effects: Effects, left_out: str, broken: set[str]
