@@ -56,7 +56,10 @@ class Listener:
                 with ear as self._ear:
                     self._listen(self._ear)
             except Exception as error:
-                logger.warning("New work is found by looking for it now and then, as nobody is heard: %s", error)
+                logger.warning(
+                    "The connection that tells of new work is lost. Until there is another, we look by ourselves: %s",
+                    error,
+                )
                 self._ended.wait(RETRY_SECONDS)
         connections.close_all()
 

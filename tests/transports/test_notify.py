@@ -89,7 +89,7 @@ def test_a_listener_that_lost_its_connection_listens_again(
         queues.default.add("note")
         assert woken.wait(PATIENCE_SECONDS)
 
-    assert "as nobody is heard" in caplog.text
+    assert "The connection that tells of new work is lost" in caplog.text
 
 
 def test_behind_a_pool_that_shares_sessions_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
