@@ -76,7 +76,8 @@ class Console(Observer):
     def _line(self, run: Claim | LostRun, settlement: Settlement, state: State, duration: str) -> str:
         now = time.strftime("%H:%M:%S")  # Django has set the process to TIME_ZONE
         name = f"{run.queue}.{run.job}"
-        mark = DEAD if state in (State.FAILED, State.DEAD_LETTERED) else MARKS.get(settlement.outcome, "✗")
+        outcome = Outcome.CANCELLED if state == State.CANCELLED else settlement.outcome
+        mark = DEAD if state in (State.FAILED, State.DEAD_LETTERED) else MARKS.get(outcome, "✗")
         error = FULL_STOP.sub("", settlement.error or "")  # the line goes on
         told = [part for part in (error, _place(settlement.traceback), _consequence(settlement, state)) if part]
         return f"{now} {mark} {name:<30} #{run.id:<8} {duration:>8}  {printable('; '.join(told))}".rstrip()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from django.core.management.base import OutputWrapper
 
 from django_jobqueue.engines.base import Claim, LostRun, Settlement
-from django_jobqueue.states import State
+from django_jobqueue.states import Outcome, Reason, State
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.runner import Ended
 
@@ -48,14 +48,15 @@ class JSONLines(Observer):
 
 
 def _facts(run: Claim | LostRun, settlement: Settlement, state: State) -> dict[str, object]:
+    cancelled = state == State.CANCELLED  # whatever the job made of being asked to end
     return {
         "run": run.id,
         "attempt": run.attempt,
         "queue": run.queue,
         "job": run.job,
-        "outcome": settlement.outcome,
+        "outcome": Outcome.CANCELLED if cancelled else settlement.outcome,
         "state": state,
-        "reason": settlement.reason,
+        "reason": Reason.CANCELLED if cancelled else settlement.reason,
         "delay_seconds": settlement.delay_seconds if state == State.PENDING else None,
         "error": settlement.error,
         "traceback": settlement.traceback,

@@ -14,7 +14,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from django_jobqueue import Cancel, Fail, Retry, Snooze, job, queues
+from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, operations, queues
 from django_jobqueue.models import Run
 from tests.worker.conftest import Lose
 
@@ -95,6 +95,19 @@ def test_each_attempt_is_one_readable_line(act: Callable[[], None], told: str) -
 
     [line] = lines
     assert re.fullmatch(r"\d\d:\d\d:\d\d " + told.replace("{id}", str(run.id)), line.rstrip()), line
+
+
+def test_a_run_that_fails_after_it_was_asked_to_cancel_is_marked_as_cancelled() -> None:
+    @job
+    def fall(*, run: RunContext) -> None:
+        operations.cancel(run.id, actor="ann")
+        raise ValueError("no")
+
+    queues.default.add("fall")
+
+    [line] = drain()
+
+    assert re.search(r" ⊘ default\.fall .* ValueError: no; \S+; cancelled$", line), line
 
 
 def test_the_last_attempt_of_a_run_says_that_it_was_given_up() -> None:

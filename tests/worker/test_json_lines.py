@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 from django.core.management import CommandError, call_command
 
-from django_jobqueue import Cancel, Fail, Retry, Snooze, job, queues
+from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, operations, queues
 from django_jobqueue.management import json_lines
 from django_jobqueue.models import Run
 from tests.worker.conftest import Lose
@@ -143,6 +143,19 @@ def test_an_attempt_tells_how_it_ended_and_what_follows(
     assert (line["outcome"], line["state"], line["reason"]) == (outcome, state, reason)
     assert (line["delay_seconds"], line["error"]) == (delay_seconds, error)
     assert "traceback" not in line
+
+
+def test_a_run_that_fails_after_it_was_asked_to_cancel_is_told_as_cancelled() -> None:
+    @job
+    def fall(*, run: RunContext) -> None:
+        operations.cancel(run.id, actor="ann")
+        raise ValueError("no")
+
+    queues.default.add("fall")
+
+    _, line = drain()
+
+    assert (line["outcome"], line["state"], line["reason"]) == ("cancelled", "cancelled", "cancelled")
 
 
 def test_a_run_whose_worker_vanished_is_an_object_too(lose: Lose) -> None:
