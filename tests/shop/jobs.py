@@ -169,9 +169,9 @@ def linger(*, run: RunContext) -> str:
 
 @job(executor="process")
 def seize(*, run: RunContext) -> None:
-    """Sleep as C code does that lets no other thread of its process have its turn."""
+    """Sleep as C code does that lets no other thread of its process have its turn, for longer than anybody waits."""
     _effect(run, "start")
-    ctypes.PyDLL(None).sleep(int(PATIENCE_SECONDS))
+    ctypes.PyDLL(None).sleep(600)
 
 
 @job(executor="process")
