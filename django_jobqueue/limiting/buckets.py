@@ -56,7 +56,7 @@ def mend(namespace: str, queue: str, rules: QueueRules, lines: Iterable[Limit]) 
     A rate may have changed since somebody queued up, the clock have been set back, or a row be gone.
     """
     rates = {str(line): rate for line in lines if (rate := rules.rate(line)) is not None}
-    _rows(namespace, queue).filter(key__in=[str(line) for line in lines if str(line) not in rates]).delete()
+    forget(namespace, queue, [line for line in lines if str(line) not in rates])
     rows = list(_rows(namespace, queue).filter(key__in=list(rates)))
     now = engine_for(get_config().database).now()  # after they were written, unless the clock was set back
     for row in rows:
@@ -66,6 +66,11 @@ def mend(namespace: str, queue: str, rules: QueueRules, lines: Iterable[Limit]) 
             unchanged.update(updated_at=bucket.updated_at, next_at=bucket.next_at)
     full = [_row(namespace, queue, key, Bucket.full(rate, now, waiting=MANY)) for key, rate in rates.items()]
     LimitBucket.objects.using(get_config().database).bulk_create(full, ignore_conflicts=True)
+
+
+def forget(namespace: str, queue: str, limits: Iterable[Limit]) -> None:
+    """Delete those of rates that are no more: in line for a token, they would stand before others for ever."""
+    _rows(namespace, queue).filter(key__in=[str(limit) for limit in limits]).delete()
 
 
 def forget_full() -> None:

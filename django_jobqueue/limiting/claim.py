@@ -90,6 +90,8 @@ class LimitedClaim:
         limits = buckets.due(self._namespace, self._queue, self._now)
         self._load(limits)
         lines = {limit: self._allowance.buckets[limit] for limit in limits if limit in self._allowance.buckets}
+        if gone := [limit for limit in limits if limit not in lines]:
+            buckets.forget(self._namespace, self._queue, gone)
         asked = {limit: 1 + min(bucket.whole_tokens, self._most) for limit, bucket in lines.items()}
         found = self._lines.front(asked)
         present = Counter(run.line for run in found)

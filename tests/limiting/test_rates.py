@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from django_jobqueue.limiting.sweep import Sweep
 from django_jobqueue.models import LimitBucket, QueueState, Run
-from django_jobqueue.operations import explain
+from django_jobqueue.operations import cancel, explain
 from django_jobqueue.operations.obstacles import Rule
 from django_jobqueue.states import State
 from tests.limiting.conftest import Configure, Office, parked
@@ -250,6 +250,21 @@ def test_a_rate_that_an_operator_sets_for_a_queue_counts_by_key_only_where_the_q
 
     assert office.claim() == []  # it learns of the rate
     assert len(office.claim()) == 1
+
+
+def test_a_rate_that_is_gone_with_those_who_waited_for_it_is_forgotten(configure: Configure) -> None:
+    """Else very many of them would hide those for whom there is a token."""
+    configure(jobs={"send": {"rate_limit": "1/h"}})
+    office = Office()
+    first, second = office.add_many(2, rate_key="7")
+    assert office.claim() == [first]
+    cancel(second, actor="ana")
+
+    configure(rate_limit="1/h")
+    pass_time(hours=2)
+    Office("worker-b").claim()
+
+    assert not LimitBucket.objects.filter(key="rate:send/7").exists()
 
 
 def test_who_waits_for_a_token_that_is_not_its_own_any_more_is_told_so_until_it_comes(configure: Configure) -> None:
