@@ -35,7 +35,8 @@ LONG = 0.1
 LIMITED = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.limited_settings"}
 BROKEN = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.broken.settings"}
 QUEUES = list(limited_settings.JOBQUEUE["queues"])  # type: ignore[call-overload]
-WORKED = [QUEUES, QUEUES, ["of_a_queue"], ["of_a_queue", "operated"]]
+OTHERS = [name for name in QUEUES if name != "of_a_queue"]
+WORKED = [OTHERS, OTHERS, ["of_a_queue"], ["of_a_queue", "operated"]]
 """What each worker works. Whoever works one queue that only counts, counts and claims in one round trip."""
 
 
@@ -221,8 +222,6 @@ def test_no_limit_is_exceeded_and_all_is_done_though_a_worker_is_killed(
     assert most["of_a_queue"] > 1
     assert most["of_a_job"] > 1
     assert most["of_all"] > 1
-    of_a_queue = {effect.pid for effect in done if effect.word == "start" and groups[effect.run_id] == ["of_a_queue"]}
-    assert of_a_queue & {worker.pid for worker in workers[2:]}
     assert len({effect.pid for effect in done if effect.word == "start"}) > 2
     assert not Run.objects.exclude(queue__in=STARTS).exclude(state="completed").exists()
     for name, number in STARTS.items():

@@ -37,7 +37,7 @@ def test_draining_works_all_that_is_due_and_ends(start_worker: StartWorker, effe
 
 
 def test_what_jobs_leave_behind_keeps_no_worker_from_its_end(start_worker: StartWorker, effects: Effects) -> None:
-    run = queues.default.add("leave_behind")
+    run = queues.default.add("leave_thread")
 
     worker = start_worker("--drain", "--grace=0")
 

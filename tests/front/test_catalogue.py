@@ -412,15 +412,15 @@ CATALOGUE: dict[str, tuple[Told, str]] = {
     "B54-unknown-queue": (command("runjobs", "mial"), "'mial' is not a queue. Did you mean 'mail'?"),
     "B54-concurrency-0": (
         command("runjobs", "--concurrency=0"),
-        "Error: argument --concurrency: must be a number from 1 to 1000, got '0'.",
+        "Error: argument --concurrency: must be a whole number from 1 to 1000, got '0'.",
     ),
     "B54-concurrency-that-is-no-number": (
         command("runjobs", "--concurrency=x"),
-        "Error: argument --concurrency: must be a number from 1 to 1000, got 'x'.",
+        "Error: argument --concurrency: must be a whole number from 1 to 1000, got 'x'.",
     ),
     "B54-processes-10-to-the-6": (
         command("runjobs", "--processes=1000000"),
-        "Error: argument --processes: must be a number from 1 to 1000, got '1000000'.",
+        "Error: argument --processes: must be a whole number from 1 to 1000, got '1000000'.",
     ),
     "B54-a-server-is-never-done": (
         command("runjobs", "--drain", "--with-runserver"),

@@ -37,7 +37,7 @@ GUARDS = [
         "engines/postgresql/counted_claiming.py",
         "statements = [«self.LOCK,» self.COUNT",
         '"SELECT",',
-        f"{RACES}::test_a_claim_that_commits_by_itself_counts_what_the_one_before_it_has_claimed",
+        f"{RACES}::test_a_claim_waits_for_the_one_before_it_and_counts_what_that_has_claimed",
         "who counts waits for those before him",
         "postgresql",
     ),

@@ -64,7 +64,7 @@ def hold(*, run: RunContext) -> str:
 
 
 @job
-def leave_behind(*, run: RunContext) -> None:
+def leave_thread(*, run: RunContext) -> None:
     """Let somebody else wait for the gate."""
     ThreadPoolExecutor(1, "left behind").submit(_wait_for_gate)
 
