@@ -38,7 +38,7 @@ class Reaping(Settling):
 
     @abstractmethod
     def lost(self, namespace: str, *, limit: int = 100, but: Sequence[str] = ()) -> list[LostRun]:
-        """Up to *limit* runs whose lease is over, longest first, without those of the queues *but*."""
+        """Up to *limit* runs whose lease is over, those for longest, without those of the queues *but*; in any order."""
 
     def reap(self, settlements: Sequence[Settlement]) -> dict[Ref, State]:
         """Settle lost runs, as ``settle`` does, unless they were renewed or taken since."""

@@ -31,7 +31,6 @@ class PostgreSQLReaping(PostgreSQLSettling, Reaping):
                   LEAST(run_at, statement_timestamp()), free.id IS NULL
              FROM lost
         LEFT JOIN free USING (id)
-         ORDER BY lease_until
     """
 
     def lost(self, namespace: str, *, limit: int = 100, but: Sequence[str] = ()) -> list[LostRun]:
