@@ -34,6 +34,7 @@ def test_every_benchmark_has_a_smallest_size() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.postgresql  # which all of them know
 @pytest.mark.parametrize("name", SMALLEST)
 def test_a_benchmark_runs_to_its_end_and_prints_what_it_measured(name: str) -> None:
     done = subprocess.run(

@@ -371,6 +371,7 @@ def test_names_that_are_no_identifiers_stay_apart(settings: Settings, path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite  # no database is asked
 def test_mypy_knows_queues_jobs_and_payloads_and_finds_the_mistakes(sample: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not among what the tests need")
 

@@ -31,11 +31,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite  # no database is asked
 def test_each_page_is_built(built: Path) -> None:
     assert {page.stem for page in DOCS.glob("*.md")} <= {page.stem for page in built.glob("*.html")}
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite  # no database is asked
 @pytest.mark.parametrize("section", SECTIONS)
 def test_each_option_can_be_linked_to(section: str, built: Path) -> None:
     html = (built / "settings.html").read_text(encoding="utf-8")
@@ -45,6 +47,7 @@ def test_each_option_can_be_linked_to(section: str, built: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite  # no database is asked
 def test_pages_fetch_nothing_from_elsewhere(built: Path) -> None:
     for page in built.glob("*.html"):
         html = page.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("mypy", reason="mypy is not among what the tests need")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite]  # no database is asked
 
 ROOT = Path(__file__).resolve().parents[2]
 
