@@ -27,6 +27,13 @@ GUARDS = [
         "a limit that is set does not let two runs of a key run that the settings keep apart",
     ),
     Guard(
+        "limiting/claim.py",
+        "«buckets.forget(self._namespace, self._queue, gone)»",
+        "pass",
+        "limiting/test_rates.py::test_a_rate_that_is_gone_with_those_who_waited_for_it_is_forgotten",
+        "the bucket of a rate that is gone does not stand in line before others for ever",
+    ),
+    Guard(
         "engines/base/bounds.py",
         "bounds.slow = «bounds.slow + 1» if",
         "PATIENCE",
