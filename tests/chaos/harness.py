@@ -34,9 +34,10 @@ REPORT = os.environ.get("JOBQUEUE_CHAOS_REPORT")
 FORGIVABLE_SECONDS = 2.0
 """How much later than its lease the run of a killed worker may start again, and how soon that of a killed child is given
 back. That is for a machine that is not busy."""
-FORGIVABLE_STARTS = 0 if REPORT else 2
+FORGIVABLE_STARTS = 0 if REPORT else 4
 """In the suite it may be: then the slowest start of a worker in the same trial counts, so many times. Runs start again in a
-child, which loads the same project; and in the suite, with leases of a second, no child can be ready in time."""
+child, which loads the same project; with leases of a second no child can be ready in time, and one for each slot of a
+worker starts at the same moment."""
 
 LOST = re.compile(r"(Lease lost[^:]*): run (\d+) .* attempt (\d+)")
 DROPPED = "Lease lost, result dropped"
