@@ -9,6 +9,8 @@ DJANGO ?=
 ARGS   ?=
 # Tests mostly wait for processes that they have started: three at a time keep two cores busy.
 TESTS_AT_ONCE ?= 3
+# They start hundreds of them: what each would compile anew is kept, though a container's environment may say otherwise.
+unexport PYTHONDONTWRITEBYTECODE
 
 bin     := $(VENV)/bin
 pip     := $(bin)/python -m pip -qq --disable-pip-version-check
