@@ -10,8 +10,6 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests import mysql_driver
-
 SECRET_KEY = "tests"
 USE_TZ = True
 INSTALLED_APPS = [
@@ -55,6 +53,8 @@ FOLDER = Path(os.environ.get("JOBQUEUE_TEST_FOLDER", tempfile.gettempdir()))
 TEST_NAME = os.environ.get("JOBQUEUE_TEST_DATABASE_NAME")
 
 if VENDOR == "mysql":
+    from tests import mysql_driver  # which takes its time, in each program that a test starts
+
     mysql_driver.provide()
 
 DATABASES = {
@@ -63,7 +63,8 @@ DATABASES = {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": TEST_NAME or FOLDER / "jobqueue.sqlite3",
             "OPTIONS": {
-                "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
+                # No test takes the power away: nothing need wait for the disk.
+                "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF",
                 "timeout": 20,
                 "transaction_mode": "IMMEDIATE",
             },
