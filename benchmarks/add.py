@@ -18,6 +18,7 @@ from benchmarks.plain import Execute, plain_connection
 from benchmarks.tables import Row, at_least, print_table
 from django_jobqueue import queues
 from django_jobqueue.worker.prepared_statements import prepared_statements
+from django_jobqueue.worker.sessions import sessions_with
 
 GOALS = {"postgresql": 0.65}
 
@@ -89,7 +90,7 @@ def add(runs: int) -> float:
 def add_prepared(runs: int) -> float:
     """``add`` on a connection as ``server_side_binding`` and ``prepare_threshold`` make it."""
     connection.close()
-    with prepared_statements():
+    with sessions_with(prepared_statements):
         seconds = add(runs)
     connection.close()
     return seconds

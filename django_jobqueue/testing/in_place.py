@@ -107,12 +107,14 @@ class InPlaceWorker:
         try:
             job = _definition(claim)
         except JobQueueError as error:  # as a worker does with what its release does not know
-            self._announcer.cancelled(self._exchange.release([claim], UNKNOWN_JOB_DELAY_SECONDS, unknown=True))
+            self._announcer.cancelled(
+                self._exchange.release([claim], UNKNOWN_JOB_DELAY_SECONDS, unknown=True).cancelled
+            )
             return _told(claim, Outcome.RELEASED, State.PENDING, error=str(error), exception=error)
         raised: list[BaseException] = []
         ended = self._ended(Assignment(claim, _watched(job, raised.append)))
         if isinstance(ended, Refused):
-            self._announcer.cancelled(self._exchange.release([claim], ended.delay_seconds))
+            self._announcer.cancelled(self._exchange.release([claim], ended.delay_seconds).cancelled)
             return _told(claim, Outcome.RELEASED, State.PENDING)
         settled = self._trade([ended], 0).settled
         settlement = ended.settlement

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
+from typing import NamedTuple
 
 from django.db import transaction
 
@@ -20,6 +22,7 @@ from django_jobqueue.models import Run
 from django_jobqueue.states import State
 from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.leases import Lease, Leases
+from django_jobqueue.worker.locked_runs import LockedRuns
 from django_jobqueue.worker.runner import Ended
 from django_jobqueue.worker.settler import Endings, Settler, abandoned
 from django_jobqueue.worker.shares import Ask, Share, Shares
@@ -36,10 +39,20 @@ class Trade:
     """Of what was claimed."""
     more: bool
     """Whether a queue had as many due runs as were asked of it, and so may have more."""
+    left: list[Ended]
+    """What is still to be settled: somebody has locked the runs."""
 
     @property
     def claims(self) -> list[Claim]:
         return [lease.claim for lease in self.leases]
+
+
+class Released(NamedTuple):
+    """What became of claims that were to be handed back, where it is not that."""
+
+    cancelled: list[Claim]
+    left: list[Claim]
+    """Still ours: somebody has locked the runs."""
 
 
 class Exchange:
@@ -63,6 +76,7 @@ class Exchange:
         self._limiter = Limiter()
         self._settler = Settler(worker, leases)
         self._lease_seconds = {queue.name: queue.lease_seconds for queue in self._config.queues.values()}
+        self._locked = LockedRuns()
 
     def trade(self, ended: Sequence[Ended], wanted: int, ahead: int = 0) -> Trade:
         """Settle what has *ended* and claim up to *wanted* runs, and a few *ahead*, in one transaction.
@@ -74,7 +88,9 @@ class Exchange:
         sent_at = monotonic()
         try:
             if ended or any(map(self._limiter.is_limited, queues)):
-                states, claims, more = self._engine.insist(partial(self._turn, queues, endings, wanted, ahead))
+                turn = partial(self._turn, queues, endings, wanted, ahead)
+                with self._locked.expected_after_a_wait():
+                    endings, states, claims, more = self._engine.insist(turn)
             else:
                 states, (claims, more) = {}, self._claim(self._claim_alone, wanted, ahead, self._held(ended))
         except DATABASE_AWAY:
@@ -87,33 +103,43 @@ class Exchange:
             states, claims, more = self._settler.settle_each(endings), [], True
             self._limiter.free(list(freed(endings.claims, states)))
         leases = self._leases.add(claims, self._lease_seconds, sent_at)
-        self._leases.drop(attempt.ref for attempt in ended)
-        return Trade(self._settler.settled(endings, states), leases, more)
+        self._leases.drop(endings.refs)
+        left = [attempt for attempt in ended if attempt.ref in self._leases]
+        return Trade(self._settler.settled(endings, states), leases, more, left)
 
     def _turn(
         self, queues: Iterable[str], endings: Endings, wanted: int, ahead: int
-    ) -> tuple[dict[Ref, State], list[Claim], bool]:
-        """The transaction of a trade: what settles may wait for somebody, and so it comes before the lock of a queue."""
+    ) -> tuple[Endings, dict[Ref, State], list[Claim], bool]:
+        """The transaction of a trade: what settles may wait for somebody, and so it comes before the lock of a queue.
+
+        Answers, first, with the endings that were to be had.
+        """
         ours = not self._engine.connection.in_atomic_block
         with transaction.atomic(using=self._config.database):
+            endings = endings.without(self._locked.among(endings.refs))
             states = self._settler.settle(endings)
             with self._limiter.turn(queues) as turn:
                 turn.free(freed(endings.claims, states))
                 claim = partial(self._claim_from, turn, last=ours and len(self._queues) == 1)
-                return states, *self._claim(claim, wanted, ahead, self._held(endings.attempts))
+                return endings, states, *self._claim(claim, wanted, ahead, self._held(endings.attempts))
 
     def abandon(self, leases: Sequence[Lease]) -> list[tuple[Ended, State]]:
         """Settle attempts that are still running, because this process is about to end."""
         why = "The worker was stopped before the job had ended."
         return self.trade([abandoned(lease, why) for lease in leases], 0).settled
 
-    def release(self, claims: Sequence[Claim], delay_seconds: float | None, *, unknown: bool = False) -> list[Claim]:
-        """Hand back claims of which no user code ran; answer with those that were cancelled instead."""
-        refs = [claim.ref for claim in claims]
-        states = self._engine.release(refs, delay_seconds=delay_seconds, unknown=unknown)
-        self._leases.drop(claim.ref for claim in claims)
+    def release(
+        self, claims: Sequence[Claim], delay_seconds: float | None = None, *, unknown: bool = False
+    ) -> Released:
+        """Hand back claims of which no user code ran."""
+        release = partial(self._engine.release, delay_seconds=delay_seconds, unknown=unknown)
+        states, locked = self._of_unlocked(release, [claim.ref for claim in claims])
+        self._leases.drop(claim.ref for claim in claims if claim.ref not in locked)
         self._limiter.free(list(freed(claims, states)))
-        return [claim for claim in claims if states.get(claim.ref) == State.CANCELLED]
+        return Released(
+            cancelled=[claim for claim in claims if states.get(claim.ref) == State.CANCELLED],
+            left=[claim for claim in claims if claim.ref in locked],
+        )
 
     def release_unheard(self) -> None:
         """Hand back what was claimed for us in a transaction whose reply was lost, so that nobody here knows of it."""
@@ -126,8 +152,17 @@ class Exchange:
             if (ref := Ref(run_id, attempt)) not in self._leases and ref not in self._settler.given_up
         }
         if unheard:
-            states = self._engine.release(list(unheard))
+            states, _ = self._of_unlocked(self._engine.release, list(unheard))
             self._limiter.free([Freed(*unheard[ref], state) for ref, state in states.items()])
+
+    def _of_unlocked(
+        self, release: Callable[[Sequence[Ref]], dict[Ref, State]], refs: Sequence[Ref]
+    ) -> tuple[dict[Ref, State], set[Ref]]:
+        """*Release* those that nobody else has locked; answer with their states, and those that somebody has."""
+        together = transaction.atomic(using=self._config.database) if self._locked.are_expected else nullcontext()
+        with self._locked.expected_after_a_wait(), together:
+            locked = self._locked.among(refs)
+            return release([ref for ref in refs if ref not in locked]), locked
 
     def seconds_until_due(self) -> float | None:
         """Seconds until a run can be claimed; 0 or less where one is due, but not to be had now."""

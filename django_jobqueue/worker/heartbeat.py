@@ -16,14 +16,16 @@ from django.utils import timezone
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.engines.base import Note, Ref
+from django_jobqueue.engines.base import Note
 from django_jobqueue.models import Run, Worker
 from django_jobqueue.models.now import Now
 from django_jobqueue.operations.schedule_sync import declarations
 from django_jobqueue.states import State
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.connections import DATABASE_AWAY
-from django_jobqueue.worker.leases import Interrupt, Lease, Leases
+from django_jobqueue.worker.leases import Interrupt, Lease, Leases, held
+from django_jobqueue.worker.lock_waits import short_lock_waits
+from django_jobqueue.worker.sessions import sessions_with
 from django_jobqueue.worker.silence import short_silences
 
 logger = logging.getLogger(__name__)
@@ -98,7 +100,7 @@ class Heartbeat:
         return min(self._config.queues[queue].lease_seconds for queue in self._queues) / BEATS_PER_LEASE
 
     def _work(self) -> None:
-        with short_silences():
+        with sessions_with(short_silences, short_lock_waits):
             self._beat_until_stopped()
             self._attempt(self._sign_off)
         connections.close_all()
@@ -195,9 +197,9 @@ class Heartbeat:
         missed = [lease for lease in leases if lease.missed and lease.kill_at == inf]
         if missed:
             self._renew(missed)
-        held = self._held(missed) if missed else set()
+        still_ours = held([lease.claim.ref for lease in missed]) if missed else set()
         for lease in missed:
-            if lease.claim.ref in held:
+            if lease.claim.ref in still_ours:
                 lease.gone_at = None
             elif lease.gone_at is None:
                 lease.gone_at = monotonic()
@@ -208,12 +210,6 @@ class Heartbeat:
                 )
                 lease.ask_to_end("The run was taken over.", self._interrupt)
                 lease.kill_unless_ended()
-
-    def _held(self, leases: Sequence[Lease]) -> set[Ref]:
-        runs = Run.objects.using(self._config.database).filter(
-            pk__in=[lease.claim.id for lease in leases], lease_until__isnull=False
-        )
-        return {Ref(*row) for row in runs.values_list("pk", "attempt")}
 
     def _store_notes(self) -> None:
         """Store what is new in one statement. What another transaction keeps from being stored is still new next time."""

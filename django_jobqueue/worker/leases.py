@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
 from typing import TypeAlias
 
+from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim, Ref
 from django_jobqueue.jobs import Notes
+from django_jobqueue.models import Run
 
 LATE_BEATS = 2
 """For so many heartbeats none has succeeded: others have missed them too, and get as much time to make up for it."""
@@ -112,3 +114,9 @@ class Leases:
     def all(self) -> list[Lease]:
         with self._lock:
             return list(self._leases.values())
+
+
+def held(refs: Sequence[Ref]) -> set[Ref]:
+    """Those of *refs* that are still ours, by what is committed."""
+    runs = Run.objects.using(get_config().database).filter(pk__in=[ref.id for ref in refs], lease_until__isnull=False)
+    return {Ref(*row) for row in runs.values_list("pk", "attempt")}.intersection(refs)

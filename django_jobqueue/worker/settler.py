@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -34,6 +34,14 @@ class Endings(NamedTuple):
     @property
     def claims(self) -> list[Claim]:
         return [attempt.claim for attempt in self.attempts]
+
+    @property
+    def refs(self) -> list[Ref]:
+        return [attempt.ref for attempt in self.attempts]
+
+    def without(self, refs: Container[Ref]) -> Endings:
+        """Those of other attempts."""
+        return self._replace(attempts=[attempt for attempt in self.attempts if attempt.ref not in refs])
 
 
 class Settler:

@@ -1,7 +1,7 @@
 """The time that is left of an attempt, as the ``statement_timeout`` of its PostgreSQL connections.
 
 A thread that waits for the database cannot be told that its time is over; the database can. It is told for the session: where
-a pool gives each transaction another one, that would befall others, and so nothing is set.
+a pool gives it to others, that would befall them, and so nothing is set.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
+
+from django_jobqueue.worker.sessions import keeps_session
 
 
 @dataclass(slots=True)
@@ -64,7 +66,7 @@ def lift() -> None:
 
 @receiver(connection_created)
 def _limit_new(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
-    if (now := _now.get()) is not None and _has_session(connection):
+    if (now := _now.get()) is not None and keeps_session(connection):
         _limit(connection, now)
 
 
@@ -80,10 +82,5 @@ def _opened() -> list[BaseDatabaseWrapper]:
     return [
         connection
         for connection in connections.all(initialized_only=True)
-        if connection.connection is not None and _has_session(connection)
+        if connection.connection is not None and keeps_session(connection)
     ]
-
-
-def _has_session(connection: BaseDatabaseWrapper) -> bool:
-    """Whether it has a session of PostgreSQL, and keeps it from one transaction to the next."""
-    return connection.vendor == "postgresql" and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")

@@ -11,8 +11,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Settlement
 from django_jobqueue.models import Run
 from django_jobqueue.states import Outcome, Reason, State
-from django_jobqueue.worker.exchange import Exchange
-from django_jobqueue.worker.observer import Observer
+from django_jobqueue.worker.returns import Returns
 from django_jobqueue.worker.runner import Ended
 
 logger = logging.getLogger(__name__)
@@ -24,11 +23,10 @@ UNKNOWN_JOB_SECONDS = 3600.0
 
 
 class UnknownJobs:
-    """Collects the claims of such runs, and puts them back together."""
+    """Collects the claims of such runs, and has them handed back together."""
 
-    def __init__(self, exchange: Exchange, observer: Observer) -> None:
-        self._exchange = exchange
-        self._observer = observer
+    def __init__(self, returns: Returns) -> None:
+        self._returns = returns
         self._claims: list[Claim] = []
 
     def add(self, claim: Claim) -> None:
@@ -43,7 +41,7 @@ class UnknownJobs:
         if waiting:
             names = sorted({f"{claim.queue}.{claim.job}@{claim.version}" for claim in waiting})
             logger.warning("Not known here, and left to workers of another release: %s.", ", ".join(names))
-            self._observer.cancelled(self._exchange.release(waiting, UNKNOWN_JOB_DELAY_SECONDS, unknown=True))
+            self._returns.add(waiting, UNKNOWN_JOB_DELAY_SECONDS, unknown=True)
         self._claims = []
         return [_never_known(claim) for claim in given_up]
 

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from enum import Enum
 from math import inf
@@ -21,7 +21,6 @@ from time import monotonic
 from typing import Protocol
 
 from django_jobqueue.conf import get_config
-from django_jobqueue.engines.base import Claim
 from django_jobqueue.jobs import Notes
 from django_jobqueue.transports.listener import Listener
 from django_jobqueue.worker import connections
@@ -34,13 +33,16 @@ from django_jobqueue.worker.exit_codes import EXIT_FORCED, EXIT_RECYCLE
 from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.liveness import LivenessFile
+from django_jobqueue.worker.lock_waits import short_lock_waits
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.outage import Outage
 from django_jobqueue.worker.pace import Pace
 from django_jobqueue.worker.prepared_statements import prepared_statements
+from django_jobqueue.worker.returns import Returns
 from django_jobqueue.worker.runner import Ended, Refused
 from django_jobqueue.worker.self_fence import SelfFence
-from django_jobqueue.worker.shutdown import Shutdown
+from django_jobqueue.worker.sessions import sessions_with
+from django_jobqueue.worker.shutdown import Shutdown, nobody_ends_it
 from django_jobqueue.worker.silence import short_silences
 from django_jobqueue.worker.switches import quick_switches
 from django_jobqueue.worker.unknown_jobs import UnknownJobs
@@ -50,6 +52,8 @@ logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 5.0
 """What idle threads get to close their connections; a database that does not answer must not keep the process from ending."""
+LAST_TRIES = 2
+"""A connection may have broken, or a run be locked, as the first one finds out."""
 BUSY_LOOK_SECONDS = 0.05
 """How soon a worker looks again after a turn that did something, but found its queues empty."""
 
@@ -85,7 +89,9 @@ class Worker:
         grace_seconds: float | None = None,
         drain: bool = False,
         liveness_file: Path | None = None,
+        break_off: Callable[[], None] = nobody_ends_it,
     ) -> None:
+        """*Break_off* is called where it cannot stop in time, because the database says nothing."""
         self._config = get_config()
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.queues = {queue: (slots or {}).get(queue) for queue in queues}
@@ -102,13 +108,13 @@ class Worker:
         self._executors = Executors(self.concurrency, observer.attempt_started, self._inbox.put)
         self._pace = Pace(self.concurrency)
         self._outage = Outage()
-        self._shutdown = Shutdown(self._config.worker.grace_seconds if grace_seconds is None else grace_seconds)
+        grace_seconds = self._config.worker.grace_seconds if grace_seconds is None else grace_seconds
+        self._shutdown = Shutdown(grace_seconds, break_off)
 
         self._ended: list[Ended] = []
         """What is to be settled."""
-        self._refused: dict[float | None, list[Claim]] = {}
-        """What is to be released, by the seconds for which; None: to its old place in the line."""
-        self._unknown = UnknownJobs(self._exchange, observer)
+        self._returns = Returns(self._exchange, observer)
+        self._unknown = UnknownJobs(self._returns)
         self._look_at = 0.0
         """When to look for work again."""
         self._idle = False
@@ -128,12 +134,17 @@ class Worker:
             SelfFence(self._leases, self._executors.interrupt).look,
             Enforcer(self._leases, self._executors.kill_attempt).look,
             self._executors.look,
+            self._shutdown.look,
         )
         listener = nullcontext() if self._drain else Listener(list(self.queues), self.wake, heartbeat.hurry)
-        with quick_switches(), prepared_statements(), short_silences(), watchdog, heartbeat, listener:
-            while not self._is_over():
-                self._turn()
-            return self._leave()
+        sessions = sessions_with(prepared_statements, short_silences, short_lock_waits)
+        with quick_switches(), sessions, watchdog, heartbeat, listener:
+            try:
+                while not self._is_over():
+                    self._turn()
+            finally:  # an error of our own costs no run a crash
+                code = self._leave()
+            return code
 
     def stop(self) -> None:
         """Ask the worker to stop: within its grace at the first call, at once at the second. Safe in signal handlers."""
@@ -153,7 +164,7 @@ class Worker:
         self._collect()
         if not self._shutdown.wanted and self._executors.leaked >= self._most_leaks():
             self._recycle()
-        if self._shutdown.wanted and self._shutdown.deadline is None:
+        if self._shutdown.wanted and not self._shutdown.has_begun:
             self._begin_to_stop()
         if monotonic() < self._outage.next_try_at:
             return
@@ -194,14 +205,9 @@ class Worker:
                 self._ended.append(ended)
                 self._pace.add(ended)
             case Refused(claim, delay_seconds):
-                self._refuse([claim], delay_seconds)
+                self._returns.add([claim], delay_seconds)
             case Call.LOOK:
                 self._look_at = 0.0
-
-    def _refuse(self, claims: Sequence[Claim], delay_seconds: float | None = None) -> None:
-        """Hand *claims* back with the next turn."""
-        if claims:
-            self._refused.setdefault(delay_seconds, []).extend(claims)
 
     def _free_slots(self) -> int:
         """How many runs to claim: for the free slots, and a few ahead while attempts are short."""
@@ -230,7 +236,7 @@ class Worker:
             self._pace.begin()
         begun, slots = monotonic(), min(wanted, max(0, self._slots() - self._running()))
         trade = self._exchange.trade(self._ended, slots, ahead=wanted - slots)
-        self._ended = []
+        self._ended = trade.left
         self._observer.attempts_settled(trade.settled)  # before a run of them that was claimed again starts
         self._start(trade.leases)
         self._idle = wanted > 0 and not trade.leases and not trade.more
@@ -261,13 +267,11 @@ class Worker:
         """Release what this worker will not start, or not soon: others may be idle."""
         if self._pace.is_stalled() and (waiting := self._executors.take_back()):
             self._pace.reset()
-            self._refuse(waiting)
+            self._returns.add(waiting)
         for ended in self._unknown.put_back():
             self._take_in(ended)
-        for delay_seconds, claims in list(self._refused.items()):
-            self._observer.cancelled(self._exchange.release(claims, delay_seconds))
-            del self._refused[delay_seconds]
-            self._idle, self._look_at = False, 0.0  # they may be due again, or have let others go
+        if self._returns.hand_back():
+            self._idle, self._look_at = False, 0.0
 
     def _recycle(self) -> None:
         self._shutdown.recycle()
@@ -279,7 +283,7 @@ class Worker:
     def _begin_to_stop(self) -> None:
         self._shutdown.begin()
         waiting = self._executors.take_back()
-        self._refuse(waiting)
+        self._returns.add(waiting)
         self._observer.stopping(self._running() - len(waiting), self._shutdown.grace_seconds)
 
     def _is_over(self) -> bool:
@@ -288,21 +292,28 @@ class Worker:
         return self._shutdown.forced or not self._leases or self._shutdown.overdue
 
     def _leave(self) -> int:
-        """Settle what has ended, and hand back what has not."""
+        """Settle what has ended, and hand back what has not; answer with the exit code."""
+        self._returns.add(self._executors.take_back())
+        self._executors.kill()  # first: a child may be in a transaction that keeps us from writing
+        self._take_in_all()
         code = self._shutdown.exit_code
-        try:
-            self._refuse(self._executors.take_back())
-            self._executors.kill()  # first: a child may be in a transaction that keeps us from writing
-            self._take_in_all()
-            self._hand_back()
-            self._trade(0)
-            if running := self._leases.all():
-                self._observer.attempts_settled(self._exchange.abandon(running))
-        except DATABASE_AWAY:
-            logger.exception("The database does not answer. %d runs are left to the reapers.", len(self._leases))
+        if not any(self._account_for_all() for _ in range(LAST_TRIES)):
+            logger.error("%d runs are left to the reapers.", len(self._leases))
             code = EXIT_FORCED
         self._observer.leaving(self._shutdown.seconds_left())
         self._executors.close(min(CLOSE_SECONDS, self._shutdown.seconds_left()))
         connections.close_all()
         self._liveness.remove()
         return code
+
+    def _account_for_all(self) -> bool:
+        """Let no run be ours any more; answer whether that is so."""
+        try:
+            self._hand_back()
+            self._trade(0)
+            if running := self._leases.all():
+                self._observer.attempts_settled(self._exchange.abandon(running))
+        except DATABASE_AWAY as error:
+            logger.error("The database does not answer: %s", error)
+            connections.close_all()
+        return not self._leases

@@ -93,6 +93,22 @@ def test_d5_the_database_freezes_for_three_leases(server: SpareServer, trial: Tr
     assert crashes(trial) == {0}
 
 
+@pytest.mark.thorough
+@pytest.mark.postgresql
+def test_d5_the_database_is_frozen_while_a_worker_is_told_to_stop(server: SpareServer, trial: Trial) -> None:
+    victim, _ = trial.start("--grace=1"), trial.start()
+    trial.ledger.add_work(RUNS, longest=0.6)
+    trial.effects.wait_for("start", trial.some())
+
+    with server.frozen():
+        trial.faults += 1
+        began = time.monotonic()
+        trial.expect_exit(victim, victim.stop(), 3)
+        assert time.monotonic() - began < 6.0
+
+    assert trial.finish() == []
+
+
 @pytest.mark.postgresql
 def test_d8_the_replies_to_some_commits_are_lost(server: SpareServer, proxy: Proxy, trial: Trial) -> None:
     for _ in range(2):

@@ -20,14 +20,18 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from django_jobqueue.states import State
-from django_jobqueue.worker import crash
+from django_jobqueue.worker import crash, lock_waits
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.heartbeat import Heartbeat
 from django_jobqueue.worker.leases import Leases
+from django_jobqueue.worker.lock_waits import short_lock_waits
+from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.receipts import receipts
+from django_jobqueue.worker.returns import Returns
 from django_jobqueue.worker.runner import Ended, run_attempt
+from django_jobqueue.worker.sessions import sessions_with
 from tests.engines import endings
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import Lose, OnConnect, Refuse, StartWorker, Work, end_lease
@@ -519,6 +523,92 @@ def test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_an
     reap(engine, refused.id)
     refused.refresh_from_db()
     assert (refused.state, refused.reason) == ("dead_lettered", "lost")
+
+
+@pytest.mark.postgresql
+def test_a_run_that_somebody_has_locked_keeps_no_other_waiting(
+    start_worker: StartWorker, observer: Recorder, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 0.05)
+
+    @job
+    def wait() -> None:
+        gate.wait_to_pass()
+
+    @job
+    def note() -> None:
+        pass
+
+    locked, other = queues.default.add("wait"), queues.default.add("wait")
+    with start_worker(concurrency=2):
+        gate.wait_for_job()
+        gate.wait_for_job()
+        with transaction.atomic():
+            Run.objects.select_for_update().get(pk=locked.pk)
+            gate.open()
+            observer.wait_until_settled(other)
+            with ThreadPoolExecutor(1) as elsewhere:
+                for _ in range(3):
+                    added = elsewhere.submit(lambda: queues.default.add("note")).result()
+                    observer.wait_until_settled(added)
+                elsewhere.submit(connections.close_all)
+            assert locked.id not in observer.settled_ids()
+        observer.wait_until_settled(locked)
+
+    assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
+    assert caplog.text.count("canceling statement due to lock timeout") == 1
+    assert "Lease lost" not in caplog.text
+
+
+@pytest.mark.postgresql
+def test_a_run_that_is_gone_is_not_taken_for_locked() -> None:
+    @job
+    def note() -> None:
+        pass
+
+    gone = queues.default.add("note")
+    exchange = Exchange("me:1:a", ["default"], Leases())
+    [claim] = exchange.trade([], 1).claims
+    ended = run_attempt(Assignment(claim, registry.get("default", "note")))
+    assert isinstance(ended, Ended)
+    exchange._locked.are_expected = True
+    Run.objects.filter(pk=gone.pk).delete()
+
+    assert exchange.trade([ended], 0).left == []
+
+
+@pytest.mark.postgresql
+def test_a_run_that_somebody_has_locked_is_handed_back_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 0.05)
+
+    @job
+    def note() -> None:
+        pass
+
+    locked, _ = queues.default.add("note"), queues.default.add("note")
+    leases = Leases()
+    exchange = Exchange("me:1:a", ["default"], leases)
+    claims = exchange.trade([], 2).claims
+    returns = Returns(exchange, Observer())
+    returns.add(claims)
+
+    def hand_back() -> bool:
+        with sessions_with(short_lock_waits):
+            try:
+                return returns.hand_back()
+            finally:
+                connections.close_all()
+
+    with ThreadPoolExecutor(1) as worker, transaction.atomic():
+        Run.objects.select_for_update().get(pk=locked.pk)
+        with pytest.raises(OperationalError, match="lock timeout"):
+            worker.submit(hand_back).result()
+        assert worker.submit(hand_back).result()
+        assert [lease.claim.id for lease in leases.all()] == [locked.id]
+    assert returns.hand_back()
+
+    assert len(leases) == 0
+    assert list(Run.objects.values_list("state", "releases")) == [("pending", 1)] * 2
 
 
 def test_a_result_is_not_rewritten_because_the_database_went_away(engine: Engine) -> None:

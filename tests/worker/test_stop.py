@@ -6,14 +6,16 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import DataError, OperationalError, connection, connections, transaction
 
 from django_jobqueue import RunContext, job, queues
 from django_jobqueue.models import Run
-from django_jobqueue.worker import heartbeat
+from django_jobqueue.models import Worker as WorkerRow
+from django_jobqueue.worker import heartbeat, lock_waits, shutdown
 from django_jobqueue.worker import worker as rules
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, join_threads, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
+from tests.worker.test_leases import CLAIMS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -294,3 +296,112 @@ def test_a_worker_ends_though_a_connection_of_an_idle_thread_cannot_be_closed(
 
     assert exit_code == 0
     assert len(idle) == 1
+
+
+def test_a_worker_that_waits_for_a_database_that_does_not_answer_is_broken_off_after_its_grace(
+    start_worker: StartWorker, on_connect: OnConnect, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 1}}
+    monkeypatch.setattr(shutdown, "STUCK_SECONDS", 0.1)
+    asked, answered = threading.Event(), threading.Event()
+    broken_off = threading.Semaphore(0)
+
+    def hang(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        asked.set()
+        assert answered.wait(PATIENCE_SECONDS)
+        return execute(sql, params, many, context)
+
+    def watch(connection: Any) -> None:
+        if threading.current_thread().name.startswith("test-worker-"):
+            connection.execute_wrappers.append(hang)
+
+    on_connect(watch)
+    with start_worker(grace_seconds=0, break_off=broken_off.release) as worker:
+        assert asked.wait(PATIENCE_SECONDS)
+        assert not broken_off.acquire(timeout=0.2)
+        worker.worker.stop()
+        assert broken_off.acquire(timeout=PATIENCE_SECONDS)
+        assert not broken_off.acquire(timeout=0.2)
+        answered.set()
+
+    assert "The database keeps this worker from coming to its end." in caplog.text
+
+
+def test_an_error_of_our_own_ends_a_worker_and_costs_its_runs_nothing(
+    start_worker: StartWorker, gate: Gate, on_connect: OnConnect
+) -> None:
+    claims = []
+
+    def watch(connection: Any) -> None:
+        def fail_at_the_second(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            answer = execute(sql, params, many, context)
+            if CLAIMS.search(sql) and context["cursor"].rowcount:
+                claims.append(sql)
+                if len(claims) == 2:
+                    raise DataError("no such claim")
+            return answer
+
+        if threading.current_thread().name.startswith("test-worker-"):
+            connection.execute_wrappers.append(fail_at_the_second)
+
+    def work() -> None:
+        with start_worker(concurrency=2) as worker:
+            gate.wait_for_job()
+            queues.default.add("note")
+            worker.wait()
+
+    on_connect(watch)
+    running = queues.default.add("wait")
+    with pytest.raises(DataError, match="no such claim"):
+        work()
+
+    running.refresh_from_db()
+    assert (running.state, running.attempt, running.crashes, running.releases) == ("pending", 1, 0, 1)
+    assert not WorkerRow.objects.exists()
+
+
+def test_a_worker_that_is_stopped_tries_twice_to_account_for_its_runs(
+    start_worker: StartWorker, gate: Gate, on_connect: OnConnect
+) -> None:
+    """As where the database was started anew just before, and no connection is any good."""
+    broken: list[str] = []
+
+    def watch(connection: Any) -> None:
+        def fail_once(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if "failures = " in sql and not broken:
+                broken.append(sql)
+                raise OperationalError("the connection broke")
+            return execute(sql, params, many, context)
+
+        if threading.current_thread().name.startswith("test-worker-"):
+            connection.execute_wrappers.append(fail_once)
+
+    on_connect(watch)
+    run = queues.default.add("wait")
+    with start_worker(grace_seconds=0) as worker:
+        gate.wait_for_job()
+        exit_code = worker.stop()
+
+    run.refresh_from_db()
+    assert (exit_code, len(broken)) == (0, 1)
+    assert (run.state, run.attempt, run.crashes, run.releases) == ("pending", 1, 0, 1)
+
+
+@pytest.mark.postgresql
+def test_a_run_that_somebody_has_locked_keeps_no_worker_from_coming_to_its_end(
+    start_worker: StartWorker, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 0.05)
+    locked, other = queues.default.add("wait"), queues.default.add("wait")
+    with start_worker(concurrency=2, grace_seconds=0) as worker:
+        gate.wait_for_job()
+        gate.wait_for_job()
+        with transaction.atomic():
+            Run.objects.select_for_update().get(pk=locked.pk)
+            exit_code = worker.stop()
+
+    for run in (locked, other):
+        run.refresh_from_db()
+    assert exit_code == 3
+    assert (other.state, other.releases, locked.state) == ("pending", 1, "running")
+    assert "1 runs are left to the reapers." in caplog.text

@@ -17,7 +17,10 @@ from django_jobqueue.conf import JobOptions, timeout_contradictions
 from django_jobqueue.errors import AttemptEnded, AttemptTimedOut
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
+from django_jobqueue.worker import statement_timeout
 from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.lock_waits import short_lock_waits
+from django_jobqueue.worker.sessions import sessions_with
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work
 
@@ -416,6 +419,18 @@ def test_the_next_attempt_on_the_same_connection_has_all_the_time_that_the_proje
     assert first == last == (own, first[1])
     assert limited[1] == first[1]
     assert limited[0] == own if own == 1_500 else 90_000 < limited[0] <= 100_000
+
+
+@pytest.mark.postgresql
+def test_where_django_has_a_pool_no_session_of_it_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    with connection.cursor() as cursor:
+        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "pool", True)
+        with sessions_with(short_lock_waits):
+            statement_timeout.limit(100)
+            cursor.execute("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
+            statement_timeout.lift()
+
+        assert cursor.fetchone() == ("0", "0")
 
 
 @pytest.mark.postgresql

@@ -39,6 +39,10 @@ class Database(ABC):
         """Whether *error* says that others were faster: the same transaction may well succeed when it is tried again."""
         return False
 
+    def is_kept_waiting(self, error: BaseException) -> bool:
+        """Whether *error* says that somebody has kept something locked for longer than we wait."""
+        return False
+
     def mark_transaction(self) -> None:
         """Mark the transaction of the calling thread, which has just begun, for ``is_marked``."""
         self._do(f"SAVEPOINT {MARK}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from django_jobqueue.engines.base.database import Database
@@ -35,6 +35,10 @@ class Leases(Database):
     @abstractmethod
     def note(self, notes: Sequence[Note]) -> set[Ref]:
         """Write what running jobs say of their runs; answer which of them were still ours, and could be written."""
+
+    def hold_free(self, refs: Sequence[Ref]) -> Collection[Ref]:
+        """Lock those of *refs* that are still ours, and that nobody else has locked; answer which these are."""
+        return refs
 
     @abstractmethod
     def release(

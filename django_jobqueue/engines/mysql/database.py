@@ -14,7 +14,8 @@ from django_jobqueue.models.now import ahead_of_utc
 NOW = "(UTC_TIMESTAMP(6) + INTERVAL %(ahead_of_utc)s SECOND)"
 """The clock, whatever the time zone of the server or of the session is. Every statement may use it."""
 
-COLLISIONS = {1205, 1213}
+KEPT_WAITING = 1205
+COLLISIONS = {KEPT_WAITING, 1213}
 """What MySQL calls a wait for a lock that took too long, and a deadlock."""
 
 AWAY = {0, 1053, 1290, 1792, 1836, 1927, 4031, *range(2000, 3000)}
@@ -33,6 +34,9 @@ class MySQLDatabase(Database):
 
     def is_busy(self, error: BaseException) -> bool:
         return isinstance(error, OperationalError) and has_collided(error)
+
+    def is_kept_waiting(self, error: BaseException) -> bool:
+        return isinstance(error, OperationalError) and error.args[:1] == (KEPT_WAITING,)
 
     def _says_away(self, error: BaseException) -> bool:
         code = error.args[0] if error.args else 0

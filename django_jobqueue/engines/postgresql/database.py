@@ -12,6 +12,9 @@ from django_jobqueue.engines.base import Database
 BUSY = ("40001", "40P01")
 """What PostgreSQL calls a transaction that does not fit in with others, and a deadlock."""
 
+KEPT_WAITING = "55P03"
+"""What it calls a lock that was not to be had within the lock_timeout."""
+
 AWAY = ("08", "57P01", "57P02", "57P03", "25006")
 """How what it calls an error begins where the connection is lost, the server shuts down or starts, or takes no writes."""
 
@@ -21,6 +24,9 @@ class PostgreSQLDatabase(Database):
 
     def is_busy(self, error: BaseException) -> bool:
         return _state(error) in BUSY
+
+    def is_kept_waiting(self, error: BaseException) -> bool:
+        return _state(error) == KEPT_WAITING
 
     def mark_transaction(self) -> None:
         # After a savepoint, or a query, a job could not choose its isolation level any more.

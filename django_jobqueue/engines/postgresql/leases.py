@@ -67,6 +67,23 @@ class PostgreSQLLeases(PostgreSQLDatabase, Leases):
         document = self.document(by_ref[ref]._asdict() for ref in in_lock_order(by_ref))
         return {Ref(*row) for row in self.fetch(self.NOTE, {"notes": document})}
 
+    HOLD_FREE = """
+        WITH ref AS (
+            SELECT *
+              FROM json_to_recordset(%(refs)s::json) AS ref(id bigint, attempt int)
+        )
+        SELECT run.id, run.attempt
+          FROM jobqueue_run AS run
+          JOIN ref USING (id, attempt)
+         WHERE run.id = ANY(ARRAY(SELECT id FROM ref))
+           AND run.lease_until IS NOT NULL
+           FOR NO KEY UPDATE OF run SKIP LOCKED
+    """
+
+    def hold_free(self, refs: Sequence[Ref]) -> set[Ref]:
+        document = self.document(ref._asdict() for ref in refs)
+        return {Ref(*row) for row in self.fetch(self.HOLD_FREE, {"refs": document})}
+
     RELEASE = """
         WITH ref AS (
             SELECT *

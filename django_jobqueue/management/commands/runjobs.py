@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -29,9 +30,11 @@ from django_jobqueue.management.reloading import work_until_code_changes
 from django_jobqueue.management.startup import require_isolation, require_tables
 from django_jobqueue.management.worked_queues import slots_of_process, worked_queues
 from django_jobqueue.worker.announcer import BackgroundAnnouncer
+from django_jobqueue.worker.exit_codes import EXIT_ERROR, EXIT_FORCED
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer, Observers
 from django_jobqueue.worker.output import keep_output_open
+from django_jobqueue.worker.shutdown import nobody_ends_it
 from django_jobqueue.worker.supervisor import Program, Supervisor
 from django_jobqueue.worker.tally import Tally
 from django_jobqueue.worker.worker import Worker
@@ -138,10 +141,14 @@ class Command(JobQueueCommand):
             grace_seconds=options["grace"],
             drain=options["drain"],
             liveness_file=options["liveness_file"],
+            break_off=partial(end_within, 0.0, EXIT_FORCED) if self._has_process else nobody_ends_it,
         )
-        code = _run(worker, options)
-        if self._has_process:
-            end_within(worker.seconds_left(), code)
+        code = EXIT_ERROR
+        try:
+            code = _run(worker, options)
+        finally:
+            if self._has_process:
+                end_within(worker.seconds_left(), code)
         return code
 
     def _supervise(self, queues: dict[str, int | None], options: dict[str, Any]) -> int:
