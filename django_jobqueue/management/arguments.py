@@ -65,6 +65,8 @@ def path_of_file(text: str) -> Path:
     path = Path(text)
     if path.is_dir():
         raise ArgumentTypeError(f"must be a file, and {shown(text)} is a folder.")
+    if not path.parent.is_dir():
+        raise ArgumentTypeError(f"must be in a folder that is there, and {shown(str(path.parent))} is not.")
     return path
 
 

@@ -16,6 +16,7 @@ from django_jobqueue.operations import RunFilter, stats
 from django_jobqueue.operations.overview import QueueOverview, overview
 from django_jobqueue.operations.statistics import Figures, oldest_due_age
 from django_jobqueue.operations.workers import live_workers
+from django_jobqueue.worker.liveness import files_of_workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ def look_at_queues(names: Sequence[str], limits: Limits, *, now: datetime) -> He
 
 def look_at_file(path: Path, within_seconds: float) -> Health:
     """Look at the liveness file of a process, and at those of the workers that it supervises; never at the database."""
-    files = [path, *sorted(file for file in path.parent.glob(f"{path.name}.*") if file.suffix[1:].isdigit())]
+    files = [path, *files_of_workers(path)]
     health = Health()
     for file in files:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from time import monotonic
 
@@ -37,3 +38,14 @@ class LivenessFile:
         if self._path is not None:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
+
+    def remove_those_of_workers(self) -> None:
+        """Forget the workers of a supervisor that was killed: it may have had more of them than this one."""
+        for path in files_of_workers(self._path) if self._path is not None else ():
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def files_of_workers(path: Path) -> list[Path]:
+    """The files that are there of the workers whose supervisor has this *path*: each has its number at the end."""
+    return sorted(file for file in path.parent.glob(f"{escape(path.name)}.*") if file.suffix[1:].isdigit())

@@ -99,6 +99,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise; return the exit code of the process. Call it once."""
+        self._liveness.remove_those_of_workers()
         try:
             while not all(child.done for child in self._children):
                 self._turn()

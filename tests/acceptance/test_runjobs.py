@@ -211,7 +211,7 @@ def test_a_worker_touches_its_liveness_file_while_it_lives_and_takes_it_away_whe
 
 
 def test_a_liveness_file_that_cannot_be_written_stops_no_work(start_worker: StartWorker, effects: Effects) -> None:
-    worker = start_worker("--liveness-file=/proc/nobody/alive")
+    worker = start_worker("--liveness-file=/proc/alive")
     queues.default.add("record")
     effects.wait_for("start")
 

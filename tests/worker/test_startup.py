@@ -38,6 +38,14 @@ def test_a_liveness_file_cannot_be_a_folder(tmp_path: Path) -> None:
         call_command("runjobs", f"--liveness-file={tmp_path}", "--drain")
 
 
+def test_a_liveness_file_must_be_in_a_folder_that_is_there(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(
+        CommandError, match=f"--liveness-file: must be in a folder that is there, and '{nowhere}' is not."
+    ):
+        call_command("runjobs", f"--liveness-file={nowhere / 'alive'}", "--drain")
+
+
 @pytest.mark.django_db
 def test_tables_of_this_release_are_enough() -> None:
     require_tables("default")

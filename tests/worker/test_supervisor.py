@@ -437,3 +437,16 @@ def test_a_program_learns_from_the_end_of_its_pipe_that_it_is_alone(script: Call
 
     assert process.wait(PATIENCE_SECONDS) == 0
     assert listening.log()[-2:] == ["told", "alone"]
+
+
+def test_the_liveness_files_of_workers_that_a_killed_supervisor_had_are_forgotten(tmp_path: Path) -> None:
+    """It had more of them: nobody would touch that of the last one any more, and a probe take it for dead."""
+    told, others = tmp_path / "alive", [tmp_path / "alive.json", tmp_path / "alive-1.1"]
+    stale = [tmp_path / "alive.1", tmp_path / "alive.12"]
+    for file in (*others, *stale):
+        file.touch()
+
+    Supervisor([], grace_seconds=0, liveness_file=told).run()
+
+    assert not [file for file in stale if file.exists()]
+    assert all(file.exists() for file in others)
