@@ -10,6 +10,8 @@ import pytest
 from tests.mutation.__main__ import GUARDS
 from tests.mutation.guard import ROOT, Guard
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 
 @pytest.mark.parametrize("guard", GUARDS, ids=str)
 def test_a_guard_stands_in_the_source_once_and_can_be_taken_out(guard: Guard) -> None:

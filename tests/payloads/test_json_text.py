@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from django_jobqueue.errors import PayloadError
 from django_jobqueue.payloads import decode_json, encode_json
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)

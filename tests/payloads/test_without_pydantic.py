@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

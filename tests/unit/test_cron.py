@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from django_jobqueue.cron import Cron
 from django_jobqueue.errors import InvalidSchedule
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 MINUTE = timedelta(minutes=1)
 
 BERLIN, NEW_YORK, LONDON = "Europe/Berlin", "America/New_York", "Europe/London"

@@ -11,6 +11,8 @@ import pytest
 from django_jobqueue.errors import InvalidSchedule
 from django_jobqueue.zones import stretches, zone_named
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 
 @pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+3"])
 def test_a_zone_is_found_by_its_name(name: str) -> None:
