@@ -47,6 +47,7 @@ class LimitedClaim:
         self._taken: list[int] = []
         self._placings: list[Placing] = []
         self._holders: set[Limit] = set()
+        self._let_go: Counter[Limit] = Counter()
 
     def take(self, wanted: int, ahead: int, called: Mapping[Limit, int]) -> tuple[list[Claim], bool]:
         """Claim *wanted* runs, and up to *ahead* more that no other worker would start meanwhile.
@@ -61,47 +62,51 @@ class LimitedClaim:
 
     def _look_through(self, called: Mapping[Limit, int]) -> bool:
         """Look at one window after the other; answer whether there may be more to be had at once."""
-        lines: Mapping[Limit, int] = called
-        waiting = self._with_tokens()
+        waiting = self._front({**called, **self._with_tokens()})
         for size in (self._most, *LATER_WINDOWS):
-            waiting += self._lines.front(lines)
             seen = self._candidates(size) if self._has_room() else []
             lines = self._decide(waiting + seen)
-            waiting = []
             if len(self._claims) >= self._wanted or not self._has_room():
-                self._lines.call(lines)
+                self._call(lines)
                 return len(self._claims) >= self._most
             if len(seen) < size and not lines:
                 return False
-        self._lines.call(lines)
+            waiting = self._front({line: max(number, size // len(lines)) for line, number in lines.items()})
         size = self._most - len(self._claims)
         held = self._rules.spelled(self._holders)
-        self._decide(self._candidates(size, held))
+        self._call(self._decide(waiting + self._candidates(size, held)))
         return True
 
     def _candidates(self, number: int, held: Collection[Limit] = ()) -> list[Candidate]:
         """The first so many in sight; without those that the limits *held* hold back."""
         return self._engine.candidates(self._namespace, self._queue, limit=number, held=held, bounds=self._bounds)
 
-    def _with_tokens(self) -> list[Candidate]:
-        """Those for whom a token has come."""
+    def _with_tokens(self) -> dict[Limit, int]:
+        """The lines to which a token has come, and how many of each to look at."""
         if not self._rules.rated:
-            return []
+            return {}
         limits = buckets.due(self._namespace, self._queue, self._now)
         self._load(limits)
         lines = {limit: self._allowance.buckets[limit] for limit in limits if limit in self._allowance.buckets}
         if gone := [limit for limit in limits if limit not in lines]:
             buckets.forget(self._namespace, self._queue, gone)
-        asked = {limit: 1 + min(bucket.whole_tokens, self._most) for limit, bucket in lines.items()}
-        found = self._lines.front(asked)
+        return {limit: 1 + min(bucket.whole_tokens, self._most) for limit, bucket in lines.items()}
+
+    def _front(self, lines: Mapping[Limit, int]) -> list[Candidate]:
+        """The first so many of each line; a bucket learns how many they are, where that is all."""
+        found = self._lines.front(lines)
         present = Counter(run.line for run in found)
-        for limit, bucket in lines.items():
-            if present[limit] < asked[limit]:
-                bucket.count(present[limit])
+        for limit, number in lines.items():
+            if limit.kind == "rate" and present[limit] < number:
+                self._allowance.buckets[limit].count(present[limit])
         return found
 
+    def _call(self, lines: Mapping[Limit, int]) -> None:
+        """Let others start who can; to a line for tokens a claim comes by itself."""
+        self._lines.call({line: number for line, number in lines.items() if line.kind != "rate"})
+
     def _decide(self, runs: Sequence[Candidate]) -> dict[Limit, int]:
-        """Take or park each of *runs*; answer which lines may have someone for a slot that they did not take."""
+        """Take or park each of *runs*; answer which lines may have someone for a slot, or a token, that they did not take."""
         self._prepare(runs)
         passed: Counter[Limit] = Counter()
         for run in sorted(runs, key=lambda run: run.claim_order):
@@ -114,9 +119,8 @@ class LimitedClaim:
                 self._park(run, holder)
                 passed.update(self._allowance.passed_by(run, holder))
         self._write()
-        return {
-            limit: number for limit in passed if (number := min(passed[limit], self._allowance.free(limit) or 0)) > 0
-        }
+        numbers = {limit: min(passed[limit], self._left(limit)) for limit in passed}
+        return {limit: number for limit, number in numbers.items() if number > 0}
 
     def _has_room(self) -> bool:
         """Whether the queue as a whole lets another one run."""
@@ -129,9 +133,17 @@ class LimitedClaim:
         return number < self._most and self._has_room() and self._allowance.is_easy(run)
 
     def _leave(self, run: Candidate) -> None:
-        """Leave *run* to other workers."""
-        if run.blocked_on is not None and not run.waits_for_token:
+        """Leave *run* to other workers: in their sight, where its line has a slot for it."""
+        line = run.line
+        if line is None or run.waits_for_token:
+            return
+        if self._left(line) > 0 or line not in self._rules.limits(run):
+            self._let_go[line] += 1
             self._placings.append(let_go(run, self._now))
+
+    def _left(self, line: Limit) -> int:
+        """How many of a line may start, beside those who were let go for that."""
+        return self._allowance.left(line) - self._let_go[line]
 
     def _park(self, run: Candidate, holder: Limit) -> None:
         self._holders.add(holder)

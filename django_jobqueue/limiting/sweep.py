@@ -26,9 +26,9 @@ from django_jobqueue.states import State
 LINES = 500
 """Lines that one sweep looks at; the next one goes on from there."""
 BATCH = 1000
-"""Runs that one transaction calls from a line that nothing holds any more."""
+"""Runs that one transaction calls, from all lines together."""
 LONGEST_SECONDS = 0.2
-"""How long one sweep goes on with that, after the first transaction of each queue."""
+"""How long one sweep goes on in a queue, after its first transaction."""
 
 
 class Sweep:
@@ -70,7 +70,7 @@ class Sweep:
     def _call_until(self, ends_at: float, queue: str, lines: Sequence[Limit]) -> int:
         """``call`` once, and again until that time as long as there may be more."""
         called = number = self.call(queue, lines)
-        while number >= BATCH and monotonic() < ends_at:
+        while number and monotonic() < ends_at:
             number = self.call(queue, lines)
             called += number
         return called
@@ -86,10 +86,12 @@ class Sweep:
         external = external_queues()
         queues = {queue: self._after.get(queue, "") for queue in self._config.queues if queue not in external}
         found = self._engine.lines(self._config.namespace, queues, limit=LINES)
-        self._after = dict(found) if len(found) == LINES else {}
         lines: dict[str, list[Limit]] = {}
         for queue, line in found:
             lines.setdefault(queue, []).append(Limit.parse(line))
+        self._after = {}
+        if len(found) == LINES:  # of a queue with less than its share that was all
+            self._after = {queue: line for queue, line in found if len(lines[queue]) >= LINES // len(queues)}
         return lines
 
     def _vacant(self, queue: str, lines: Sequence[Limit]) -> dict[Limit, int]:
@@ -97,8 +99,9 @@ class Sweep:
         running = self._engine.running(self._config.namespace, [queue])[queue]
         allowance = Allowance(self._limiter.rules(queue), running)
         waiting = self._still_waiting()
-        numbers = {line: allowance.vacant(line, BATCH) - waiting[queue, line] for line in lines}
-        return {line: number for line, number in numbers.items() if number > 0}
+        numbers = {line: min(BATCH, allowance.vacant(line, BATCH)) - waiting[queue, line] for line in lines}
+        vacant = {line: number for line, number in numbers.items() if number > 0}
+        return {line: min(number, max(1, BATCH // len(vacant))) for line, number in vacant.items()}
 
     def _still_waiting(self) -> Counter[tuple[str, Limit]]:
         """Those who were called before, and whom nobody has taken yet, though anybody might."""

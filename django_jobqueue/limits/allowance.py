@@ -38,6 +38,13 @@ class Allowance:
         most = self.rules.most(limit)
         return None if most is None else most - self._taken[limit]
 
+    def left(self, limit: Limit) -> int:
+        """How many of those who wait in the line of *limit* it would let start now."""
+        if limit.kind == "rate":
+            bucket = self.buckets.get(limit)
+            return 0 if bucket is None else min(bucket.whole_tokens, bucket.waiting)
+        return max(0, self.free(limit) or 0)
+
     def taken(self, limit: Limit) -> int:
         """How many slots of a key or a job are taken."""
         return self._taken[limit]
@@ -46,7 +53,7 @@ class Allowance:
         """How many may leave the line of *limit*: as many as have a slot, or a *batch* if it holds nobody any more."""
         if not self.rules.has(limit):
             return batch
-        return max(0, self.free(limit) or 0) if limit.kind in {"key", "job"} else 0
+        return self.left(limit) if limit.kind in {"key", "job"} else 0
 
     def admit(self, run: Candidate) -> Limit | None:
         """Let *run* start, which takes its slots and tokens; or answer with the first limit that holds it."""
@@ -83,10 +90,12 @@ class Allowance:
         return all(most is None or 2 * taken < most for most, taken in slots)
 
     def passed_by(self, run: Candidate, holder: Limit) -> Iterator[Limit]:
-        """The limits that have a slot which *run*, held by another, will not take; someone in their lines may."""
+        """The limits that have a slot or a token which *run*, held by another, will not take; someone in their lines may."""
         for limit in self.rules.limits(run):
-            if limit.kind in {"key", "job"} and not holder.covers(limit) and (self.free(limit) or 0) > 0:
+            if limit.kind in {"key", "job"} and not holder.covers(limit) and self.left(limit) > 0:
                 yield limit
+        if run.waits_for_token and (line := run.line) is not None and line != holder and self.left(line) > 0:
+            yield line
 
     def _take(self, limits: Iterable[Limit]) -> None:
         for limit in limits:

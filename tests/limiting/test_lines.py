@@ -231,6 +231,36 @@ def test_a_flood_of_one_key_holds_nobody_else_up(configure: Configure, office: O
     assert 3_000 < len(parked()) < 6_000
 
 
+def test_a_flood_of_one_key_in_the_line_of_a_job_holds_nobody_else_up(configure: Configure, office: Office) -> None:
+    """Who came while the job was full waits for the job, whatever its key."""
+    configure(concurrent_jobs_per_key=1, jobs={"send": {"concurrent_jobs": 2}})
+    first, second = office.add(key="1"), office.add(key="2")
+    office.claim()
+    flood = office.add_many(150, key="7")
+    other = office.add(key="8")
+    Run.objects.filter(pk__in=[*flood, other]).update(blocked_on="job:send")
+    assert office.claim(ended=[first]) == flood[:1]
+
+    assert office.claim(ended=[second]) == [other]
+
+    assert len(parked()) == 149
+
+
+def test_those_whom_a_full_worker_leaves_to_others_are_no_more_than_can_start(
+    configure: Configure, office: Office
+) -> None:
+    configure(concurrent_jobs_per_key=1, jobs={"send": {"concurrent_jobs": 3}})
+    first = [office.add(key=key) for key in "123"]
+    office.claim()
+    office.add_many(10, key="1")
+    others = [office.add(key=key) for key in "45678"]
+    Run.objects.filter(state="pending").update(blocked_on="job:send")
+
+    assert office.claim(1, ended=first[1:]) == others[:1]
+
+    assert list(Run.objects.filter(state="pending", blocked_on=None).values_list("pk", flat=True)) == others[1:2]
+
+
 def test_a_flood_is_met_once(configure: Configure, office: Office) -> None:
     configure(**PER_KEY)
     office.add_many(6_000, key="7")

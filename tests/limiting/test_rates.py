@@ -132,6 +132,28 @@ def test_a_run_needs_a_token_of_its_job_and_of_its_queue(configure: Configure) -
     assert [hours_until(second), hours_until(posts[1])] == [1, 0.5]
 
 
+def test_a_flood_that_its_own_rate_holds_leaves_the_tokens_of_the_queue_to_others(configure: Configure) -> None:
+    """Who came while the queue had no token waits for that, though his job or his key has none any more."""
+    configure(rate_limit="1/h", jobs={"send": {"rate_limit": "1/d"}})
+    office = Office()
+    office.add("post")
+    office.claim()
+    first, *flood = office.add_many(150, rate_key="7")
+    others = [office.add(rate_key="8"), office.add("post")]
+    assert office.claim() == []
+    assert set(parked().values()) == {"rate:"}
+    pass_time(hours=1)
+    assert office.claim() == [first]
+
+    pass_time(hours=1)
+    assert office.claim() == others[:1]
+    pass_time(hours=1)
+    assert office.claim() == others[1:]
+
+    assert parked() == dict.fromkeys(flood, "rate:send/7")
+    assert set(LimitBucket.objects.filter(next_at=None).values_list("key", flat=True)) == {"rate:", "rate:send/8"}
+
+
 def test_the_highest_priority_gets_the_next_token_and_who_came_first_among_equals(configure: Configure) -> None:
     configure(rate_limit="1/h")
     office = Office()

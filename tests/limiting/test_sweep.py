@@ -340,3 +340,55 @@ def test_who_waits_in_order_behind_one_who_is_cancelled_is_called_at_once(
     Run.objects.filter(job="other").delete()
 
     assert office.claim() == [second]
+
+
+def test_a_queue_with_very_many_lines_does_not_keep_the_sweep_from_the_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "LINES", 6)
+    settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs_per_key": 1}, "post": {}}}
+    office, sweeping = Office(), Sweep()
+    for number in [*range(20), *range(20)]:
+        office.add(key=str(number))
+    office.claim()
+    assert sweeping.turn() is False
+
+    for _ in range(2):
+        forgotten = Run.objects.filter(pk=office.add())
+        forgotten.update(queue="post", blocked_on="pause:send")
+        assert sweeping.turn() is True
+        assert forgotten.get().blocked_on is None
+
+
+def test_one_transaction_calls_no_more_than_a_batch_from_all_lines_together(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 10)
+    monkeypatch.setattr(sweep, "LONGEST_SECONDS", 0)
+    configure()
+    office = Office()
+    for key in "abcde":
+        office.add_many(8, key=key)
+        Run.objects.filter(concurrency_key=key).update(blocked_on=f"key:/{key}")
+
+    assert Sweep().turn() is True
+
+    assert len(parked()) == 30
+
+
+def test_a_limit_that_is_raised_very_far_does_not_let_all_go_at_once(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 10)
+    configure(jobs={"send": {"concurrent_jobs": 2**31 - 1}})
+    office, sweeping = Office(), Sweep()
+    office.add_many(35)
+    Run.objects.update(blocked_on="job:send")
+
+    assert sweeping.turn() is True
+    assert len(parked()) == 25
+    assert sweeping.turn() is False
+
+    office.claim()
+    assert sweeping.turn() is True
+    assert len(parked()) == 15

@@ -13,6 +13,27 @@ RACES = "limiting/test_races.py"
 
 GUARDS = [
     Guard(
+        "limiting/claim.py",
+        "max(number, «size // len(lines)») for line",
+        "0",
+        f"{LINES}::test_a_flood_of_one_key_in_the_line_of_a_job_holds_nobody_else_up",
+        "a flood in the line of a job, held by its key, leaves the slot to others",
+    ),
+    Guard(
+        "limits/allowance.py",
+        "if «run.waits_for_token» and (line := run.line) is not None",
+        "False",
+        "limiting/test_rates.py::test_a_flood_that_its_own_rate_holds_leaves_the_tokens_of_the_queue_to_others",
+        "a flood in the line for tokens of a queue, held by its own rate, leaves them to others",
+    ),
+    Guard(
+        "limiting/sweep.py",
+        "if «len(lines[queue]) >= LINES // len(queues)»",
+        "True",
+        f"{SWEEP}::test_a_queue_with_very_many_lines_does_not_keep_the_sweep_from_the_others",
+        "very many lines in one queue do not put off the sweep of another",
+    ),
+    Guard(
         "limiting/rules.py",
         'rate_per_key=«"rate_key" in config.job_defaults»',
         "True",
@@ -147,7 +168,7 @@ GUARDS = [
     ),
     Guard(
         "limiting/sweep.py",
-        "allowance.vacant(line, BATCH) «- waiting[queue, line]»",
+        "allowance.vacant(line, BATCH)) «- waiting[queue, line]»",
         "",
         SWEEP,
         "nobody is called for a slot for which another was called",

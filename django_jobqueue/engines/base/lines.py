@@ -100,7 +100,10 @@ class Lines(Database):
 
     @abstractmethod
     def lines(self, namespace: str, queues: Mapping[str, str], *, limit: int) -> list[tuple[str, str]]:
-        """Up to *limit* lines of *queues*, each with its queue: of each queue those behind the line given, by name."""
+        """Up to *limit* lines of *queues*, each with its queue: of each queue those behind the line given, by name.
+
+        As many of one as of another, as long as it has any.
+        """
 
 
 def by_queue(queues: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> dict[str, list[Running]]:

@@ -191,11 +191,17 @@ class MySQLLines(MySQLWalking, Lines):
 
     def lines(self, namespace: str, queues: Mapping[str, str], *, limit: int) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
-        for queue, after in queues.items():
-            parameters = {"namespace": namespace, "queue": queue, "after": after}
-            while len(found) < limit and (rows := self.fetch(self.NEXT_LINE, parameters)):
-                [[parameters["after"]]] = rows
-                found.append((queue, parameters["after"]))
+        rest = dict(queues)
+        while rest:
+            for queue, after in list(rest.items()):
+                rows = self.fetch(self.NEXT_LINE, {"namespace": namespace, "queue": queue, "after": after})
+                if not rows:
+                    del rest[queue]
+                    continue
+                [[rest[queue]]] = rows
+                found.append((queue, rest[queue]))
+                if len(found) == limit:
+                    return found
         return found
 
     def _found(self, rows: Iterable[tuple[Any, ...]]) -> list[Candidate]:
