@@ -164,9 +164,19 @@ class Exchange:
             locked = self._locked.among(refs)
             return release([ref for ref in refs if ref not in locked]), locked
 
-    def seconds_until_due(self) -> float | None:
-        """Seconds until a run can be claimed; 0 or less where one is due, but not to be had now."""
-        return self._engine.next_due(self._config.namespace, self._queues)
+    def seconds_until_due(self, looked_at: float) -> float | None:
+        """Seconds until a run can be claimed, after a look at *looked_at* that found none.
+
+        What was due then is not to be had, as in a queue that is paused: it says nothing of what comes in the others.
+        """
+        wait = self._next_due(self._queues)
+        if wait is None or wait > looked_at - monotonic():
+            return wait
+        waits = [self._next_due([queue]) for queue in self._queues] if len(self._queues) > 1 else []
+        return min((wait for wait in waits if wait is not None and wait > looked_at - monotonic()), default=None)
+
+    def _next_due(self, queues: Sequence[str]) -> float | None:
+        return self._engine.next_due(self._config.namespace, queues)
 
     def _claim(
         self, claim: Callable[[Ask], Claimed], wanted: int, ahead: int, held: Mapping[str, int]

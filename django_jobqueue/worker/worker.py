@@ -247,10 +247,8 @@ class Worker:
         """Seconds until the next look for work, when the last one, at *looked_at*, found all there was."""
         if busy:
             return BUSY_LOOK_SECONDS
-        due = self._exchange.seconds_until_due()
-        if due is None or due <= looked_at - monotonic():  # what was due already is not to be had
-            return inf  # maintenance looks out
-        return max(0.0, due)
+        due = self._exchange.seconds_until_due(looked_at)
+        return inf if due is None else max(0.0, due)  # maintenance looks out
 
     def _start(self, leases: Sequence[Lease]) -> None:
         assignments = []
