@@ -16,9 +16,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.db import connections, router
 
-from django_jobqueue.conf import Config, get_config
+from django_jobqueue.conf import Config, QueueConfig, get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.errors import ConfigError
+from django_jobqueue.errors import ConfigError, JobQueueError
 from django_jobqueue.jobs import registry
 from django_jobqueue.jobs.dead_letters import dead_letter_problems
 from django_jobqueue.operations.schedule_sync import schedule_problems
@@ -35,6 +35,10 @@ READ_COMMITTED = 2
 """As psycopg counts the levels."""
 ISOLATION = re.compile(r"\bdefault_transaction_isolation\s*=\s*\S*(repeatable|serializable)", re.IGNORECASE)
 
+COUNTED_BY = {"concurrency_key": "concurrent_jobs_per_key", "rate_key": "rate_limit"}
+"""The keys of runs, each with the limit that counts by it."""
+KEY_OF_QUEUE = {"rate_limit": " (that of a queue counts by key only if the queue declares rate_key itself)"}
+
 OWN_CONNECTIONS = 2
 """Those of a worker beside its slots: one claims and settles, one renews leases."""
 
@@ -49,6 +53,7 @@ def check_project(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
         return [Error(problem, hint=hint, id="jobqueue.E001") for problem in error.problems]
     return [
         *check_jobs(config),
+        *check_keys(config),
         *check_schedules(),
         *check_database(config),
         *check_sqlite(config),
@@ -71,6 +76,19 @@ def check_jobs(config: Config) -> Iterator[CheckMessage]:
     hint = "Move it to the top of its module. If it is there, and decorated, let the decorator use functools.wraps."
     for problem in _nested_functions(config):
         yield Error(problem, hint=hint, id="jobqueue.E002")
+
+
+def check_keys(config: Config) -> Iterator[CheckMessage]:
+    """Warn of keys that no limit counts by (jobqueue.W005)."""
+    for key, limit in COUNTED_BY.items():
+        hint = (
+            f"Declare {limit} beside it{KEY_OF_QUEUE.get(limit, '')}, or leave {key} out. "
+            "If only operators set that limit, silence this with SILENCED_SYSTEM_CHECKS."
+        )
+        for queue in config.queues.values():
+            for place in _with_unread(key, limit, queue):
+                message = f"{place} declares {key}, but no {limit} counts by it."
+                yield Warning(message, hint=hint, id="jobqueue.W005")
 
 
 def check_schedules() -> Iterator[CheckMessage]:
@@ -200,6 +218,23 @@ def _nested_functions(config: Config) -> Iterator[str]:
                     f"Job {name!r} of queue {queue.name!r} is {function.__module__}.{path}, "
                     f"which cannot be imported by that name."
                 )
+
+
+def _with_unread(key: str, limit: str, queue: QueueConfig) -> Iterator[str]:
+    """Tell who declares a *key* in vain: jobs of *queue*, or it itself, if none of its jobs has the *limit*."""
+    of_queue = queue.job_defaults.get(key)
+    if getattr(queue, limit) is not None and (key == "concurrency_key" or of_queue is not None):
+        return
+    unread = {}
+    for name in registry.names(queue.name):
+        with suppress(JobQueueError):  # told already
+            options = registry.get(queue.name, name).options
+            unread[name] = getattr(options, key) if getattr(options, limit) is None else None
+    for name, of_job in unread.items():
+        if of_job is not None and of_job != of_queue:
+            yield f"Job {name!r} of queue {queue.name!r}"
+    if of_queue is not None and None not in unread.values():
+        yield f"Queue {queue.name!r}"
 
 
 def _atomic_jobs(config: Config) -> Iterator[str]:

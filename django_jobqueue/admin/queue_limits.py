@@ -25,7 +25,7 @@ from django_jobqueue.limits import Bucket, Rules
 from django_jobqueue.operations import clear_limit, set_limit
 from django_jobqueue.operations.key_figures import KeyFigures, key_figures
 from django_jobqueue.operations.limit_figures import MOST_PARKED, Scope, limit_figures
-from django_jobqueue.operations.limits import limit_value
+from django_jobqueue.operations.limits import limit_value, unkeyed
 
 TUNE = "tune_queue"
 
@@ -153,6 +153,8 @@ class LimitPages(ReadOnlyAdmin):
             return False
         told = _("%s is set.") if text else _("%s is as the settings say.")
         self.message_user(request, told % LIMIT_LABELS[limit], messages.SUCCESS)
+        if text and (remark := unkeyed(queue, limit, job)):
+            self.message_user(request, remark, messages.WARNING)
         return True
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from django.db import transaction
-from django.utils import timezone
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.conf.options import Parser, rate, whole
-from django_jobqueue.errors import ConfigError, InvalidArgument, shown
+from django_jobqueue.engines import engine_for
+from django_jobqueue.errors import ConfigError, InvalidArgument, JobQueueError, shown
 from django_jobqueue.jobs import registry
 from django_jobqueue.limiting.rules import declared_rules, operated_rules, states
 from django_jobqueue.limiting.sweep import sweep_on_commit
@@ -83,6 +84,23 @@ def limit_value(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
 
 
+def unkeyed(queue: str, limit: str, job: str = "") -> str | None:
+    """What to tell whoever limits keys where no job finds any in its payloads; None, where one does."""
+    if limit != "concurrent_jobs_per_key" or any(
+        map(partial(_finds_keys, queue), [job] if job else registry.names(queue))
+    ):
+        return None
+    who = f"Job {job!r}" if job else f"No job of queue {queue!r}"
+    return f"{who} declares {'no' if job else 'a'} concurrency_key: only runs that add() gives one are limited."
+
+
+def _finds_keys(queue: str, job: str) -> bool:
+    try:
+        return registry.get(queue, job).concurrency_key is not None
+    except JobQueueError:
+        return False
+
+
 def _known(queue: str, limit: object, job: str) -> str:
     """Check what is to be limited; answer with the name of the job, or an empty one for the queue as a whole."""
     known_queue(queue)
@@ -105,7 +123,9 @@ def _checked(queue: str, job: str, limit: LimitOption, value: object) -> int | s
 def _check_keys(queue: str, job: str, most: int) -> None:
     """Refuse what would loosen the limit of keys that holds: their order, or that of the queue for a job without its own."""
     declared = declared_rules(queue)
-    rules = operated_rules(declared, states(get_config().namespace, queue, declared), now=timezone.now())
+    rules = operated_rules(
+        declared, states(get_config().namespace, queue, declared), now=engine_for(get_config().database).now()
+    )
     own = rules.jobs.get(job, NO_RULES) if job else rules.queue
     if own.keep_order and most != 1:
         raise InvalidArgument(f"concurrent_jobs_per_key: must be 1 where keep_order is declared, got {shown(most)}.")

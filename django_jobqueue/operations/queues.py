@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from django_jobqueue.conf import Config, get_config
+from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import InvalidArgument, UnknownQueue, shown
 from django_jobqueue.models.now import Now
 from django_jobqueue.operations.activities import Actor, author, record
@@ -58,6 +59,6 @@ def to_come(until: object) -> datetime | None:
     if not isinstance(until, datetime) or timezone.is_naive(until) == settings.USE_TZ:
         kind = "an aware" if settings.USE_TZ else "a naive"
         raise InvalidArgument(f"until: must be {kind} datetime, as timezone.now() gives it, got {shown(until)}.")
-    if until <= timezone.now():
+    if until <= engine_for(get_config().database).now():
         raise InvalidArgument(f"until: {until} is over.")
     return until

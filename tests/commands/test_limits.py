@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from django.core.management import CommandError
 
+from django_jobqueue import job
 from django_jobqueue.models import Activity, QueueState
 from django_jobqueue.queue import Queue
-from tests.commands.conftest import command
+from tests.commands.conftest import command, send
 
 pytestmark = pytest.mark.django_db
 
@@ -49,6 +50,26 @@ def test_a_limit_of_a_job_may_end_by_itself_and_be_told_as_json() -> None:
     }
     state = QueueState.objects.get(job="send")
     assert (state.rate_limit, state.rate_limit_until) == ("5/m", datetime(2099, 7, 1, 7, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "No job of queue 'mail' declares a concurrency_key: only runs that add() gives one are limited.\n"),
+        (["--job=send"], "Job 'send' declares no concurrency_key: only runs that add() gives one are limited.\n"),
+        (["--job=send", "--verbosity=0"], ""),
+    ],
+)
+def test_who_limits_keys_that_no_job_declares_is_told_so(arguments: list[str], told: str) -> None:
+    assert command("setlimit", "mail", "concurrent_jobs_per_key", "1", *arguments).err == told
+    assert QueueState.objects.get().concurrent_jobs_per_key == 1
+
+
+@pytest.mark.parametrize("scope", [[], ["--job=ring"]])
+def test_who_limits_keys_of_a_job_that_declares_one_is_told_nothing_more(scope: list[str]) -> None:
+    job(queue="mail", name="ring", concurrency_key="to")(send)
+
+    assert command("setlimit", "mail", "concurrent_jobs_per_key", "1", *scope).err == ""
 
 
 def test_what_is_no_limit_is_told_on_one_line() -> None:

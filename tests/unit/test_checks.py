@@ -65,6 +65,56 @@ def test_every_problem_of_the_settings_is_an_error_of_its_own_and_silences_all_e
     assert messages[2].msg == 'JOBQUEUE["worker"]["concurrency"]: must be a whole number from 1 to 1000, got 0'
 
 
+# --- Keys ------------------------------------------------------------------------------------------------------------
+
+KEYS = {"concurrency_key": "customer", "rate_key": "customer"}
+LIMITS = {"concurrent_jobs_per_key": 2, "rate_limit": "5/m"}
+
+
+def deliver(customer: str) -> None:
+    """A job with something to count by."""
+
+
+@pytest.mark.parametrize(
+    ("queue", "options", "told"),
+    [
+        ({}, KEYS, {("Job 'deliver' of queue 'mail'", key) for key in KEYS}),
+        (KEYS, {}, {("Queue 'mail'", key) for key in KEYS}),
+        ({"rate_limit": "5/m"}, {"rate_key": "customer"}, {("Job 'deliver' of queue 'mail'", "rate_key")}),
+        ({}, KEYS | LIMITS, set()),
+        (KEYS, LIMITS, set()),
+        (KEYS | LIMITS, {}, set()),
+        (LIMITS | {"rate_key": "customer"}, KEYS, set()),
+        (LIMITS, {}, set()),
+    ],
+    ids=[
+        "job",
+        "queue",
+        "rate of the queue",
+        "both at the job",
+        "limit at the job",
+        "both at the queue",
+        "limit at the queue",
+        "no key",
+    ],
+)
+def test_a_key_that_no_limit_counts_by_is_told(
+    settings: Settings, queue: dict[str, Any], options: dict[str, Any], told: set[tuple[str, str]]
+) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": queue}}
+    job(queue="mail", **options)(deliver)
+    if options or not queue.keys() & KEYS.keys():
+        job(queue="mail")(send)  # which has no key of its own
+
+    messages = found()
+
+    limits = dict(zip(KEYS, LIMITS, strict=True))
+    assert {message.msg for message in messages} == {
+        f"{place} declares {key}, but no {limits[key]} counts by it." for place, key in told
+    }
+    assert all(message.id == "jobqueue.W005" and "Declare" in str(message.hint) for message in messages)
+
+
 # --- Jobs ------------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from django_jobqueue.management.command import JobQueueCommand, operator
 from django_jobqueue.management.output import as_record
 from django_jobqueue.management.times import local
 from django_jobqueue.operations import set_limit
-from django_jobqueue.operations.limits import LIMIT_OPTIONS, limit_value
+from django_jobqueue.operations.limits import LIMIT_OPTIONS, limit_value, unkeyed
 
 
 class Command(JobQueueCommand):
@@ -42,6 +42,8 @@ class Command(JobQueueCommand):
         if options["seconds"] is not None:
             until = timezone.now() + timedelta(seconds=options["seconds"])
         set_limit(queue, limit, value, job=job, until=until, actor=operator(), reason=options["reason"])
+        if options["verbosity"] and (remark := unkeyed(queue, limit, job)):
+            self.note(remark)
         if options["format"] != "text":
             told = {"queue": queue, "job": job or None, "limit": limit, "value": value, "until": until}
             self.answer(as_record(told, options["format"]))
