@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from django_jobqueue import operations
-from django_jobqueue.errors import InvalidArgument
+from django_jobqueue.errors import InvalidArgument, RunNotFound
 from django_jobqueue.limiting.sweep import Sweep
 from django_jobqueue.limits import Candidate, Limit
 from django_jobqueue.models import QueueState, Run
@@ -47,6 +47,7 @@ OPTIONS: list[dict[str, Any]] = [
     {**IN_ORDER, "jobs": {"send": {"concurrent_jobs": 1}}},
     {"rate_limit": "1/d", "rate_burst": 5, **ONE_PER_KEY},
     {"jobs": {"send": {"rate_limit": "1/d", "rate_burst": 2}}, "concurrent_jobs": 2},
+    {"rate_limit": "1/d", "rate_burst": 3, "jobs": {"send": {"rate_limit": "1/d"}}},
 ]
 
 HELD_FOR_GOOD = {Rule.NOT_DUE, Rule.QUEUE_PAUSED, Rule.JOB_PAUSED, Rule.RATE, Rule.KEPT_ORDER}
@@ -138,8 +139,15 @@ class Limits(RuleBasedStateMachine):
 
     @rule(run_id=runs)
     def cancel(self, run_id: int) -> None:
-        operations.cancel(run_id, actor="ana")
+        with suppress(RunNotFound):
+            operations.cancel(run_id, actor="ana")
         self.commit()
+
+    @rule(run_id=runs)
+    def delete(self, run_id: int) -> None:
+        """As somebody might in a shell, who tells nobody of it; so a sweep comes by."""
+        Run.objects.filter(pk=run_id).delete()
+        self.sweeping.turn()
 
     @rule(run_id=runs)
     def expire(self, run_id: int) -> None:
@@ -149,7 +157,7 @@ class Limits(RuleBasedStateMachine):
 
     @rule(run_id=runs)
     def reschedule(self, run_id: int) -> None:
-        if Run.objects.get(pk=run_id).state == State.PENDING:
+        if Run.objects.filter(pk=run_id, state=State.PENDING).exists():
             operations.reschedule(run_id, actor="ana", delay_seconds=0)
             self.commit()
 
