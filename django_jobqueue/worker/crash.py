@@ -10,11 +10,6 @@ from django_jobqueue.retry import crash_delay
 from django_jobqueue.states import Delivery, Outcome, Reason, State
 
 
-def vanished(worker: str) -> str:
-    """What a reaper says of each attempt of a *worker* that vanished."""
-    return f"Worker {worker} vanished: its lease ended without a heartbeat."
-
-
 def crashed(run: Claim | LostRun, error: str) -> Settlement:
     """Start it again, unless that is not allowed, or has come to this too often.
 

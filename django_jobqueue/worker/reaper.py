@@ -124,4 +124,4 @@ class Reaper:
 
 def crashed(lost: LostRun) -> Settlement:
     """What becomes of a run whose worker vanished."""
-    return crash.crashed(lost, crash.vanished(lost.worker))
+    return crash.crashed(lost, f"Worker {lost.worker} vanished: its lease ended without a heartbeat.")

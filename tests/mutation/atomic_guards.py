@@ -133,7 +133,7 @@ UNKNOWN = [
     ),
     Guard(
         "worker/receipts.py",
-        "INSTEAD: dict[str, State] = {«Outcome.COMPLETED: State.COMPLETED,»",
+        "«if outcome == Outcome.COMPLETED: return State.COMPLETED»",
         "",
         "worker/test_processes.py::test_an_atomic_job_whose_process_is_killed_is_done_once_or_not_at_all",
         "what an atomic job has committed whose process was killed before it could say so is completed",

@@ -174,6 +174,23 @@ def test_what_a_reaper_wrote_in_our_name_is_no_receipt(engine: Engine) -> None:
     assert run.attempts.get().outcome == "crashed"
 
 
+def test_a_cancel_that_a_reaper_wrote_in_our_name_is_no_receipt(engine: Engine) -> None:
+    @job
+    def fail() -> None:
+        raise ValueError
+
+    run = queues.default.add("fail")
+    exchange = Exchange("me:1:a", ["default"], Leases())
+    [claim] = exchange.trade([], 1).claims
+    ended = run_attempt(Assignment(claim, registry.get("default", "fail")))
+    assert isinstance(ended, Ended)
+    Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+    reap(engine, run.id)
+
+    assert exchange.trade([ended], 0).settled == []
+    assert run.attempts.get().outcome == "cancelled"
+
+
 def test_a_cancel_that_was_written_but_not_answered_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     @job
     def fail() -> None:
