@@ -9,6 +9,7 @@ from typing import TypeAlias
 from django.db import transaction
 
 from django_jobqueue.conf import get_config
+from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, LostRun, NewRun, Ref, Settlement
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import registry
@@ -17,7 +18,6 @@ from django_jobqueue.operations.at_once import work_at_once
 from django_jobqueue.operations.inserting import insert_many
 from django_jobqueue.operations.new_runs import new_run
 from django_jobqueue.states import State
-from django_jobqueue.worker.connections import DATABASE_AWAY
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +44,9 @@ def add_followers(followers: Followers, states: Mapping[Ref, State]) -> None:
     if new := {ref: follower for ref, follower in followers.items() if states.get(ref) == State.DEAD_LETTERED}:
         try:
             ids = _insert(new)
-        except DATABASE_AWAY:
-            raise
-        except Exception:
+        except Exception as error:
+            if engine_for(get_config().database).is_passing(error):
+                raise
             ids = _insert_each(new)
         work_at_once(ids)
 
@@ -61,9 +61,9 @@ def _insert_each(followers: Followers) -> list[int]:
     for ref, follower in followers.items():
         try:
             ids += _insert({ref: follower})
-        except DATABASE_AWAY:
-            raise
-        except Exception:
+        except Exception as error:
+            if engine_for(get_config().database).is_passing(error):
+                raise
             logger.exception("Run %d is dead-lettered, and nobody told: %s.%s.", ref.id, follower.queue, follower.job)
     return ids
 

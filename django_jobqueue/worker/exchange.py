@@ -20,7 +20,6 @@ from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.turn import Claimed, Freed, Turn, freed
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
-from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.locked_runs import LockedRuns
 from django_jobqueue.worker.runner import Ended
@@ -93,9 +92,9 @@ class Exchange:
                     endings, states, claims, more = self._engine.insist(turn)
             else:
                 states, (claims, more) = {}, self._claim(self._claim_alone, wanted, ahead, self._held(ended))
-        except DATABASE_AWAY:
-            raise
-        except Exception:
+        except Exception as error:
+            if self._engine.is_passing(error):
+                raise
             self.release_unheard()  # what claims of this trade have committed
             if not ended:
                 raise

@@ -17,7 +17,6 @@ from django_jobqueue.limiting.turn import freed
 from django_jobqueue.states import State
 from django_jobqueue.worker import crash
 from django_jobqueue.worker.chore import later
-from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
 from django_jobqueue.worker.hold import Hold
 from django_jobqueue.worker.leases import Leases
@@ -88,18 +87,18 @@ class Reaper:
         followers = followers_of(endings)
         try:
             return self._settle_together(endings, followers) if endings else 0
-        except DATABASE_AWAY:
-            raise
-        except Exception:
+        except Exception as error:
+            if self._engine.is_passing(error):
+                raise
             logger.exception("%d lost runs could not be settled together, and are settled one by one.", len(endings))
         return sum(self._settle_alone(run, ending, followers) for run, ending in endings)
 
     def _settle_alone(self, run: LostRun, ending: Settlement, followers: Followers) -> int:
         try:
             return self._settle_together([(run, ending)], followers)
-        except DATABASE_AWAY:
-            raise
-        except Exception:
+        except Exception as error:
+            if self._engine.is_passing(error):
+                raise
             logger.exception(
                 "Run %d (%s.%s) is lost, which the database refuses to store; the next try follows in %.0f s.",
                 *(run.id, run.queue, run.job, REFUSED_SECONDS),

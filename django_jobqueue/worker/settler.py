@@ -14,7 +14,6 @@ from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Ref, Settlement
 from django_jobqueue.states import FINAL_STATES, Outcome, Reason, State
-from django_jobqueue.worker.connections import DATABASE_AWAY
 from django_jobqueue.worker.dead_letters import Followers, add_followers, followers_of
 from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.receipts import receipts
@@ -94,9 +93,9 @@ class Settler:
         for attempt in endings.attempts:
             try:
                 states |= self._settle_alone(attempt, endings.followers)
-            except DATABASE_AWAY:
-                raise
             except Exception as error:
+                if self._engine.is_passing(error):
+                    raise
                 states |= self._settle_plainly(attempt, endings.followers, error)
         return states
 
@@ -145,9 +144,9 @@ class Settler:
         )
         try:
             return self._settle_alone(attempt._replace(settlement=plainly), followers)
-        except DATABASE_AWAY:
-            raise
-        except Exception:
+        except Exception as again:
+            if self._engine.is_passing(again):
+                raise
             logger.exception(
                 "Attempt %d of run %d ended %s, which the database refuses to store: the run is taken for lost when its lease ends.",
                 *(attempt.claim.attempt, attempt.claim.id, attempt.settlement.outcome),

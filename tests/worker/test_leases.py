@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -626,6 +627,52 @@ def test_a_run_that_somebody_has_locked_is_handed_back_later(monkeypatch: pytest
 
     assert len(leases) == 0
     assert list(Run.objects.values_list("state", "releases")) == [("pending", 1)] * 2
+
+
+TOO_MUCH = {
+    "postgresql": """
+        CREATE FUNCTION too_much() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE 'too much' USING ERRCODE = 'program_limit_exceeded'; END $$;
+        CREATE TRIGGER too_much BEFORE UPDATE ON jobqueue_run FOR EACH ROW
+        WHEN (NEW.tenant = 'refused' AND NEW.result IS NOT NULL) EXECUTE FUNCTION too_much()
+    """,
+    "mysql": """
+        CREATE TRIGGER too_much BEFORE UPDATE ON jobqueue_run FOR EACH ROW
+        BEGIN IF NEW.tenant = 'refused' AND NEW.result IS NOT NULL THEN
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'too much'; END IF; END
+    """,
+}
+NO_MORE = {
+    "postgresql": "DROP TRIGGER IF EXISTS too_much ON jobqueue_run; DROP FUNCTION IF EXISTS too_much()",
+    "mysql": "DROP TRIGGER IF EXISTS too_much",
+}
+
+
+@pytest.fixture
+def too_much() -> Iterator[None]:
+    """Let the database say of results of one tenant what Django takes for an OperationalError, as if it was away."""
+    with connection.cursor() as cursor:
+        cursor.execute(TOO_MUCH[connection.vendor])
+        yield
+        cursor.execute(NO_MORE[connection.vendor])
+
+
+@pytest.mark.mysql
+@pytest.mark.postgresql
+def test_an_error_of_one_run_is_not_taken_for_an_outage(too_much: None, work: Work) -> None:
+    @job
+    def answer() -> int:
+        return 42
+
+    refused, other = queues.default.add("answer", tenant="refused"), queues.default.add("answer")
+
+    work(concurrency=2)
+
+    for run in (refused, other):
+        run.refresh_from_db()
+    assert (refused.state, refused.attempt, refused.result) == ("completed", 1, None)
+    assert refused.error == "What came of this attempt could not be stored: OperationalError."
+    assert (other.state, other.attempt, other.result) == ("completed", 1, 42)
 
 
 def test_a_result_is_not_rewritten_because_the_database_went_away(engine: Engine) -> None:

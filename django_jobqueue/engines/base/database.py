@@ -78,6 +78,14 @@ class Database(ABC):
     @abstractmethod
     def _says_away(self, error: BaseException) -> bool: ...
 
+    def is_passing(self, error: BaseException) -> bool:
+        """Whether *error* says nothing of what was to be written: the same may well be written another time."""
+        return self.is_away(error) or self.is_busy(error) or self._says_short(error)
+
+    @abstractmethod
+    def _says_short(self, error: BaseException) -> bool:
+        """Whether *error* says that the database is short of something: of space, memory, connections or time."""
+
     @property
     def has_lost_connection(self) -> bool:
         """Whether the connection of the calling thread has come to its end."""

@@ -21,6 +21,9 @@ COLLISIONS = {KEPT_WAITING, 1213}
 AWAY = {0, 1053, 1290, 1792, 1836, 1927, 4031, *range(2000, 3000)}
 """What it calls a server that shuts down, takes no writes, or has ended the connection, and the client one that is lost."""
 
+SHORT = {1021, 1037, 1038, 1040, 1041, 1114, 1203, 1226, 1317, 1969, 3024}
+"""What it calls a server that lacks space, memory or connections, and a statement that has taken too long."""
+
 TRIES = 3
 
 PACKET = 2 * 1024 * 1024
@@ -41,6 +44,9 @@ class MySQLDatabase(Database):
     def _says_away(self, error: BaseException) -> bool:
         code = error.args[0] if error.args else 0
         return not isinstance(code, int) or code in AWAY
+
+    def _says_short(self, error: BaseException) -> bool:
+        return isinstance(error, OperationalError) and bool(error.args) and error.args[0] in SHORT
 
     def now(self) -> datetime:
         [[now]] = self.fetch(f"SELECT {NOW}", {})

@@ -18,6 +18,9 @@ KEPT_WAITING = "55P03"
 AWAY = ("08", "57P01", "57P02", "57P03", "25006")
 """How what it calls an error begins where the connection is lost, the server shuts down or starts, or takes no writes."""
 
+SHORT = ("53", KEPT_WAITING, "57", "58")
+"""How it begins where the server lacks something, a statement has taken too long, or the operating system has failed."""
+
 
 class PostgreSQLDatabase(Database):
     """Moments by the server's clock."""
@@ -39,6 +42,9 @@ class PostgreSQLDatabase(Database):
     def _says_away(self, error: BaseException) -> bool:
         state = _state(error)
         return state is None or state.startswith(AWAY)
+
+    def _says_short(self, error: BaseException) -> bool:
+        return (_state(error) or "").startswith(SHORT)
 
     @property
     def has_lost_connection(self) -> bool:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
+from django.db import DatabaseError
 from django.utils import timezone
 
 from django_jobqueue.engines.base import Database
@@ -15,6 +16,14 @@ PRIMARY = 0xFF
 BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 AWAY = (0, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 """As when the disk is one of a network; 0 where SQLite has not spoken."""
+SHORT = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_PROTOCOL,
+)
+"""Of space, memory or time; or somebody has taken the right to write away."""
 
 
 class SQLiteDatabase(Database):
@@ -31,6 +40,9 @@ class SQLiteDatabase(Database):
 
     def _says_away(self, error: BaseException) -> bool:
         return _code(error) in AWAY
+
+    def _says_short(self, error: BaseException) -> bool:
+        return isinstance(error, DatabaseError) and _code(error) in SHORT
 
     def now(self) -> datetime:
         return timezone.now()
