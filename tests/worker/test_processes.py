@@ -30,7 +30,7 @@ from django_jobqueue.models import Run, Worker
 from django_jobqueue.worker import heartbeat, leases
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.child import Child
-from django_jobqueue.worker.executors import child_process
+from django_jobqueue.worker.executors import child_process, processes
 from django_jobqueue.worker.executors.child_process import ChildProcess, NotStarted
 from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.runner import Ended
@@ -759,6 +759,35 @@ def test_as_many_children_start_as_runs_are_likely_to_come(
         wait_until(lambda: len(descendants()) >= 2)
         wait_until(Worker.objects.exclude(name="alive:1:a").exists)  # its first heartbeat is complete
         assert len(descendants()) == 2
+
+
+def test_children_that_have_had_nothing_to_do_for_long_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "IDLE_SECONDS", 0.5)
+    executor = processes.ProcessExecutor(lambda _: None, lambda _: None, lambda _: None)
+
+    executor.prepare(2)
+    wait_until(lambda: len(descendants()) == 2)
+    wait_until(lambda: not descendants())
+
+    executor.prepare(1)
+    wait_until(descendants)
+    executor.close(PATIENCE_SECONDS)
+    assert not descendants()
+
+
+def test_a_child_to_which_an_attempt_is_on_its_way_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "IDLE_SECONDS", 0.01)
+    executor = processes.ProcessExecutor(lambda _: None, lambda _: None, lambda _: None)
+
+    with executor._lock:
+        executor._add_thread()  # as for an attempt that is about to be put into the queue
+    wait_until(descendants)
+    [child] = descendants()
+    with pytest.raises(psutil.TimeoutExpired):
+        child.wait(0.1)
+
+    executor.close(PATIENCE_SECONDS)
+    assert not child.is_running()
 
 
 def test_as_long_as_all_workers_of_its_queues_live_no_child_starts_ahead(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
+from queue import Empty
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim, Ref
@@ -19,6 +21,8 @@ logger = logging.getLogger(__name__)
 NOT_STARTED_DELAY_SECONDS = 5.0
 """How long a run is put off for which no child could be started."""
 UNKNOWN_DELAY_SECONDS = 30.0
+IDLE_SECONDS = 300.0
+"""A child that has had nothing to do for so long gives its memory back; a new one takes a second to start."""
 
 
 class ProcessExecutor(Threads):
@@ -62,10 +66,28 @@ class ProcessExecutor(Threads):
         child: ChildProcess | None = None
         with suppress(NotStarted):  # the first attempt tries again
             child = ChildProcess()
-        while (assignment := self._attempts.get()) is not None:
+        while (assignment := self._next()) is not None:
             child = self._attempt_in(child, assignment)
         if child is not None:
             child.leave()
+
+    def _next(self) -> Assignment | None:
+        """The next attempt for this thread; None, where it is to end, and its child with it."""
+        while True:
+            try:
+                return self._attempts.get(timeout=IDLE_SECONDS)
+            except Empty:
+                if self._is_spare():
+                    return None
+
+    def _is_spare(self) -> bool:
+        """Whether no attempt is on its way to this thread; if so, none will be any more."""
+        with self._lock:
+            if self._idle == 0:
+                return False
+            self._idle -= 1
+            self._threads.remove(threading.current_thread())
+        return True
 
     def _attempt_in(self, child: ChildProcess | None, assignment: Assignment) -> ChildProcess | None:
         """Run an attempt in *child*, or else in a new one; return it, if it is fit for another one."""

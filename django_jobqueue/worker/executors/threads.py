@@ -35,10 +35,12 @@ class Threads(ABC):
         self._attempts.put(assignment)
 
     def close(self, seconds: float) -> None:
-        for _ in self._threads:
+        with self._lock:
+            threads = list(self._threads)
+        for _ in threads:
             self._attempts.put(None)
         until = monotonic() + seconds
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(0.0, until - monotonic()))
 
     @abstractmethod
