@@ -26,8 +26,8 @@ class Limiter:
         self._engine = engine_for(self._config.database)
         self._bounds = Bounds()
         self._declared: dict[str, QueueRules] = {}
-        self._operated: set[str] = set()
-        """Queues that operators limit, as far as it is known here."""
+        self._operated: dict[str, QueueRules] = {}
+        """The rules of queues that operators limit, as far as it is known here."""
 
     @contextmanager
     def turn(self, queues: Iterable[str]) -> Iterator[Turn]:
@@ -78,6 +78,10 @@ class Limiter:
         most = rules.queue.concurrent_jobs
         return {} if rules.park or most is None else {limited[0]: most}
 
+    def known_rules(self, queue: str) -> QueueRules:
+        """What held in *queue* the last time that it was locked. It needs no database, and any thread may ask."""
+        return self._operated.get(queue) or self._declared_rules(queue)
+
     def rules(self, queue: str) -> QueueRules:
         """What holds now."""
         declared = self._declared_rules(queue)
@@ -100,9 +104,9 @@ class Limiter:
         """The *rules* of *queue*; it is remembered whether operators limit it."""
         declared = self._declared_rules(queue)
         if replace(rules.queue, paused=False) == declared.queue and rules.jobs == declared.jobs:
-            self._operated.discard(queue)
+            self._operated.pop(queue, None)
         else:
-            self._operated.add(queue)
+            self._operated[queue] = rules
         return rules
 
     def _declared_rules(self, queue: str) -> QueueRules:

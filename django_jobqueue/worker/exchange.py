@@ -18,6 +18,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Ref
 from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.limiting.turn import Claimed, Freed, Turn, freed
+from django_jobqueue.limits import QueueRules
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
 from django_jobqueue.worker.leases import Lease, Leases
@@ -76,6 +77,10 @@ class Exchange:
         self._settler = Settler(worker, leases)
         self._lease_seconds = {queue.name: queue.lease_seconds for queue in self._config.queues.values()}
         self._locked = LockedRuns()
+
+    def known_rules(self, queue: str) -> QueueRules:
+        """What held in *queue* when we last claimed from it, if it is limited. Callable from any thread."""
+        return self._limiter.known_rules(queue)
 
     def trade(self, ended: Sequence[Ended], wanted: int, ahead: int = 0) -> Trade:
         """Settle what has *ended* and claim up to *wanted* runs, and a few *ahead*, in one transaction.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 
 from django_jobqueue.engines.base import Claim
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.jobs import registry
-from django_jobqueue.limiting.rules import declared_rules
+from django_jobqueue.limits import NO_RULES, QueueRules
 from django_jobqueue.states import Delivery
 from django_jobqueue.worker.leases import Interrupt, Lease, Leases
 
@@ -29,9 +30,11 @@ class SelfFence:
     for the first that is missed; unless it would break a promise that another one starts beside it.
     """
 
-    def __init__(self, leases: Leases, interrupt: Interrupt) -> None:
+    def __init__(self, leases: Leases, interrupt: Interrupt, rules: Callable[[str], QueueRules]) -> None:
+        """*Rules* tells the limits of a queue, without a database."""
         self._leases = leases
         self._interrupt = interrupt
+        self._rules = rules
         self._told = False
 
     def look(self) -> None:
@@ -53,7 +56,7 @@ class SelfFence:
 
     def _judge(self, lease: Lease) -> None:
         """Ask the job to end, if it is time; where it has a process of its own, it ends."""
-        if _is_exclusive(lease.claim):
+        if _is_exclusive(lease.claim, self._rules(lease.claim.queue)):
             self._ask_to_end(lease)
             lease.kill_unless_ended(by=lease.renewed_at + KILL_LEASES * lease.seconds)
         elif _missing(lease) >= END_LEASES:
@@ -75,13 +78,12 @@ def _missing(lease: Lease) -> float:
     return (monotonic() - lease.renewed_at) / lease.seconds
 
 
-def _is_exclusive(claim: Claim) -> bool:
+def _is_exclusive(claim: Claim, rules: QueueRules) -> bool:
     """Whether it was promised that nobody works beside the job of this run."""
     if claim.delivery == Delivery.AT_MOST_ONCE:
         return True
-    declared = declared_rules(claim.queue)
-    limits = [declared.queue, *([declared.jobs[claim.job]] if claim.job in declared.jobs else [])]
-    if any(rules.concurrent_jobs or rules.concurrent_jobs_per_key for rules in limits):
+    limits = [rules.queue, rules.jobs.get(claim.job, NO_RULES)]
+    if any(limit.concurrent_jobs or limit.concurrent_jobs_per_key for limit in limits):
         return True
     try:
         return registry.get(claim.queue, claim.job).options.unique == "live"

@@ -131,7 +131,7 @@ class Worker:
             prepare=self._executors.prepare,
         )
         watchdog = Watchdog(
-            SelfFence(self._leases, self._executors.interrupt).look,
+            SelfFence(self._leases, self._executors.interrupt, self._exchange.known_rules).look,
             Enforcer(self._leases, self._executors.kill_attempt).look,
             self._executors.look,
             self._shutdown.look,

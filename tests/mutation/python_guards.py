@@ -264,10 +264,17 @@ KEEPING = [
     ),
     Guard(
         "worker/self_fence.py",
-        "if «any(rules.concurrent_jobs or rules.concurrent_jobs_per_key for rules in limits)»:",
+        "if «any(limit.concurrent_jobs or limit.concurrent_jobs_per_key for limit in limits)»:",
         "False",
         FENCE,
         "what is limited ends before its lease does",
+    ),
+    Guard(
+        "limiting/limiter.py",
+        "return «self._operated.get(queue) or »self._declared_rules(queue)",
+        "",
+        f"{FENCE}::test_a_job_that_an_operator_has_limited_is_asked_to_end_before_its_lease_is_over",
+        "what operators limit ends before its lease does, as what is declared to be limited",
     ),
     Guard(
         "worker/self_fence.py",

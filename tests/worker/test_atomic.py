@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, operations, queues, testing
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Engine, LostRun, Settlement
+from django_jobqueue.limiting.rules import declared_rules
 from django_jobqueue.models import Run
 from django_jobqueue.states import Outcome, State
 from django_jobqueue.worker import atomic, heartbeat, runner
@@ -209,7 +210,7 @@ def test_a_job_that_has_committed_and_calls_its_hooks_is_not_taken_for_lost(
         lease.missed = True
         lease.renewed_at -= 10 * lease.seconds
         asked: list[str] = []
-        fence = SelfFence(leases, lambda ref, why: asked.append(why))
+        fence = SelfFence(leases, lambda ref, why: asked.append(why), declared_rules)
         beat = Heartbeat(
             "it", leases, queues={}, concurrency=1, interrupt=fence._interrupt, prepare=lambda number: None
         )
@@ -837,7 +838,7 @@ def test_while_an_atomic_job_keeps_its_own_heartbeat_from_writing_no_lease_is_in
         [lease] = worker.worker._leases.all()
         lease.renewed_at -= 10 * lease.seconds
         asked: list[str] = []
-        fence = SelfFence(worker.worker._leases, lambda ref, why: asked.append(why))
+        fence = SelfFence(worker.worker._leases, lambda ref, why: asked.append(why), declared_rules)
         fence.look()
         assert (lease.excludes_writers, asked) == (True, [])
         gate.open()

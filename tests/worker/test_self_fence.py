@@ -12,11 +12,13 @@ import pytest
 from django.db import OperationalError
 
 from django_jobqueue import Cancel, Fail, RunContext, job, operations, queues
+from django_jobqueue.engines.base import Ref
 from django_jobqueue.jobs import registry
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.runner import Ended, Refused, run_attempt
+from django_jobqueue.worker.self_fence import DOUBT_LEASES, SelfFence
 from django_jobqueue.worker.watchdog import Watchdog
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
@@ -110,6 +112,26 @@ def test_a_job_that_cancels_itself_when_it_is_asked_to_end_was_cancelled_only_if
     run.refresh_from_db()
     assert (run.state, run.result) == (("cancelled", None) if person_cancels else ("completed", "by attempt 2"))
     assert run.attempts.first().outcome == ("cancelled" if person_cancels else "released")  # type: ignore[union-attr]
+
+
+def test_a_job_that_an_operator_has_limited_is_asked_to_end_before_its_lease_is_over() -> None:
+    @job
+    def wait() -> None:
+        pass
+
+    queues.default.add("wait")
+    operations.set_limit("default", "concurrent_jobs", 1, actor="ana")
+    leases = Leases()
+    exchange = Exchange("me:1:a", ["default"], leases)
+    exchange.trade([], 1)
+    exchange.trade([], 1)
+    [lease] = leases.all()
+    lease.renewed_at -= DOUBT_LEASES * lease.seconds
+    asked: list[Ref] = []
+
+    SelfFence(leases, lambda ref, _: asked.append(ref), exchange.known_rules).look()
+
+    assert asked == [lease.claim.ref]
 
 
 def test_what_had_ended_before_its_lease_was_in_doubt_stays_as_it_was(
