@@ -13,9 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
 from django_jobqueue.errors import JobQueueError
-from django_jobqueue.management.printable import encodable, printable, printable_lines
 from django_jobqueue.management.progress import Progress
 from django_jobqueue.management.startup import refusal
+from django_jobqueue.printable import encodable, printable, printable_lines
 
 
 class JobQueueCommand(BaseCommand):

@@ -17,8 +17,8 @@ from django.utils import timezone
 from django_jobqueue import __version__
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Claim, LostRun, Settlement
-from django_jobqueue.management.printable import encodable, printable, printable_lines
 from django_jobqueue.management.worked_queues import label
+from django_jobqueue.printable import encodable, printable, printable_lines
 from django_jobqueue.states import Outcome, State
 from django_jobqueue.worker.observer import Observer
 from django_jobqueue.worker.runner import Ended

@@ -12,10 +12,10 @@ from django.core.management.base import CommandError
 from django_jobqueue.management.arguments import add_format, add_no_input, add_reason, number
 from django_jobqueue.management.command import JobQueueCommand, operator
 from django_jobqueue.management.output import as_record
-from django_jobqueue.management.printable import printable
 from django_jobqueue.management.run_options import add_run_options, run_filter
 from django_jobqueue.operations import CancelledMany, Operation, ReplayedMany, RunFilter
 from django_jobqueue.operations.selection import all_runs, parsed_id
+from django_jobqueue.printable import printable
 
 MOST_TOLD = 10
 """Ids of no run that are told one by one."""

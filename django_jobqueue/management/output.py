@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from django.utils import timezone
 
-from django_jobqueue.management.printable import printable
+from django_jobqueue.printable import printable
 
 Cell: TypeAlias = str | int | None
 

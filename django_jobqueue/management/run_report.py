@@ -13,13 +13,13 @@ from django.db.models import Model
 
 from django_jobqueue.durations import span
 from django_jobqueue.management.output import Cell, as_table
-from django_jobqueue.management.printable import printable_lines
 from django_jobqueue.management.times import local, relative
 from django_jobqueue.models import Activity, Attempt, Run
 from django_jobqueue.operations import explain
 from django_jobqueue.operations.obstacles import Obstacle
 from django_jobqueue.operations.selection import all_runs
 from django_jobqueue.operations.visible import Visible
+from django_jobqueue.printable import printable_lines
 from django_jobqueue.states import State
 
 MOST = 50

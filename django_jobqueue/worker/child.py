@@ -24,6 +24,7 @@ from django_jobqueue.worker.assignment import Assignment, known_job
 from django_jobqueue.worker.executors.event_loop import AsyncioExecutor
 from django_jobqueue.worker.executors.executor import nobody_waits
 from django_jobqueue.worker.interrupts import Interrupts
+from django_jobqueue.worker.logged_lines import printing_what_is_logged
 from django_jobqueue.worker.output import keep_output_open
 from django_jobqueue.worker.runner import Ended, Refused, run_attempt
 from django_jobqueue.worker.wire import Message, Wire, claim_of, plain
@@ -38,10 +39,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Work until the worker says that it is enough. The first argument is the descriptor of the wire."""
+    """Work until the worker says that it is enough. The arguments: the descriptor of the wire, and how to print what is logged."""
     end_with_parent()
     keep_output_open()
-    Child(Wire(socket.socket(fileno=int(sys.argv[1])))).work()
+    wire, log_format = sys.argv[1:3]
+    with printing_what_is_logged(sys.stderr, log_format):
+        Child(Wire(socket.socket(fileno=int(wire)))).work()
 
 
 def end_with_parent() -> None:

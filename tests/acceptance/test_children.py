@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import psutil
@@ -45,5 +46,5 @@ def test_the_logs_and_prints_of_a_child_come_out_where_those_of_its_worker_do_an
     assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
     for who in ("child", "thread"):
         assert worker.output.count(f"printed by a {who}") == 2
-        assert worker.output.count(f"logged by a {who}") == 2
+        assert len(re.findall(rf"^\d\d:\d\d:\d\d ! logged by a {who}$", worker.output, re.MULTILINE)) == 2
     assert worker.output.count("✓") == len(runs)

@@ -13,8 +13,8 @@ import pytest
 from pytest_django import Settings
 
 from django_jobqueue.management.output import as_csv, as_json, as_table
-from django_jobqueue.management.printable import encodable, printable, printable_lines
 from django_jobqueue.management.times import local
+from django_jobqueue.printable import encodable, printable, printable_lines
 
 NAIVE = datetime(2033, 7, 1, 9, 0)  # noqa: DTZ001
 

@@ -19,7 +19,6 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.management.arguments import add_format, duration, json_object, moment
 from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.output import as_record
-from django_jobqueue.management.printable import printable
 from django_jobqueue.management.waiting import STILL_GOING, wait_for_end
 from django_jobqueue.models import Run
 from django_jobqueue.operations import enqueue
@@ -27,6 +26,7 @@ from django_jobqueue.operations.new_runs import AddOptions
 from django_jobqueue.operations.visible import Visible
 from django_jobqueue.payloads import decode_json
 from django_jobqueue.payloads.kinds import Kind
+from django_jobqueue.printable import printable
 from django_jobqueue.states import FINAL_STATES, OnDuplicate, State
 
 FACTS = ["queue", "job", "state", "run_at", "reason", "result", "error", "finished_at"]

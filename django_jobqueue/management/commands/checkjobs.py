@@ -16,7 +16,7 @@ from django_jobqueue.management.arguments import add_format, duration, number
 from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.health import Health, Limits, look_at_file, look_at_queues
 from django_jobqueue.management.output import as_csv, as_json
-from django_jobqueue.management.printable import printable
+from django_jobqueue.printable import printable
 
 
 class Command(JobQueueCommand):

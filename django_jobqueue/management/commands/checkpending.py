@@ -12,9 +12,9 @@ from django.core.management.base import CommandError
 from django_jobqueue.management.arguments import add_format
 from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.output import as_csv, as_json
-from django_jobqueue.management.printable import printable
 from django_jobqueue.operations import check_pending
 from django_jobqueue.operations.checking import Checked, Problem, Some
+from django_jobqueue.printable import printable
 
 FIELDS = ["queue", "job", "problem", "runs", "first_runs", "schedules", "first_schedules"]
 

@@ -23,7 +23,6 @@ from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
 from django_jobqueue.management.ending import end_within
 from django_jobqueue.management.json_lines import JSONLines
-from django_jobqueue.management.logged_lines import printing_what_is_logged
 from django_jobqueue.management.mysql import require_mysql
 from django_jobqueue.management.process_one import become_process_one
 from django_jobqueue.management.reloading import work_until_code_changes
@@ -31,6 +30,7 @@ from django_jobqueue.management.startup import require_isolation, require_tables
 from django_jobqueue.management.worked_queues import slots_of_process, worked_queues
 from django_jobqueue.worker.announcer import BackgroundAnnouncer
 from django_jobqueue.worker.exit_codes import EXIT_ERROR, EXIT_FORCED
+from django_jobqueue.worker.logged_lines import printing_what_is_logged
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer, Observers
 from django_jobqueue.worker.output import keep_output_open

@@ -18,13 +18,14 @@ from django_jobqueue.states import State
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.atomic import tell_of_commit, tell_of_writing
 from django_jobqueue.worker.crash import crashed
+from django_jobqueue.worker.logged_lines import log_format
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, cut_off
 from django_jobqueue.worker.verdict import verdict
 from django_jobqueue.worker.wire import Message, Wire, plain, settlement_of
 
 PROGRAM = """
 import sys
-sys.path[:] = sys.argv[2:]
+sys.path[:] = sys.argv[3:]
 import django
 django.setup()
 from django_jobqueue.worker.child import main
@@ -233,7 +234,7 @@ def _start() -> tuple[subprocess.Popen[bytes], Wire]:
         broken.callback(ours.close)
         warnings = [f"-W{option}" for option in sys.warnoptions]
         process = subprocess.Popen(  # noqa: S603  # our own command line
-            [sys.executable, *warnings, "-c", PROGRAM, str(theirs.fileno()), *sys.path],
+            [sys.executable, *warnings, "-c", PROGRAM, str(theirs.fileno()), log_format(), *sys.path],
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             start_new_session=True,

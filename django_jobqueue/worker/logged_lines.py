@@ -1,4 +1,4 @@
-"""What ``runjobs`` prints of what is logged: lines like its others, where the project sends it nowhere."""
+"""What a worker and its children print of what is logged: lines like their others, where the project sends it nowhere."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from typing import TextIO
 
-from django_jobqueue.management.printable import printable_lines
+from django_jobqueue.printable import printable_lines
 
 
 class TextFormatter(logging.Formatter):
@@ -40,15 +40,31 @@ class JSONFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+FORMATTERS: dict[str, type[logging.Formatter]] = {"text": TextFormatter, "json": JSONFormatter}
+
+
+class LastResort(logging.StreamHandler[TextIO]):
+    """Prints warnings and errors that no handler of the project takes."""
+
+    def __init__(self, stream: TextIO, log_format: str) -> None:
+        super().__init__(stream)
+        self.log_format = log_format
+        self.setLevel(logging.WARNING)
+        self.setFormatter(FORMATTERS[log_format]())
+
+
 @contextmanager
-def printing_what_is_logged(stream: TextIO | None, log_format: Literal["text", "json"]) -> Iterator[None]:
-    """While the body runs, warnings and errors that no handler of the project takes are printed in this format."""
+def printing_what_is_logged(stream: TextIO | None, log_format: str) -> Iterator[None]:
+    """While the body runs, warnings and errors that no handler of the project takes are printed in this format, if any."""
     last_resort = logging.lastResort
-    if stream is not None:
-        logging.lastResort = logging.StreamHandler(stream)
-        logging.lastResort.setLevel(logging.WARNING)
-        logging.lastResort.setFormatter(JSONFormatter() if log_format == "json" else TextFormatter())
+    if stream is not None and log_format:
+        logging.lastResort = LastResort(stream, log_format)
     try:
         yield
     finally:
         logging.lastResort = last_resort
+
+
+def log_format() -> str:
+    """In which format this process prints that; empty, if it leaves that to Python."""
+    return logging.lastResort.log_format if isinstance(logging.lastResort, LastResort) else ""
