@@ -33,10 +33,13 @@ from typing import ClassVar, Self
 def nearest(name: object, known: Iterable[str]) -> str:
     """Say which of the *known* names comes nearest to *name*, or what the known names are."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1) if isinstance(name, str) else []
-    if near:
-        return f"Did you mean {near[0]!r}?"
-    return f"Known: {', '.join(names)}." if names else "There are none."
+    return did_you_mean(name, names) or (f"Known: {', '.join(names)}." if names else "There are none.")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Ask whether *name* was to be the one of the *known* names that comes near it; nothing where none does."""
+    near = get_close_matches(name, sorted(known), n=1) if isinstance(name, str) else []
+    return f"Did you mean {near[0]!r}?" if near else ""
 
 
 def shown(value: object) -> str:

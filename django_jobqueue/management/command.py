@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
 from django_jobqueue.errors import JobQueueError
+from django_jobqueue.management.parsing import correct
 from django_jobqueue.management.progress import Progress
 from django_jobqueue.management.startup import refusal
 from django_jobqueue.printable import encodable, printable, printable_lines
@@ -26,6 +27,11 @@ class JobQueueCommand(BaseCommand):
     """
 
     requires_system_checks: list[str] | tuple[str, ...] | Literal["__all__"] = ()
+
+    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **options)
+        correct(parser)
+        return parser
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         if os.environ.get("NO_COLOR"):

@@ -127,3 +127,26 @@ def test_a_user_without_a_name_is_told_by_the_number(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("getpass.getuser", nameless)
 
     assert operator() == f"command:{os.getuid()}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["runjobs", "--concurency", "4"], "unrecognized arguments: --concurency. Did you mean '--concurrency'?"),
+        (["pausequeue", "mail", "--reson=x"], "unrecognized arguments: --reson=x. Did you mean '--reason'?"),
+        (["showjobs", "--xyz"], "unrecognized arguments: --xyz."),
+        (["showrun", "1", "2"], "unrecognized arguments: 2."),
+        (["runjobs", "--superviced"], "unrecognized arguments: --superviced. Did you mean '--strict'?"),
+        (["canceljobs", "--state=runing"], "argument --state: invalid choice: 'runing'. Did you mean 'running'?"),
+        (
+            ["setlimit", "mail", "rate_limt", "1/s"],
+            "argument limit: invalid choice: 'rate_limt'. Did you mean 'rate_limit'?",
+        ),
+        (["showrun", "1", "--format=x"], "argument --format: invalid choice: 'x'. Known: csv, json, text."),
+    ],
+)
+def test_a_misspelt_word_of_the_command_line_is_answered_with_the_nearest(arguments: list[str], told: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        command(*arguments)
+
+    assert str(caught.value) == f"Error: {told}"

@@ -11,7 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError
 
 from django_jobqueue.conf import external_queues, get_config
 from django_jobqueue.errors import PayloadError, RunVetoed, nearest, shown
@@ -37,11 +37,6 @@ class Command(JobQueueCommand):
     """The face of ``operations.runs.enqueue``: each of its options is one of ours."""
 
     help = "Adds a run of a job, and prints its id."
-
-    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> CommandParser:
-        parser = super().create_parser(prog_name, subcommand, **options)
-        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]  # words may follow options
-        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
