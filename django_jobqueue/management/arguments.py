@@ -100,6 +100,14 @@ def moment_or_age(text: str) -> datetime:
     return timezone.now() - timedelta(seconds=duration(text))
 
 
+def past_or_age(text: str) -> datetime:
+    """Parse what ``moment_or_age`` parses, if it is not yet to come."""
+    when = moment_or_age(text)
+    if timezone.is_aware(when) == settings.USE_TZ and when > timezone.now():
+        raise ArgumentTypeError(f"must not be in the future, got {shown(text)}.")
+    return when
+
+
 def json_object(text: str) -> dict[str, Any]:
     """Parse a JSON object."""
     try:

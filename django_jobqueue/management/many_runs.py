@@ -39,6 +39,9 @@ class ManyRunsCommand(JobQueueCommand):
     counted: ClassVar[dict[str, str]]
     """What the answer of the operation counts, and how people call it."""
 
+    left_alone: ClassVar[str]
+    """Why runs that are named by their ids may be left as they are."""
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("ids", nargs="*", metavar="id", help="These runs; or those that the options name.")
@@ -62,6 +65,7 @@ class ManyRunsCommand(JobQueueCommand):
                 on_batch=lambda so_far: progress.tell(f"So far: {self._in_words(asdict(so_far))}."),
             )
         self._tell(done, options)
+        self._tell_of_others(which, done, options)
         if isinstance(done, ReplayedMany) and done.refused:
             raise CommandError(f"{done.refused:,} were refused. {printable(' '.join(done.refusals))}")
 
@@ -97,6 +101,13 @@ class ManyRunsCommand(JobQueueCommand):
             self.answer(f"{'Would be: ' if done.dry_run else ''}{self._in_words(counts)}.")
             if done.more:
                 self.note("There may be more: it stopped at the limit.")
+
+    def _tell_of_others(self, which: RunFilter, done: CancelledMany | ReplayedMany, options: dict[str, Any]) -> None:
+        """Say how many of the runs that were named by their ids it could not be done to."""
+        counts = asdict(done)
+        others = len(which.ids) - sum(counts[word] for word in self.counted) - counts.get("refused", 0)
+        if which.ids and others and not done.more and options["verbosity"]:
+            self.note(f"Left as they are: {others:,}, {self.left_alone}.")
 
     def _in_words(self, counts: dict[str, int]) -> str:
         return ", ".join(f"{counts[word]:,} {shown}" for word, shown in self.counted.items())

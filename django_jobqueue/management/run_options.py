@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django_jobqueue.management.arguments import moment_or_age
+from django_jobqueue.management.arguments import moment_or_age, past_or_age
 from django_jobqueue.operations.run_filter import STANDINGS, RunFilter
 from django_jobqueue.states import Reason
 
@@ -30,7 +30,7 @@ def add_run_options(parser: ArgumentParser) -> None:
         help=f"Runs that ended for this reason: {', '.join(Reason)}.",
     )
     since = "a moment such as 2030-02-28T09:00, or an age such as 90, 5m, 1h30m, 2d"
-    add("--since", type=moment_or_age, metavar="WHEN", help=f"Runs that ended since, or were added since: {since}.")
+    add("--since", type=past_or_age, metavar="WHEN", help=f"Runs that ended since, or were added since: {since}.")
     add("--until", type=moment_or_age, metavar="WHEN", help="Runs that ended, or were added, before that.")
     add("--error", metavar="TEXT", help="Runs whose error contains this text, in capitals or not.")
     add("--tag", action="append", dest="tags", metavar="TAG", help="Runs with this tag; given twice, with both.")

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Q
 
+from django_jobqueue.errors import InvalidArgument
 from django_jobqueue.models import Run
 from django_jobqueue.operations.activities import Actor, Chronicle, author
 from django_jobqueue.operations.announcements import TO_CANCEL, announce_cancelled
 from django_jobqueue.operations.batches import check_many, described, in_batches, untold
 from django_jobqueue.operations.operation import Auth, operation
-from django_jobqueue.operations.run_filter import RunFilter
+from django_jobqueue.operations.run_filter import LIVE, RunFilter, check_standings
 from django_jobqueue.operations.selection import all_runs
 from django_jobqueue.signals import RunCancelled
 from django_jobqueue.states import State
@@ -50,6 +51,11 @@ def cancel_many(
     """
     by = author(actor, reason)
     check_many(which, limit)
+    check_standings(which, LIVE, "cancelled")
+    if which.reason is not None:
+        raise InvalidArgument(
+            f"reason: a run that has one, such as {which.reason!r}, has ended, and cannot be cancelled."
+        )
     not_yet = {"cancel_forced": None} if force else {"cancel_requested_at": None}
     found = which.runs().live().filter(**not_yet)
     if dry_run:

@@ -16,7 +16,7 @@ from django_jobqueue.operations.batches import check_many, described, in_batches
 from django_jobqueue.operations.inserting import insert_many
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.replaying import again
-from django_jobqueue.operations.run_filter import BAD_ENDS, RunFilter
+from django_jobqueue.operations.run_filter import BAD_ENDS, ENDED, RunFilter, check_standings
 from django_jobqueue.operations.selection import all_runs
 from django_jobqueue.signals import RunEnqueued
 
@@ -58,6 +58,7 @@ def replay_many(
     """
     by = author(actor, reason)
     check_many(which, limit)
+    check_standings(which, ENDED, "replayed")
     named = _with_states(which)
     found = named.runs().ended().filter(~Exists(all_runs().filter(replay_of=OuterRef("pk"))))
     if dry_run:

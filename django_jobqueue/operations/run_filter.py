@@ -20,7 +20,7 @@ from django_jobqueue.errors import ConfigError, InvalidArgument, UnknownQueue, s
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import RunQuerySet
 from django_jobqueue.operations.selection import all_runs, parsed_id
-from django_jobqueue.states import Reason, State
+from django_jobqueue.states import FINAL_STATES, Reason, State
 
 BAD_ENDS = frozenset({"failed", "dead_lettered"})
 
@@ -42,6 +42,9 @@ STANDINGS: dict[str, Callable[[RunQuerySet], RunQuerySet]] = {
     "cancelled": lambda runs: runs.in_state(State.CANCELLED),
 }
 """Where a run may stand: its state, or a word that says more of a pending one."""
+
+ENDED = sorted(FINAL_STATES)
+LIVE = [standing for standing in STANDINGS if standing not in FINAL_STATES]
 
 LONGEST_TEXT = 1000
 
@@ -82,6 +85,8 @@ class RunFilter:
             _check_text(name, getattr(self, name))
         for name in ("since", "until"):
             _check_moment(name, getattr(self, name))
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise InvalidArgument(f"since: {self.since} is not before until, {self.until}: no run can be between them.")
         _check_tags("tags", self.tags)
 
     def __bool__(self) -> bool:
@@ -137,6 +142,13 @@ def check_names(which: RunFilter) -> None:
     if not RunFilter(queue=which.queue, job=which.job).runs().exists():
         known = {name for queue in of_queues for name in registry.names(queue)}
         raise InvalidArgument.unknown("job", which.job, known)
+
+
+def check_standings(which: RunFilter, possible: Collection[str], done: str) -> None:
+    """Raise InvalidArgument for a state of which no run can be *done* what is to be: only *possible* ones can."""
+    for state in which.states:
+        if state not in possible:
+            raise InvalidArgument(f"state: a {state} run cannot be {done}. Those that can: {', '.join(possible)}.")
 
 
 def _is_job(queue: str, name: str) -> bool:

@@ -148,6 +148,27 @@ def test_a_limit_takes_the_oldest_and_says_that_there_may_be_more(make_run: Make
     assert command("canceljobs", "--queue=mail", "-v", "0") == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        ("canceljobs", "Left as they are: 1, which have ended, or were asked to cancel before.\n"),
+        ("replayjobs", "Left as they are: 1, which have not ended, or were replayed before.\n"),
+    ],
+)
+def test_it_is_told_of_how_many_that_were_named_it_could_not_be_done(verb: str, told: str, make_run: MakeRun) -> None:
+    ids = [str(make_run().pk), str(dead(make_run).pk)]
+
+    assert command(verb, *ids, "--dry-run").err == told
+    assert command(verb, *ids).err == told
+    assert command(verb, *ids, "--limit=1", "-v", "0") == ("", "")
+
+
+@pytest.mark.parametrize("verb", ["canceljobs", "showjobs"])
+def test_nothing_has_ended_since_a_moment_that_is_to_come(verb: str) -> None:
+    with pytest.raises(CommandError, match=r"--since: must not be in the future, got '2999-01-01T00:00'\.$"):
+        command(verb, "--since=2999-01-01T00:00")
+
+
 def test_no_match_is_no_error(make_run: MakeRun) -> None:
     assert counted("canceljobs", "--state=pending")["cancelled"] == 0
 

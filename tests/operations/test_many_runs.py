@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import Settings
 
 from django_jobqueue import job, operations, queues
@@ -352,6 +353,40 @@ def test_names_that_are_declared_no_more_are_known_by_their_runs(make_run: MakeR
         (RunFilter(job="gone"), 1),
     ]:
         assert operations.cancel_many(which, actor="ana").cancelled == number
+
+
+@pytest.mark.parametrize(
+    ("operation", "which", "told"),
+    [
+        (
+            operations.replay_many,
+            {"states": ["failed", "due"]},
+            "state: a due run cannot be replayed. Those that can: ",
+        ),
+        (
+            operations.cancel_many,
+            {"states": ["completed"]},
+            "state: a completed run cannot be cancelled. Those that can: ",
+        ),
+        (
+            operations.cancel_many,
+            {"queue": "mail", "reason": "lost"},
+            "reason: a run that has one, such as 'lost', has",
+        ),
+    ],
+)
+def test_what_can_be_done_to_no_such_run_is_refused(operation: Any, which: Any, told: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        operation(RunFilter(**which), actor="ana")
+
+    assert str(caught.value).startswith(told)
+
+
+def test_no_run_is_between_two_moments_of_which_the_later_comes_first() -> None:
+    now = timezone.now()
+
+    with pytest.raises(InvalidArgument, match=r"^since: .* is not before until"):
+        RunFilter(since=now, until=now)
 
 
 def test_an_id_of_no_run_is_refused() -> None:

@@ -17,6 +17,7 @@ class Command(ManyRunsCommand):
     operation = cancel_many
     passed_on = ("force",)
     counted = {"cancelled": "cancelled", "asked": "running and asked to cancel"}
+    left_alone = "which have ended, or were asked to cancel before"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

@@ -16,3 +16,4 @@ class Command(ManyRunsCommand):
     operation = replay_many
     states_of_ids = tuple(sorted(FINAL_STATES))
     counted = {"replayed": "replayed"}
+    left_alone = "which have not ended, or were replayed before"
