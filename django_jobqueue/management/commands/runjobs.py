@@ -26,6 +26,7 @@ from django_jobqueue.management.json_lines import JSONLines
 from django_jobqueue.management.mysql import require_mysql
 from django_jobqueue.management.process_one import become_process_one
 from django_jobqueue.management.reloading import work_until_code_changes
+from django_jobqueue.management.site_address import require_address
 from django_jobqueue.management.startup import require_isolation, require_tables
 from django_jobqueue.management.worked_queues import slots_of_process, worked_queues
 from django_jobqueue.worker.announcer import BackgroundAnnouncer
@@ -152,6 +153,8 @@ class Command(JobQueueCommand):
         return code
 
     def _supervise(self, queues: dict[str, int | None], options: dict[str, Any]) -> int:
+        if options["with_runserver"]:
+            require_address(options["with_runserver"])
         config = get_config()
         slots = options["concurrency"] * options["processes"]
         connections.close_all()
