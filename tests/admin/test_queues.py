@@ -41,6 +41,15 @@ def test_all_queues_of_the_settings_are_listed_with_their_jobs(ana: Client) -> N
     assert "/ 8" in text
 
 
+def test_the_jobs_of_a_queue_that_are_paused_are_named(ana: Client) -> None:
+    operations.pause_job("mail", "send", actor="bo")
+
+    text = page(ana.get(QUEUES))
+
+    assert text.count("paused jobs: ") == 1
+    assert '<span class="jq-note">paused jobs: send</span>' in text
+
+
 def test_the_page_stands_among_the_others_as_queues(ana: Client) -> None:
     text = page(ana.get("/admin/django_jobqueue/"))
 
