@@ -12,8 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_jobqueue import operations
+from django_jobqueue.admin import activities
 from django_jobqueue.models import Activity, Run, Worker
+from django_jobqueue.operations.schedule_sync import SYNC
 from tests.admin.conftest import ACTIVITIES, VIEWS, WORKERS, MakeRun, Staff, page, run_url
+from tests.operations.test_recording import RECORDED, RECORDED_AS
 
 
 def test_workers_are_alive_or_lost_by_their_heartbeat(ana: Client) -> None:
@@ -51,6 +54,30 @@ def test_activities_are_listed_newest_first_with_who_and_why(ana: Client, make_r
     assert text.index("outage") < text.index("wrong address")
     assert f'<a href="{run_url(run)}">run {run.pk}</a> (mail)' in text
     assert "outage" not in page(ana.get(f"{ACTIVITIES}?operation=jobs.cancel"))
+
+
+def test_what_was_done_to_what_is_said_in_words(ana: Client, make_run: MakeRun) -> None:
+    make_run(), make_run("running"), make_run("completed")
+    operations.set_limit("mail", "concurrent_jobs", 3, actor="bo")
+    operations.clear_limit("mail", "concurrent_jobs", actor="bo")
+    operations.pause_job("mail", "send", actor="bo")
+    operations.cancel_many(operations.RunFilter(queue="mail"), actor="bo")
+    operations.replay_many(operations.RunFilter(states=["completed"]), actor="bo")
+
+    text = page(ana.get(ACTIVITIES))
+
+    for did, to in [
+        ("set limit", "mail: concurrent_jobs = 3"),
+        ("clear limit", "mail: concurrent_jobs"),
+        ("pause job", "mail.send"),
+        ("cancel many", "mail: 1 cancelled, 1 asked to cancel"),
+        ("replay many", "1 replayed"),
+    ]:
+        assert f'<td class="field-verb">{did}</td><td class="field-subject">{to}</td>' in text
+
+
+def test_every_operation_that_is_recorded_has_a_word() -> None:
+    assert {RECORDED_AS.get(key, key) for key in RECORDED} | {SYNC} == set(activities.OPERATIONS)
 
 
 def test_the_list_of_activities_never_counts(ana: Client) -> None:
