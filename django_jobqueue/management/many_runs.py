@@ -44,9 +44,9 @@ class ManyRunsCommand(JobQueueCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("ids", nargs="*", metavar="id", help="These runs; or those that the options name.")
+        add("ids", nargs="*", metavar="id", help="These runs; or else the runs that match the options.")
         add_run_options(parser)
-        add("--limit", type=number(int, 1, sys.maxsize), metavar="N", help="At most so many, the oldest first.")
+        add("--limit", type=number(int, 1, sys.maxsize), metavar="N", help="At most this many, oldest first.")
         add("--dry-run", action="store_true", help="Only say how many there are.")
         add_no_input(parser)
         add_reason(parser)

@@ -21,7 +21,7 @@ def add_run_options(parser: ArgumentParser) -> None:
         dest="states",
         choices=list(STANDINGS),
         metavar="STATE",
-        help=f"Runs that are {', '.join(STANDINGS)}. May be given several times.",
+        help=f"Runs that are {', '.join(STANDINGS)}. Can be repeated.",
     )
     add(
         "--end-reason",
@@ -32,8 +32,8 @@ def add_run_options(parser: ArgumentParser) -> None:
     since = "a moment such as 2030-02-28T09:00, or an age such as 90, 5m, 1h30m, 2d"
     add("--since", type=past_or_age, metavar="WHEN", help=f"Runs that ended since, or were added since: {since}.")
     add("--until", type=moment_or_age, metavar="WHEN", help="Runs that ended, or were added, before that.")
-    add("--error", metavar="TEXT", help="Runs whose error contains this text, in capitals or not.")
-    add("--tag", action="append", dest="tags", metavar="TAG", help="Runs with this tag; given twice, with both.")
+    add("--error", metavar="TEXT", help="Runs whose error contains this text, in upper or lower case.")
+    add("--tag", action="append", dest="tags", metavar="TAG", help="Runs with this tag; if repeated, with all of them.")
 
 
 def run_filter(options: dict[str, Any]) -> RunFilter:

@@ -70,6 +70,6 @@ def _slots(argument: str, number: str) -> int:
     if number.isascii() and number.isdigit() and 1 <= int(number) <= MOST_SLOTS:
         return int(number)
     raise CommandError(
-        f"{argument}: behind the colon stands how many slots of a process the queue may hold, "
+        f"{argument}: the number after the colon says how many slots of a process the queue may hold, "
         f"from 1 to {MOST_SLOTS}, not {shown(number)}."
     )

@@ -121,7 +121,7 @@ def test_a_person_is_asked_before_it_purges_earlier_than_the_queue_says(
     told = command("purgejobs", *arguments)
 
     assert left == 4
-    assert "at another time than their queue says? [y/N] " in told.err
+    assert "earlier or later than their queue says? [y/N] " in told.err
     assert Run.objects.count() < 4
 
 

@@ -46,9 +46,9 @@ def test_a_name_that_is_given_twice_without_slots_counts_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mail:0"], "mail:0: behind the colon stands how many slots of a process the queue may hold, from 1 to 1000, not '0'."),
+        (["mail:0"], "mail:0: the number after the colon says how many slots of a process the queue may hold, from 1 to 1000, not '0'."),
         (["mail:1001"], "from 1 to 1000, not '1001'."),
-        (["mail:x"], "mail:x: behind the colon stands how many slots of a process the queue may hold, from 1 to 1000, not 'x'."),
+        (["mail:x"], "mail:x: the number after the colon says how many slots of a process the queue may hold, from 1 to 1000, not 'x'."),
         (["mail:"], "not ''."),
         (["mail:-1"], "not '-1'."),
         (["mail:²"], "not '²'."),

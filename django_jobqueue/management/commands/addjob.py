@@ -44,8 +44,8 @@ class Command(JobQueueCommand):
             "words",
             nargs="+",
             metavar="word",
-            help="The job, as queue.job or as queue job; then its arguments, as key=value. A value is JSON where it "
-            "can be read as JSON and the job does not take text, and else text.",
+            help="The job, as queue.job or as queue job; then its arguments, as key=value. A value is read as JSON if it "
+            "is valid JSON and the job does not take text there, and as text otherwise.",
         )
         payload = parser.add_mutually_exclusive_group()
         payload.add_argument("--payload", type=json_object, metavar="JSON", help="The arguments as a JSON object.")
@@ -53,7 +53,7 @@ class Command(JobQueueCommand):
         add("--at", type=moment, dest="next_run_at", metavar="MOMENT", help="Start it then: 2030-02-28T09:00.")
         add("--delay", type=duration, dest="delay_seconds", metavar="DURATION", help="Start it after 90, 5m, 1h30m.")
         add("--priority", type=int, metavar="N", help="From -100 to 100, higher first. Default: the job's.")
-        add("--max-attempts", type=int, metavar="N", help="Give up after so many failures. Default: the job's.")
+        add("--max-attempts", type=int, metavar="N", help="Give up after this many failures. Default: the job's.")
         add(
             "--timeout",
             type=duration,
@@ -61,19 +61,19 @@ class Command(JobQueueCommand):
             metavar="DURATION",
             help="How long each attempt may take: 90, 5m, 1h30m. Default: the job's.",
         )
-        add("--idempotency-key", metavar="TEXT", help="Print the run that this key made before, if it did.")
-        add("--unique-key", metavar="TEXT", help="Of a unique job: what makes it the same as another run.")
+        add("--idempotency-key", metavar="TEXT", help="If this key has made a run before, print that run.")
+        add("--unique-key", metavar="TEXT", help="For a unique job: what makes it the same as another run.")
         add(
             "--on-duplicate",
             choices=[str(word) for word in OnDuplicate],
-            help="Of a unique job: print the run that is there, refuse, or replace it. Default: skip.",
+            help="For a unique job: print the existing run, refuse, or replace it. Default: skip.",
         )
-        add("--expires-at", type=moment, metavar="MOMENT", help="Cancel it, if it has not been started by then.")
-        add("--concurrency-key", metavar="KEY", help="What a limit of runs at once counts it by.")
-        add("--rate-key", metavar="KEY", help="What a limit of starts in a time counts it by.")
-        add("--tag", action="append", dest="tags", metavar="TEXT", help="A label; may be given several times.")
-        add("--tenant", metavar="KEY", help="Whom it is for.")
-        add("--user", metavar="KEY", help="Who wants it.")
+        add("--expires-at", type=moment, metavar="MOMENT", help="Cancel it if it has not started by then.")
+        add("--concurrency-key", metavar="KEY", help="The key by which a concurrency limit counts it.")
+        add("--rate-key", metavar="KEY", help="The key by which a rate limit counts it.")
+        add("--tag", action="append", dest="tags", metavar="TEXT", help="A label; can be repeated.")
+        add("--tenant", metavar="KEY", help="For whom it is.")
+        add("--user", metavar="KEY", help="Who asked for it.")
         add("--trace-id", metavar="TEXT", help="The trace that it belongs to.")
         add("--metadata", type=json_object, metavar="JSON", help="More about it, as a JSON object.")
         add(
@@ -82,8 +82,8 @@ class Command(JobQueueCommand):
             type=duration,
             const=inf,
             metavar="DURATION",
-            help=f"Wait until it has ended, and print its result. Exit with 1 where it ended badly, and with "
-            f"{STILL_GOING} where it has not ended in time.",
+            help=f"Wait until it has ended, and print its result. Exit with 1 if it ended badly, and with "
+            f"{STILL_GOING} if it has not ended in time.",
         )
         add_format(parser)
 

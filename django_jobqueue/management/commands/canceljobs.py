@@ -10,8 +10,8 @@ from django_jobqueue.operations import cancel_many
 
 class Command(ManyRunsCommand):
     help = (
-        "Cancels runs: at once where they are pending. A running one is asked to cancel; it may still end well, but is not "
-        "tried again."
+        "Cancels runs: at once if they are pending. A running one is asked to cancel; it may still end well, but is not "
+        "retried."
     )
     verb = "Cancel"
     operation = cancel_many
@@ -24,5 +24,5 @@ class Command(ManyRunsCommand):
         parser.add_argument(
             "--force",
             action="store_true",
-            help="Kill the process of a job that does not heed that within two seconds, if it has one of its own.",
+            help="Kill the process of a job that does not react within two seconds, if it has its own.",
         )

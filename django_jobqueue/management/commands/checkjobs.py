@@ -22,12 +22,12 @@ from django_jobqueue.printable import printable
 class Command(JobQueueCommand):
     help = (
         "Checks that due runs have workers and do not wait too long; or, with --liveness-file, that a worker process "
-        "lives. Exits with 1 where that is not so."
+        "is alive. Exits with 1 otherwise."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--queue", action="append", default=[], metavar="NAME", help="Only this queue; may be given several times.")
+        add("--queue", action="append", default=[], metavar="NAME", help="Only this queue; can be repeated.")
         add(
             "--oldest-due",
             type=duration,
@@ -41,13 +41,19 @@ class Command(JobQueueCommand):
             metavar="N",
             help="How many runs may have been dead-lettered lately. Default: any number.",
         )
-        add("--lately", type=duration, default=3600.0, metavar="DURATION", help="For --dead-letters. Default: 1h.")
-        add("--here", action="store_true", help="A worker of this host must live.")
+        add(
+            "--lately",
+            type=duration,
+            default=3600.0,
+            metavar="DURATION",
+            help="What lately means for --dead-letters. Default: 1h.",
+        )
+        add("--here", action="store_true", help="Require a living worker on this host.")
         add(
             "--liveness-file",
             type=Path,
             metavar="PATH",
-            help="Look only at this file, as given to runjobs, and never at the database.",
+            help="Check only this file, as given to runjobs, and never the database.",
         )
         add(
             "--within",

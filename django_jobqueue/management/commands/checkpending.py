@@ -22,7 +22,7 @@ FIELDS = ["queue", "job", "problem", "runs", "first_runs", "schedules", "first_s
 class Command(JobQueueCommand):
     help = (
         "Checks the payloads of all runs that have not ended, and of all enabled schedules, against the jobs as this "
-        "release has them. Exits with 1 where there is one that could not be worked."
+        "release declares them. Exits with 1 if any of them could not be worked."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

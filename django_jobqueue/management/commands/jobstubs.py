@@ -19,7 +19,7 @@ FILE = "queues.py"
 class Command(JobQueueCommand):
     help = (
         "Writes a module of typed queues, so that editors and type checkers know the names of queues and jobs, and the "
-        "payload of each. At run time it is no other than django_jobqueue.queues."
+        "payload of each. At run time it is the same object as django_jobqueue.queues."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,9 +28,9 @@ class Command(JobQueueCommand):
             "--output",
             type=Path,
             metavar="PATH",
-            help=f"Write that file. Default: {FILE} beside the project's urls.py.",
+            help=f"Write this file. Default: {FILE} beside the project's urls.py.",
         )
-        add("--check", action="store_true", help="Write nothing, and exit with 1 where the file is out of date.")
+        add("--check", action="store_true", help="Write nothing, and exit with 1 if the file is out of date.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         path = options["output"] or _project() / FILE

@@ -16,7 +16,7 @@ from django_jobqueue.operations import pause_job, pause_queue
 
 
 class Command(JobQueueCommand):
-    help = "Pauses a queue, or one job of it: no worker claims its runs. What runs goes on, and adding goes on too."
+    help = "Pauses a queue, or one job of it: no worker claims its runs. Running ones continue, and runs can still be added."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queue", help="The queue to pause.")

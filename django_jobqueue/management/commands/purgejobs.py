@@ -28,7 +28,7 @@ class Command(JobQueueCommand):
             "--completed-after",
             type=duration,
             metavar="DURATION",
-            help="Purge completed runs that ended so long ago: 90, 5m, 12h, 7d; 0 for all. Default: as the queue says.",
+            help="Purge completed runs that ended this long ago: 90, 5m, 12h, 7d; 0 for all. Default: as the queue says.",
         )
         parser.add_argument(
             "--failed-after",
@@ -44,7 +44,7 @@ class Command(JobQueueCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         earlier = options["completed_after"] is not None or options["failed_after"] is not None
         if earlier and not options["dry_run"] and options["interactive"] and sys.stdin.isatty():
-            self.confirm("Purged runs are gone for good. Purge them at another time than their queue says?")
+            self.confirm("Purged runs are gone for good. Purge them earlier or later than their queue says?")
         with self.progress(options["verbosity"]) as progress:
             purged = purge(
                 options["queue"],

@@ -9,8 +9,8 @@ from django_jobqueue.states import FINAL_STATES
 
 class Command(ManyRunsCommand):
     help = (
-        "Replays ended runs: each payload runs again, as a new run, by the job as it is now. A filter names those that "
-        "failed or were dead-lettered, unless it says --state. A run is replayed once."
+        "Replays ended runs: each payload runs again, as a new run, by the job as it is now. A filter selects only runs "
+        "that failed or were dead-lettered, unless it has a --state. A run is replayed once."
     )
     verb = "Replay"
     operation = replay_many

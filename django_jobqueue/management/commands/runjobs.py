@@ -53,12 +53,12 @@ class Command(JobQueueCommand):
             "queues",
             nargs="*",
             metavar="queue[:slots]",
-            help="Work these queues, each in at most so many slots of a process. Default: all with run_on_startup.",
+            help="Work these queues, each in at most this many slots of a process. Default: all with run_on_startup.",
         )
         add(
             "--strict",
             action="store_true",
-            help="Start runs of a queue only while those named before it have none to start. "
+            help="Start runs of a queue only while the queues named before it have none to start. "
             "Default: queues share the slots by weight.",
         )
         add(
@@ -66,7 +66,7 @@ class Command(JobQueueCommand):
             type=number(int, 1, 1000),
             metavar="N",
             help="Work N runs at once in each process. Default: the slots of all queues together, "
-            "or worker.concurrency where one is given without.",
+            "or worker.concurrency unless all are given slots.",
         )
         add(
             "--processes",
@@ -79,24 +79,24 @@ class Command(JobQueueCommand):
             "--grace",
             type=number(float, 0, DAY_SECONDS),
             metavar="SECONDS",
-            help="When told to stop, let running jobs go on for so long. Default: worker.grace_seconds.",
+            help="When told to stop, let running jobs continue for this long. Default: worker.grace_seconds.",
         )
         end = parser.add_mutually_exclusive_group()  # a server is never done
-        end.add_argument("--drain", action="store_true", help="Exit when no run can be claimed any more.")
+        end.add_argument("--drain", action="store_true", help="Exit when nothing more can be claimed.")
         end.add_argument(
-            "--with-runserver", nargs="?", const="", metavar="ADDRESS", help="Run the development server beside it."
+            "--with-runserver", nargs="?", const="", metavar="ADDRESS", help="Also run the development server."
         )
         add(
             "--reload",
             action=BooleanOptionalAction,
             default=None,
-            help="Start anew when code changes, after running jobs have ended. Default: as DEBUG, but not with --drain.",
+            help="Restart when code changes, after running jobs have ended. Default: as DEBUG, but not with --drain.",
         )
         add(
             "--liveness-file",
             type=path_of_file,
             metavar="PATH",
-            help="Touch this file every second, for a probe; see checkjobs. Each supervised worker has one beside it.",
+            help="Touch this file every second, for a probe; see checkjobs. With --processes, each worker has one beside it.",
         )
         add("--log-format", choices=["text", "json"], default="text", help="Lines for people, or for programs.")
         add("--supervised", action="store_true", help=SUPPRESS)

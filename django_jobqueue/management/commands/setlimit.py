@@ -17,7 +17,7 @@ from django_jobqueue.operations.limits import LIMIT_OPTIONS, limit_value, unkeye
 
 
 class Command(JobQueueCommand):
-    help = "Sets a limit of a queue, or of one job of it, instead of that of the settings, from the next claim on."
+    help = "Sets a limit of a queue, or of one job of it, in place of the one in the settings, from the next claim on."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queue", help="The queue to limit.")

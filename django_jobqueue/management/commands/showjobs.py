@@ -21,13 +21,17 @@ from django_jobqueue.operations.run_filter import RunFilter, check_names
 
 
 class Command(JobQueueCommand):
-    help = "Shows queues and their jobs. With --runs, or what only runs can be asked for, shows runs, the newest first."
+    help = "Shows queues and their jobs. With --runs, or an option that only runs have, shows runs, newest first."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--runs", action="store_true", help="Show runs, also where nothing else is asked for.")
+        parser.add_argument("--runs", action="store_true", help="Show runs, even without any other option.")
         add_run_options(parser)
         parser.add_argument(
-            "--limit", type=number(int, 1, 10_000), metavar="N", default=50, help="Show so many runs. Default: 50."
+            "--limit",
+            type=number(int, 1, 10_000),
+            metavar="N",
+            default=50,
+            help="Show at most this many runs. Default: 50.",
         )
         add_format(parser)
 

@@ -19,14 +19,14 @@ from django_jobqueue.zones import zone_named
 
 
 class Command(JobQueueCommand):
-    help = "Shows when a cron line is due next, in its time zone and in UTC, and what shifts of clocks do to it."
+    help = "Shows when a cron line is due next, in its time zone and in UTC, and what daylight saving does to it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("line", help="The five fields in quotes, or a word such as @daily.")
-        add("--timezone", metavar="NAME", help="By whose clocks, such as Europe/Berlin. Default: TIME_ZONE.")
+        add("--timezone", metavar="NAME", help="Its time zone, such as Europe/Berlin. Default: TIME_ZONE.")
         add("--count", type=number(int, 1, 1000), default=5, metavar="N", help="How many due times. Default: 5.")
-        add("--after", type=moment, metavar="MOMENT", help="Those after it: 2030-02-28T09:00. Default: now.")
+        add("--after", type=moment, metavar="MOMENT", help="Only due times after this: 2030-02-28T09:00. Default: now.")
         add_format(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
