@@ -29,10 +29,10 @@ class Backoff:
     each failure, up to ``max_seconds``. ``custom``: ``delays_seconds``, one after the other."""
 
     initial_seconds: float = 1.0
-    """Seconds of delay after the first failure. Not read in mode ``custom``."""
+    """Seconds of delay after the first failure. Ignored in mode ``custom``."""
 
     max_seconds: float = 60.0
-    """Seconds that no delay of mode ``exponential`` exceeds, jitter included. Not read in the other modes."""
+    """Seconds that no delay of mode ``exponential`` exceeds, jitter included. Ignored in the other modes."""
 
     multiplier: float = 2.0
     """How many times longer each delay of mode ``exponential`` is than the one before."""

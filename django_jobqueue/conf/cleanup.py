@@ -16,7 +16,7 @@ _seconds = options.optional(options.number(0, LONGEST_SECONDS))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleanup:
-    """How long the runs of a queue are kept that have ended."""
+    """How long ended runs of a queue are kept."""
 
     completed_after_seconds: float | None = field(default=7 * DAY_SECONDS, metadata=parsed_by(_seconds))
     """Seconds after its end when a completed run is purged: 0 for at once, None for never."""
@@ -35,10 +35,10 @@ class Cleanup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectCleanup:
-    """How long is kept what belongs to no queue."""
+    """How long to keep what belongs to no queue."""
 
     activities_after_seconds: float | None = field(default=365 * DAY_SECONDS, metadata=parsed_by(_seconds))
-    """Seconds after which it is forgotten who did what: 0 for at once, None for never."""
+    """Seconds after which the record of who did what is deleted: 0 for at once, None for never."""
 
 
 def parse_cleanup(path: str, value: object) -> Cleanup:

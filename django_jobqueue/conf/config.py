@@ -44,16 +44,16 @@ class Config:
     schedules: Mapping[str, ScheduleConfig] = field(
         default_factory=dict, metadata=parsed_by(schedules.parse_in_settings)
     )
-    """Schedules by name, beside those of the jobs: mappings of schedule options with ``job``, and ``queue`` if it is not
-    ``default``."""
+    """Schedules by name, in addition to those of the jobs: mappings of schedule options with ``job``, and ``queue`` if it
+    is not ``default``."""
 
     cleanup: ProjectCleanup = field(default=ProjectCleanup(), metadata=parsed_by(parse_project_cleanup))
-    """How long is kept what belongs to no queue."""
+    """How long to keep what belongs to no queue."""
 
     idempotency_seconds: float = field(
         default=7 * DAY_SECONDS, metadata=parsed_by(options.number(60, 90 * DAY_SECONDS))
     )
-    """Seconds for which an ``idempotency_key`` is remembered, counted from the ``add()`` that was first to give it, from
+    """Seconds for which an ``idempotency_key`` is remembered, counted from the first ``add()`` that gave it, from
     60 to 7776000 (90 days)."""
 
     payload_max_bytes: int = field(default=256 * 1024, metadata=parsed_by(options.whole(1, 64 * 1024 * 1024)))

@@ -28,10 +28,10 @@ class JobOptions:
     """What the job does, for people."""
 
     owners: tuple[str, ...] = field(default=(), metadata=parsed_by(options.labels))
-    """Who answers for the job: at most 20 names of people or teams, each of 1 to 64 characters."""
+    """Who is responsible for the job: at most 20 names of people or teams, each of 1 to 64 characters."""
 
     stability: str = field(default="stable", metadata=parsed_by(options.one_of("experimental", "stable", "deprecated")))
-    """What those who add runs may expect of the job: ``experimental``, ``stable`` or ``deprecated``."""
+    """What callers can expect of the job: ``experimental``, ``stable`` or ``deprecated``."""
 
     version: int = field(default=1, metadata=parsed_by(options.whole(1, 10_000)))
     """The version of the payload, from 1 to 10000. It is stored with each run."""
@@ -44,8 +44,8 @@ class JobOptions:
     """Other names of the job: those that it had, and that waiting runs and old code still use."""
 
     payload_schema: type[Any] | str | None = field(default=None, metadata=parsed_by(options.optional(options.schema)))
-    """What the whole payload must be, where the function has no annotations: a dataclass, a TypedDict or a model of
-    pydantic, or its dotted path. The annotations are not read then."""
+    """What the whole payload must be, if the function has no annotations: a dataclass, a TypedDict or a pydantic model,
+    or its dotted path. Annotations are ignored then."""
 
     payload_schema_id: str = field(default="", metadata=parsed_by(options.text))
     """What others call the schema of the payload; empty for ``queue.job@version``."""
@@ -65,12 +65,12 @@ class JobOptions:
     retry_on: tuple[ErrorClass, ...] | None = field(
         default=None, metadata=parsed_by(options.optional(options.error_classes))
     )
-    """Exception classes, or their dotted paths: an error of any other class ends the run as failed. None: each is tried
-    again. ``Retry`` always is, and so are attempts that were cut off."""
+    """Exception classes, or their dotted paths: an error of any other class ends the run as failed. None: every error is
+    retried. ``Retry`` always is, and so are attempts that were cut off."""
 
     fail_on: tuple[ErrorClass, ...] = field(default=(), metadata=parsed_by(options.error_classes))
-    """Exception classes, or their dotted paths: an error of such a class ends the run as failed at once. Where
-    ``retry_on`` names it too, this counts."""
+    """Exception classes, or their dotted paths: an error of such a class ends the run as failed at once. If ``retry_on``
+    names it too, this wins."""
 
     executor: str | None = field(
         default=None, metadata=parsed_by(options.optional(options.one_of("thread", "asyncio", "process")))
@@ -80,10 +80,10 @@ class JobOptions:
 
     timeout_seconds: float | None = field(default=None, metadata=parsed_by(options.optional(options.timeout)))
     """Seconds that an attempt may take, from 0.1 to 604800 (7 days); then the job is told, by an exception where that is
-    possible, and the attempt ends as timed out, a failure. None: as long as it likes."""
+    possible, and the attempt ends as timed out, a failure. None: no limit."""
 
     hard_timeout_seconds: float | None = field(default=None, metadata=parsed_by(options.optional(options.timeout)))
-    """Seconds after which an attempt that did not heed its ``timeout_seconds`` is cut off; at least as many as these. None:
+    """Seconds after which an attempt that did not react to its ``timeout_seconds`` is cut off; at least as many. None:
     10 more. An ``add()`` with another ``timeout_seconds`` moves both."""
 
     on_dead_letter: str | None = field(default=None, metadata=parsed_by(options.optional(options.name(301))))
@@ -104,53 +104,53 @@ class JobOptions:
     for ever. From 1 second to 366 days."""
 
     tags: tuple[str, ...] = field(default=(), metadata=parsed_by(options.labels))
-    """Labels of all its runs, beside those that ``add()`` gives: at most 20, each of 1 to 64 characters."""
+    """Labels of all its runs, in addition to those that ``add()`` gives: at most 20, each of 1 to 64 characters."""
 
     secret: tuple[str, ...] = field(default=(), metadata=parsed_by(options.payload_fields))
     """Fields of the payload that are shown only to those with the permission ``view_payload``, dotted where nested, such
     as ``card.number``. Keys that Django's error reports hide, such as ``password``, are secret anyway."""
 
     preflight: Preflight = field(default=Preflight(), metadata=parsed_by(parse_preflight))
-    """Who is asked before a run is added, and before it is started: a mapping, which replaces that of the queue as a
+    """Functions asked before a run is added, and before it is started: a mapping, which replaces that of the queue as a
     whole."""
 
     schedule: Mapping[str, ScheduleOptions] = field(default_factory=dict, metadata=parsed_by(schedules.parse_of_job))
-    """When runs of the job are added by itself: a cron line, a mapping of schedule options, or a list of these. A mapping
-    may also have a ``name``; without it the schedule is called ``queue.job``, which only one of a job can be."""
+    """When runs of the job are added automatically: a cron line, a mapping of schedule options, or a list of these. A
+    mapping may also have a ``name``; without it the schedule is called ``queue.job``, which only one of a job can be."""
 
     concurrent_jobs: int | None = field(default=None, metadata=parsed_by(options.optional(options.whole(1))))
-    """Attempts of the job that may run at once, across all workers; None for no limit but that of the queue."""
+    """Attempts of the job that may run at once, across all workers; None: limited only by the queue."""
 
     concurrency_key: Function | None = field(default=None, metadata=parsed_by(options.optional(options.key_source)))
     """What ``concurrent_jobs_per_key`` counts by: a field of the payload, or the dotted path of a function that takes
     the payload and returns the key. Runs without a key are not limited by it."""
 
     concurrent_jobs_per_key: int | None = field(default=None, metadata=parsed_by(options.optional(options.whole(1))))
-    """Attempts of the same ``concurrency_key`` that may run at once, across all workers. It counts in the job; one that
-    is declared at the queue counts in the queue."""
+    """Attempts of the same ``concurrency_key`` that may run at once, across all workers. It counts in the job; declared on
+    the queue, it counts in the queue."""
 
     keep_order: bool = field(default=False, metadata=parsed_by(options.boolean))
     """Whether the runs of the same ``concurrency_key`` are worked in the order of adding, retries included: the next one
-    starts when the one before has ended. Needs ``concurrent_jobs_per_key`` 1 beside it."""
+    starts when the one before has ended. Requires ``concurrent_jobs_per_key`` 1."""
 
     rate_limit: Rate | None = field(default=None, metadata=parsed_by(options.optional(options.rate)))
-    """Most attempts of the job that start in a time, across all workers, such as "100/m", or "5/10s": so many per second
-    (s), minute (m), hour (h) or day (d), evenly spread. None for no limit."""
+    """Most attempts of the job that may start in a period, across all workers, such as "100/m", or "5/10s": so many per
+    second (s), minute (m), hour (h) or day (d), evenly spread. None for no limit."""
 
     rate_burst: int = field(default=1, metadata=parsed_by(options.whole(1)))
-    """Attempts that may start at once when ``rate_limit`` was not used up for a while."""
+    """Attempts that may start at once after ``rate_limit`` was not used up for a while."""
 
     rate_key: Function | None = field(default=None, metadata=parsed_by(options.optional(options.key_source)))
     """What ``rate_limit`` counts by: a field of the payload, or the dotted path of a function that takes the payload and
     returns the key. Each key has a rate of its own; runs without a key share one."""
 
     unique: Reach | None = field(default=None, metadata=parsed_by(options.optional(options.reach)))
-    """How long no other run with the same key is added: ``pending`` until it is started, ``live`` until it has ended, or so
-    many seconds, for each window of that length, whatever becomes of it. From 1 second to 366 days."""
+    """How long no other run with the same key is added: ``pending`` until it is started, ``live`` until it has ended, or a
+    number of seconds, for each window of that length, whatever becomes of it. From 1 second to 366 days."""
 
     unique_key: PayloadKey | None = field(default=None, metadata=parsed_by(options.optional(options.payload_key)))
     """What makes two runs of a unique job the same: a field of the payload, a list of fields, or a function of the payload
-    that answers a text, or its dotted path. None: the payload as a whole."""
+    that returns text, or its dotted path. None: the payload as a whole."""
 
     @classmethod
     def merged(cls, *partials: Mapping[str, Any]) -> Self:

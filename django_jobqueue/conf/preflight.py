@@ -15,15 +15,15 @@ class Preflight:
     """Who is asked before a run of a job is added, and before it is started."""
 
     on_before_add: Function | None = field(default=None, metadata=parsed_by(options.optional(options.function)))
-    """A function, or the dotted path of one, that is called with what is about to be added, a ``NewRun``. Where it does not
-    answer ``True``, nothing is added."""
+    """A function, or the dotted path of one, that is called with what is about to be added, a ``NewRun``. If it does not
+    return ``True``, nothing is added."""
 
     okay_to_run: Function | None = field(default=None, metadata=parsed_by(options.optional(options.function)))
     """A function, or the dotted path of one, that is called before each attempt with the payload and the ``RunContext``.
-    Where it does not answer ``True``, the run is put back."""
+    If it does not return ``True``, the run is put back."""
 
     requeue_delay_seconds: float = field(default=10.0, metadata=parsed_by(options.number(0, DAY_SECONDS)))
-    """Seconds for which a run is put back that ``okay_to_run`` refuses, from 0 to 86400."""
+    """Seconds for which a run that ``okay_to_run`` refuses is put back, from 0 to 86400."""
 
 
 def parse_preflight(path: str, value: object) -> Preflight:

@@ -28,42 +28,42 @@ class QueueConfig:
     """The job options that are given at the queue, parsed."""
 
     concurrent_jobs: int | None = field(default=None, metadata=parsed_by(options.optional(options.whole(1))))
-    """Attempts that may run at once, across all workers; None for no limit but the workers' slots."""
+    """Attempts that may run at once, across all workers; None: limited only by the workers' slots."""
 
     concurrent_jobs_per_key: int | None = field(default=None, metadata=parsed_by(options.optional(options.whole(1))))
-    """Attempts of the same ``concurrency_key`` that may run at once, across all workers and all jobs of the queue that
-    do not declare it themselves."""
+    """Attempts of the same ``concurrency_key`` that may run at once, across all workers, and all jobs of the queue that do
+    not declare their own."""
 
     keep_order: bool = field(default=False, metadata=parsed_by(options.boolean))
-    """Whether the runs of the same ``concurrency_key`` are worked in the order of adding, retries included. Needs
-    ``concurrent_jobs_per_key`` 1 beside it."""
+    """Whether the runs of the same ``concurrency_key`` are worked in the order of adding, retries included. Requires
+    ``concurrent_jobs_per_key`` 1."""
 
     rate_limit: Rate | None = field(default=None, metadata=parsed_by(options.optional(options.rate)))
-    """Most attempts that start in a time, across all workers, such as "100/m": of the queue as a whole, or, if it
+    """Most attempts that may start in a period, across all workers, such as "100/m": of the queue as a whole, or, if it
     declares a ``rate_key``, of each key."""
 
     rate_burst: int = field(default=1, metadata=parsed_by(options.whole(1)))
-    """Attempts that may start at once when ``rate_limit`` was not used up for a while."""
+    """Attempts that may start at once after ``rate_limit`` was not used up for a while."""
 
     weight: int = field(default=1, metadata=parsed_by(options.whole(1, 1000)))
     """Share of a worker's slots while other queues of the worker have due runs too, from 1 to 1000: a queue of weight 3
-    holds three times as many as one of weight 1. Not read by ``runjobs --strict``."""
+    holds three times as many as one of weight 1. Ignored by ``runjobs --strict``."""
 
     batch_size: int = field(default=500, metadata=parsed_by(options.whole(1, 1000)))
     """Most runs that a worker claims at once, from 1 to 1000."""
 
     lease_seconds: float = field(metadata=parsed_by(options.number(1, DAY_SECONDS)))
-    """Seconds for which a claimed run stays its worker's without a heartbeat, from 1 to 86400. By default that of
+    """Seconds for which a claimed run belongs to its worker without a heartbeat, from 1 to 86400. By default that of
     ``worker``."""
 
     run_on_startup: bool = field(default=True, metadata=parsed_by(options.boolean))
     """Whether a ``runjobs`` that names no queue works this one."""
 
     cleanup: Cleanup = field(default=Cleanup(), metadata=parsed_by(parse_cleanup))
-    """How long runs are kept that have ended."""
+    """How long ended runs are kept."""
 
     external: bool = field(default=False, metadata=parsed_by(options.boolean))
-    """Whether another deployment of the same namespace works the queue. Here one can add only: any job whose name is
+    """Whether another deployment of the same namespace works the queue. Here you can only add runs: any job whose name is
     valid, with any JSON payload. No worker of this deployment claims, reaps, expires or purges its runs."""
 
 

@@ -57,14 +57,14 @@ class ScheduleOptions:
     every_seconds: float | None = field(
         default=None, metadata=parsed_by(options.optional(options.number(1, YEAR_SECONDS)))
     )
-    """Seconds from one due time to the next, from 1 to a year, whatever clocks show."""
+    """Seconds from one due time to the next, from 1 to a year, whatever the clocks show."""
 
     timezone: str | None = field(default=None, metadata=parsed_by(options.optional(_zone)))
-    """Name of the time zone by whose clocks the cron line goes, such as ``Europe/Berlin``; None: the project's
+    """Name of the time zone whose clocks the cron line follows, such as ``Europe/Berlin``; None: the project's
     ``TIME_ZONE``."""
 
     starts_at: datetime | None = field(default=None, metadata=parsed_by(options.optional(options.moment)))
-    """Not due before this: a datetime, or ISO-8601 text. An interval is due at this very moment first."""
+    """Not due before this: a datetime, or ISO-8601 text. An interval is first due at this very moment."""
 
     ends_at: datetime | None = field(default=None, metadata=parsed_by(options.optional(options.moment)))
     """Not due after this."""
@@ -77,7 +77,7 @@ class ScheduleOptions:
     """Priority of its runs; None: the job's."""
 
     tags: tuple[str, ...] = field(default=(), metadata=parsed_by(options.labels))
-    """Labels of its runs, beside those of the job."""
+    """Labels of its runs, in addition to those of the job."""
 
     misfire: Misfire = field(default=Misfire.FIRE_ONCE, metadata=parsed_by(options.member(Misfire)))
     """What becomes of due times that are more than a minute late, because no worker looked: ``fire_once`` makes one run for
