@@ -40,8 +40,8 @@ def cancel(which: RunFilter, selected: Sequence[Run] | None, **how: Any) -> Iter
     done = operations.cancel_many(which, **how)
     yield from _number(done.cancelled, ngettext("%d run was cancelled.", "%d runs were cancelled.", done.cancelled))
     asked = ngettext(
-        "%d run is running: it was asked to cancel. It may still run to its end, but is not tried again.",
-        "%d runs are running: they were asked to cancel. They may still run to their ends, but are not tried again.",
+        "%d run is running: it was asked to cancel. It may still run to its end, but is not retried.",
+        "%d runs are running: they were asked to cancel. They may still run to their ends, but are not retried.",
         done.asked,
     )
     yield from _number(done.asked, asked)
@@ -74,6 +74,6 @@ def _number(number: int, sentence: str, *, done: bool = True) -> Iterator[Told]:
 def _rest(done: CancelledMany | ReplayedMany, number: int) -> Iterator[Told]:
     """What is to be told of those that match, and were not among the *number* that it came to."""
     if done.more:
-        yield Told(False, _("There may be more: this was as much as one request does. Do it again to go on."))
+        yield Told(False, _("There may be more: this is as many as one request changes. Do it again to continue."))
     elif not number:
-        yield Told(False, _("To none of these runs this can be done. Nothing was changed."))
+        yield Told(False, _("This cannot be done to any of these runs. Nothing was changed."))

@@ -43,13 +43,13 @@ class PauseForm(ReasonForm):
         super().__init__(*arguments, **options)
         zone = timezone.get_current_timezone_name()
         self.fields["until"].help_text = (
-            gettext("Optional; without it, it lasts until someone ends it. Time zone: %s.") % zone
+            gettext("Optional; without it, this lasts until someone ends it. Time zone: %s.") % zone
         )
 
     def clean_until(self) -> datetime | None:
         until: datetime | None = self.cleaned_data["until"]
         if until is not None and until <= timezone.now():
-            raise ValidationError(gettext("This time is over."))
+            raise ValidationError(gettext("This time has passed."))
         return until
 
 
@@ -69,6 +69,6 @@ class LimitForm(PauseForm):
         label=_("Value"),
         required=False,
         max_length=32,
-        help_text=_("A number, or a rate such as 100/m. Empty: as the settings say."),
+        help_text=_("A number, or a rate such as 100/m. Leave it empty to use the settings again."),
     )
     field_order = ["limit", "value", "until", "reason"]

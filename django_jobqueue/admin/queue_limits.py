@@ -133,7 +133,7 @@ class LimitPages(ReadOnlyAdmin):
         form = LimitForm(request.POST if request.method == "POST" else None)
         if not (form.is_valid() and self._set(request, queue, job, form)):
             title = _("Set a limit of %s") % (f"{queue}.{job}" if job else queue)
-            effect = _("It takes effect at the next claim. Runs that have started go on.")
+            effect = _("It takes effect at the next claim. Runs that have started continue.")
             back = self.url("limits", queue)
             return self.page(request, "confirm.html", title=title, effect=effect, form=form, button=_("Set"), back=back)
         return HttpResponseRedirect(self.url("limits", queue))

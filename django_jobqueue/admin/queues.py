@@ -83,7 +83,7 @@ class QueueAdmin(LimitPages):
         form = PauseForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             effect = _(
-                "No worker starts a run of it any more. Runs that have started go on, and runs can still be added."
+                "No worker starts a run of it any more. Runs that have started continue, and runs can still be added."
             )
             asked = {"title": _("Pause %s?") % _named(queue, job), "effect": effect, "button": _("Pause")}
             return self.page(request, "confirm.html", form=form, back=self._back(queue, job), **asked)
@@ -101,7 +101,7 @@ class QueueAdmin(LimitPages):
         self._check(request, queue, job)
         form = ReasonForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
-            effect = _("Workers start runs of it again, at once.")
+            effect = _("Workers start its runs again, at once.")
             asked = {"title": _("Resume %s?") % _named(queue, job), "effect": effect, "button": _("Resume")}
             return self.page(request, "confirm.html", form=form, back=self._back(queue, job), **asked)
         with self.telling_refusals(request):

@@ -52,7 +52,7 @@ class RunAdmin(RunActions):
     list_display = [number, standing, name, tries, moment, duration, worker_name]
     list_filter = [StateFilter, QueueFilter, JobFilter]
     search_fields = ["id"]
-    search_help_text = gettext_lazy("The id of a run, or several with spaces between them.")
+    search_help_text = gettext_lazy("The id of a run, or several separated by spaces.")
 
     # --- The list ---
 

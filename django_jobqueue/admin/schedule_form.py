@@ -20,9 +20,9 @@ from django_jobqueue.states import Misfire, Overlap
 from django_jobqueue.zones import zone_named
 
 MISFIRES = {
-    Misfire.FIRE_ONCE.value: _("one run for all that was missed"),
+    Misfire.FIRE_ONCE.value: _("one run for all missed due times"),
     Misfire.SKIP.value: _("no run"),
-    Misfire.CATCH_UP.value: _("a run for each that was missed"),
+    Misfire.CATCH_UP.value: _("one run for each missed due time"),
 }
 OVERLAPS = {
     Overlap.ALLOW.value: _("another run"),
@@ -46,22 +46,26 @@ class ScheduleForm(ReasonForm):
         label=_("Time zone"),
         required=False,
         max_length=64,
-        help_text=_("Whose clocks the cron line goes by, such as Europe/Berlin. Without it those of the project."),
+        help_text=_("For the cron line, such as Europe/Berlin. Default: that of the project."),
     )
     every_seconds = forms.FloatField(
-        label=_("Or every … seconds"), required=False, help_text=_("Instead of a cron line: whatever clocks show.")
+        label=_("Or every … seconds"),
+        required=False,
+        help_text=_("Instead of a cron line: elapsed time, whatever the clocks show."),
     )
     starts_at = forms.DateTimeField(
         label=_("Not before"),
         required=False,
         widget=moment_input(),
-        help_text=_("By the clocks of the project, as the end."),
+        help_text=_("In the time zone of the project, like the end."),
     )
     ends_at = forms.DateTimeField(label=_("Not after"), required=False, widget=moment_input())
     payload = forms.JSONField(
         label=_("Payload"), required=False, initial=dict, widget=forms.Textarea({"rows": 4}), help_text=_("As JSON.")
     )
-    priority = forms.IntegerField(label=_("Priority"), required=False, help_text=_("From -100 to 100. Else the job's."))
+    priority = forms.IntegerField(
+        label=_("Priority"), required=False, help_text=_("From -100 to 100. Default: the job's.")
+    )
     misfire = forms.ChoiceField(label=_("If no worker looked in time"), choices=MISFIRES)
     overlap = forms.ChoiceField(label=_("If the last run is not over"), choices=OVERLAPS)
     enabled = forms.BooleanField(label=_("Enabled"), required=False, initial=True)

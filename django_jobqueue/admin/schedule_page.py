@@ -152,7 +152,7 @@ class SchedulePage:
 
     def _of_run(self, run: Run) -> Turn:
         at = run.fires_at or run.created_at
-        note = _("stands for %d missed ones too") % run.missed if run.missed else ""
+        note = _("also stands for %d missed ones") % run.missed if run.missed else ""
         if run.fires_at is None:
             note = _("fired by hand")
         shown = run_badge(run, now=self._now)

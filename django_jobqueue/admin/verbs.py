@@ -57,7 +57,7 @@ def _cancel(run_id: int, *, actor: str, reason: str, site: str, force: bool = Fa
     if done.changed and done.state == State.CANCELLED:
         text = _("Run {} was cancelled.")
     elif done.changed:
-        text = _("Run {} is running: it was asked to cancel. It may still run to its end, but is not tried again.")
+        text = _("Run {} is running: it was asked to cancel. It may still run to its end, but is not retried.")
     elif done.state == State.RUNNING:
         text = _("Run {} is running, and was asked to cancel before. Nothing was changed.")
     else:
@@ -98,7 +98,7 @@ CANCEL = Verb(
     title_of_one=gettext_lazy("Cancel run %d?"),
     effect=gettext_lazy(
         "A pending run is cancelled at once. A running one is asked to cancel: its attempt may still run to its end, "
-        "but it is not tried again. What has been done is not undone."
+        "but it is not retried. What has been done is not undone."
     ),
     act=_cancel,
     act_on_many=bulk.cancel,
@@ -113,7 +113,7 @@ FORCE = Verb(
     title_of_one=gettext_lazy("Cancel run %d by force?"),
     effect=gettext_lazy(
         "A running run is asked to cancel, and where its job has a process of its own, that is killed two seconds later. "
-        "A job in a thread or on the event loop cannot be killed: it is asked, no more. What has been done is not undone."
+        "A job in a thread or on the event loop cannot be killed: it is only asked. What has been done is not undone."
     ),
     act=partial(_cancel, force=True),
     act_on_many=partial(bulk.cancel, force=True),

@@ -134,7 +134,7 @@ def test_all_that_match_are_chosen_confirmed_and_cancelled_by_clicking(
     question = ana.text
     ana.follow(".jq-confirm input[type=submit]")
 
-    assert "All that match are selected, on all pages." in chosen
+    assert "All matching runs are selected, on all pages." in chosen
     assert "Cancel 60 runs?" in question
     assert "60 runs were cancelled." in ana.text
     assert ana.url == f"{live_server.url}{RUNS}?state=scheduled"

@@ -148,7 +148,7 @@ def test_an_action_asks_to_confirm_and_then_tells_what_came_of_it(ana: Client, m
             ["pending", "pending", "running", "asked", "failed", "completed"],
             [
                 "2 runs were cancelled.<br>1 run is running: it was asked to cancel. "
-                "It may still run to its end, but is not tried again.",
+                "It may still run to its end, but is not retried.",
                 "1 run was asked to cancel before.<br>2 runs have ended already.",
             ],
         ),
@@ -240,7 +240,7 @@ def test_ids_that_lead_nowhere_do_no_harm(ana: Client, make_run: MakeRun) -> Non
     question = page(ana.post(RUNS, selected("cancel", [run.pk + 1], index=0)))
     ana.post(RUNS, selected("cancel", [run.pk + 1, run.pk], confirmed="yes"))
 
-    assert "None of these runs is there any more." in question
+    assert "None of these runs exists any more." in question
     assert Run.objects.get().state == "cancelled"
 
 
@@ -271,7 +271,7 @@ def test_all_that_match_are_cancelled_on_all_pages(ana: Client, make_run: MakeRu
     assert response["Location"] == address
     assert told(response) == [
         "6 runs were cancelled.<br>1 run is running: it was asked to cancel. "
-        "It may still run to its end, but is not tried again."
+        "It may still run to its end, but is not retried."
     ]
     assert [Run.objects.get(pk=run.pk).state for run in runs] == ["cancelled"] * 6 + ["running"]
     assert [Run.objects.get(pk=run.pk).state for run in others] == ["pending", "failed"]
@@ -290,7 +290,7 @@ def test_all_that_match_are_replayed_if_they_ended_badly_or_that_is_the_filter(a
     again = ana.post(f"{RUNS}?state=completed", selected("replay", [1], select_across="1", confirmed="yes"))
 
     assert [told(response)[-1] for response in (bad, good)] == ["3 runs were replayed.", "2 runs were replayed."]
-    assert told(again)[-1] == "To none of these runs this can be done. Nothing was changed."
+    assert told(again)[-1] == "This cannot be done to any of these runs. Nothing was changed."
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -331,7 +331,7 @@ def test_one_request_does_not_take_for_ever(ana: Client, make_run: MakeRun, monk
     assert "Cancel 3 runs?" in question
     assert told(first) == [
         "3 runs were cancelled.",
-        "There may be more: this was as much as one request does. Do it again to go on.",
+        "There may be more: this is as many as one request changes. Do it again to continue.",
     ]
     assert told(second)[-1] == "2 runs were cancelled."
 
@@ -340,7 +340,7 @@ def test_one_request_does_not_take_for_ever(ana: Client, make_run: MakeRun, monk
 def test_the_link_to_all_that_match_is_there_where_a_filter_has_more_than_a_page(
     ana: Client, make_run: MakeRun
 ) -> None:
-    link = "Select all that match, on all pages"
+    link = "Select all matching runs, on all pages"
     _, second, _ = (make_run() for _ in range(3))
     make_run(queue="reports", job="render")
 

@@ -86,13 +86,13 @@ def test_the_page_tells_what_a_schedule_says_and_nothing_else(ana: Client) -> No
         "Job": "mail.send",
         "Due": "30 2 * * * (Europe/Berlin)",
         "Next": facts["Next"],
-        "If no worker looked in time": "one run for all that was missed",
+        "If no worker looked in time": "one run for all missed due times",
         "If the last run is not over": "another run",
         "Declared in": "database",
     }
     catches_up = create("catches_up", misfire="catch_up", max_catch_up=7, tags=["night", "mail"])
     more = dict(ana.get(url(catches_up)).context["page"].facts)
-    assert more["If no worker looked in time"] == "a run for each that was missed, 7 at most"
+    assert more["If no worker looked in time"] == "one run for each missed due time, 7 at most"
     assert more["Tags"] == "night, mail"
 
 
@@ -166,7 +166,7 @@ def test_the_page_shows_runs_and_due_times_that_made_none(ana: Client, make_run:
         (second.pk, "fired by hand"),
         (None, "refused: no such job"),
         (None, "the last run was not over: 2 due times"),
-        (first.pk, "stands for 2 missed ones too"),
+        (first.pk, "also stands for 2 missed ones"),
     ]
     assert f"/run/{first.pk}/change/" in page(ana.get(url(schedule)))
 
