@@ -17,7 +17,7 @@ def correct(parser: ArgumentParser) -> None:
             action.type = _one_of([str(word) for word in action.choices])
     options = [option for action in actions if action.help != SUPPRESS for option in action.option_strings]
     # Django makes the parser itself, so there is no class of ours to have another method.
-    parser.parse_args = partial(_parse_args, parser, options)  # type: ignore[method-assign]
+    parser.parse_args = partial(_parse_args, parser, options)  # type: ignore[assignment, method-assign]
 
 
 def _parse_args(
