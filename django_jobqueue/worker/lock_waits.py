@@ -13,6 +13,8 @@ from django_jobqueue.worker.sessions import keeps_session
 
 LONGEST_SECONDS = 3
 """Who claims holds the lock of a queue for milliseconds, and so do those who settle, for that of a run."""
+TRY_SECONDS = 1
+"""For MariaDB and MySQL, where a transaction that has waited in vain is tried three times."""
 
 POSTGRESQL = """
     SELECT set_config('lock_timeout', %s, false)
@@ -32,4 +34,4 @@ def short_lock_waits(connection: BaseDatabaseWrapper) -> None:
             cursor.execute(POSTGRESQL, [str(LONGEST_SECONDS * 1000)])
     elif connection.vendor == "mysql":
         with connection.cursor() as cursor:
-            cursor.execute(MYSQL, [LONGEST_SECONDS])
+            cursor.execute(MYSQL, [TRY_SECONDS])

@@ -796,6 +796,21 @@ CONNECTIONS = [
         "a database that does not answer keeps no worker from its end",
     ),
     Guard(
+        "worker/exchange.py",
+        "if «self._engine.is_passing(error)»: raise",
+        "isinstance(error, __import__('django').db.OperationalError)",
+        f"{LEASES}test_an_error_of_one_run_is_not_taken_for_an_outage",
+        "an error of one run is not taken for an outage",
+        database="postgresql",
+    ),
+    Guard(
+        "worker/executors/processes.py",
+        "«if self._idle == 0: return False»",
+        "",
+        f"{PROCESSES}test_a_child_to_which_an_attempt_is_on_its_way_does_not_end",
+        "no attempt waits for a child that ends",
+    ),
+    Guard(
         "worker/worker.py",
         "LAST_TRIES = «2»",
         "1",
