@@ -559,7 +559,7 @@ CHILDREN = [
     ),
     Guard(
         "worker/child.py",
-        "«keep_output_open()» Child(Wire",
+        "«keep_output_open()» wire, log_format =",
         "",
         "acceptance/test_children.py::"
         "test_the_logs_and_prints_of_a_child_come_out_where_those_of_its_worker_do_and_no_job_can_close_them",
