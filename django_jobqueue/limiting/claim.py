@@ -90,6 +90,8 @@ class LimitedClaim:
         lines = {limit: self._allowance.buckets[limit] for limit in limits if limit in self._allowance.buckets}
         if gone := [limit for limit in limits if limit not in lines]:
             buckets.forget(self._namespace, self._queue, gone)
+        for bucket in lines.values() if len(limits) == buckets.MOST_DUE else ():
+            bucket.changed = True  # as of now, so that the next claim looks at others
         return {limit: 1 + min(bucket.whole_tokens, self._most) for limit, bucket in lines.items()}
 
     def _front(self, lines: Mapping[Limit, int]) -> list[Candidate]:

@@ -108,8 +108,8 @@ class Bucket:
         return at
 
     def count(self, waiting: int) -> None:
-        """So many wait, and not more."""
-        self.waiting, self.changed = waiting, True
+        """So many wait, and not more. Of that, only whether anybody does is kept."""
+        self.waiting, self.changed = waiting, self.changed or not waiting
 
     def leave(self) -> None:
         """One of those who waited does not any more."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from django_jobqueue.limiting import buckets
 from django_jobqueue.limiting.sweep import Sweep
 from django_jobqueue.models import LimitBucket, QueueState, Run
 from django_jobqueue.operations import cancel, explain
@@ -237,6 +238,41 @@ def test_many_who_wait_are_put_off_once(configure: Configure) -> None:
 
     after = dict(Run.objects.values_list("pk", "run_at"))
     assert {run_id for run_id in ids if before[run_id] != after[run_id]} <= {ids[1]}
+
+
+@pytest.fixture
+def tokens_for_three(configure: Configure) -> Office:
+    """Of three keys, each has a token again, and somebody who waits for it."""
+    configure(jobs={"send": {"rate_limit": "1/h"}})
+    office = Office()
+    for key in "abc":
+        office.add_many(2, rate_key=key)
+    office.end(*office.claim())
+    pass_time(hours=1)
+    return office
+
+
+def test_a_claim_writes_nothing_of_tokens_that_it_has_no_slot_for(tokens_for_three: Office) -> None:
+    before = {bucket.key: bucket.updated_at for bucket in LimitBucket.objects.all()}
+
+    tokens_for_three.claim(1)
+
+    changed = [bucket.key for bucket in LimitBucket.objects.all() if bucket.updated_at != before[bucket.key]]
+    assert changed == ["rate:send/a"]
+
+
+def test_more_lines_with_tokens_than_one_claim_looks_at_are_looked_at_by_the_next(
+    tokens_for_three: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes before others is found then, though nobody has taken the tokens of those that were looked at."""
+    monkeypatch.setattr(buckets, "MOST_DUE", 2)
+    LimitBucket.objects.exclude(key="rate:send/c").update(next_at=timezone.now() - HOUR)
+    Run.objects.filter(rate_key="c").update(priority=2)
+    newcomers = tokens_for_three.add_many(3, "post", priority=1)
+
+    claimed = [tokens_for_three.claim(1) for _ in range(2)]
+
+    assert claimed == [newcomers[:1], [Run.objects.get(rate_key="c", state="running").pk]]
 
 
 def test_nothing_is_claimed_ahead_where_there_is_a_rate(configure: Configure) -> None:
