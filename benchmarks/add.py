@@ -1,8 +1,7 @@
 """How fast runs are added one by one, each committed, beside a plain INSERT of the same row.
 
-``add`` checks the payload against the signature of the job, and answers with the run as the database has it. The plain
-driver prepares its statement; a Django project only where it says so (``server_side_binding``), and is measured in both
-ways. Rounds are interleaved, and the medians compared.
+``add`` checks the payload against the signature of the job, and answers with the run as the database has it. Both prepare
+their statement on PostgreSQL. Rounds are interleaved, and the medians compared.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from benchmarks.drain import empty
 from benchmarks.plain import Execute, plain_connection
 from benchmarks.tables import Row, at_least, print_table
 from django_jobqueue import queues
-from django_jobqueue.worker.prepared_statements import prepared_statements
-from django_jobqueue.worker.sessions import sessions_with
 
 GOALS = {"postgresql": 0.65}
 
@@ -48,22 +45,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def measure(options: Namespace) -> None:
     """Print the medians of all rounds."""
     runs: int = options.runs
-    plain, ours, prepared = [], [], []
+    plain, ours = [], []
     with plain_connection() as execute:
         for _ in range(options.rounds):
             empty()
             plain.append(add_plainly(execute, runs))
             ours.append(add(runs))
-            if connection.vendor == "postgresql":
-                prepared.append(add_prepared(runs))
     ratio, goal = median(plain) / median(ours), GOALS.get(connection.vendor)
-    best = [median(prepared)] if prepared else []
     print_table(
         f"{connection.display_name}: {runs:,} runs added one by one, median of {options.rounds} rounds",
         [
             Row("plain INSERT", f"{runs / median(plain):,.0f}/s", "1.00"),
             Row("add()", f"{runs / median(ours):,.0f}/s", f"{ratio:.2f}", at_least(goal, ratio) if goal else ""),
-            *(Row("add(), prepared", f"{runs / seconds:,.0f}/s", f"{median(plain) / seconds:.2f}") for seconds in best),
         ],
     )
 
@@ -85,12 +78,3 @@ def add(runs: int) -> float:
     for number in range(runs):
         queue.add("noop", {"number": number})
     return perf_counter() - begun
-
-
-def add_prepared(runs: int) -> float:
-    """``add`` on a connection as ``server_side_binding`` and ``prepare_threshold`` make it."""
-    connection.close()
-    with sessions_with(prepared_statements):
-        seconds = add(runs)
-    connection.close()
-    return seconds

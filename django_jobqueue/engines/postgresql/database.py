@@ -26,10 +26,10 @@ class PostgreSQLDatabase(Database):
     """Moments by the server's clock."""
 
     def is_busy(self, error: BaseException) -> bool:
-        return _state(error) in BUSY
+        return state_of(error) in BUSY
 
     def is_kept_waiting(self, error: BaseException) -> bool:
-        return _state(error) == KEPT_WAITING
+        return state_of(error) == KEPT_WAITING
 
     def mark_transaction(self) -> None:
         # After a savepoint, or a query, a job could not choose its isolation level any more.
@@ -40,11 +40,11 @@ class PostgreSQLDatabase(Database):
         return bool(mark == "on")
 
     def _says_away(self, error: BaseException) -> bool:
-        state = _state(error)
+        state = state_of(error)
         return state is None or state.startswith(AWAY)
 
     def _says_short(self, error: BaseException) -> bool:
-        return (_state(error) or "").startswith(SHORT)
+        return (state_of(error) or "").startswith(SHORT)
 
     @property
     def has_lost_connection(self) -> bool:
@@ -97,6 +97,6 @@ class PostgreSQLDatabase(Database):
         return datetime.isoformat
 
 
-def _state(error: BaseException) -> str | None:
+def state_of(error: BaseException) -> str | None:
     """What PostgreSQL calls an error of Django."""
     return getattr(error.__cause__, "sqlstate", None)

@@ -9,10 +9,10 @@ from operator import itemgetter
 from typing import Any
 
 from django_jobqueue.engines.base import Inserted, Inserting, KeptKey, NewRun, matched
-from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase
+from django_jobqueue.engines.postgresql.preparing import PostgreSQLPreparing
 
 
-class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
+class PostgreSQLInserting(PostgreSQLPreparing, Inserting):
     """Inserts a batch at once, and a single run by a statement that is planned in half of the time."""
 
     INSERT_ONE = """
@@ -29,7 +29,7 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
                statement_timestamp(), 0, 0, 0, 0, 0, %(max_attempts)s, %(timeout_seconds)s, %(delivery)s,
                %(concurrency_key)s, %(rate_key)s, %(unique_key)s, %(unique_lock)s, %(tags)s, %(tenant)s, %(user)s,
                %(trace_id)s, %(metadata_text)s, %(replay_of)s, %(schedule)s, %(fires_at)s, %(missed)s)
-     RETURNING id, run_at, created_at, expires_at, unique_lock
+     RETURNING id, run_at, created_at, expires_at, pg_backend_pid()
     """
 
     # Ids are taken in the order of the batch, in whatever order its runs are inserted.
@@ -66,9 +66,9 @@ class PostgreSQLInserting(PostgreSQLDatabase, Inserting):
 
     def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
         if len(runs) == 1:
-            rows = self.fetch(self.INSERT_ONE, {"namespace": namespace, **_parameters(runs[0])})
-        else:
-            rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": self.document(_alike(runs))})
+            [[*row, _]] = self.fetch_often(self.INSERT_ONE, {"namespace": namespace, **_parameters(runs[0])})
+            return [Inserted(*row)]
+        rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": self.document(_alike(runs))})
         return [inserted for inserted, _ in self._inserted(rows)]
 
     # Two who insert the same locks wait for each other in the same order, so that neither waits for ever.
