@@ -7,8 +7,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 DJANGO ?=
 ARGS   ?=
-# Tests mostly wait for processes that they have started: three at a time keep two cores busy.
-TESTS_AT_ONCE ?= 3
+# Tests mostly wait for processes that they have started: four at a time keep two cores busy.
+TESTS_AT_ONCE ?= 4
 # They start hundreds of them: what each would compile anew is kept, though a container's environment may say otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 

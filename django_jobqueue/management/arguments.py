@@ -64,9 +64,9 @@ def path_of_file(text: str) -> Path:
     """Parse the path of a file that may be there, or be made."""
     path = Path(text)
     if path.is_dir():
-        raise ArgumentTypeError(f"must be a file, and {shown(text)} is a folder.")
+        raise ArgumentTypeError(f"must be a file, and '{path}' is a folder.")
     if not path.parent.is_dir():
-        raise ArgumentTypeError(f"must be in a folder that is there, and {shown(str(path.parent))} is not.")
+        raise ArgumentTypeError(f"must be in a folder that is there, and '{path.parent}' is not.")
     return path
 
 
