@@ -83,8 +83,8 @@ class JobOptions:
     possible, and the attempt ends as timed out, a failure. None: no limit."""
 
     hard_timeout_seconds: float | None = field(default=None, metadata=parsed_by(options.optional(options.timeout)))
-    """Seconds after which an attempt that did not react to its ``timeout_seconds`` is cut off; at least as many. None:
-    10 more. An ``add()`` with another ``timeout_seconds`` moves both."""
+    """Seconds after which an attempt that did not react to its ``timeout_seconds`` is cut off; no fewer than those.
+    None: 10 more. An ``add()`` with another ``timeout_seconds`` moves both."""
 
     on_dead_letter: str | None = field(default=None, metadata=parsed_by(options.optional(options.name(301))))
     """Name of a job of the same queue, or ``queue.job``: a run of it is added in the transaction that dead-letters a run,
