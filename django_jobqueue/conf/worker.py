@@ -37,7 +37,7 @@ class WorkerConfig:
 
     poll_seconds: float = field(default=1.4, metadata=parsed_by(options.number(0.01, 60)))
     """Seconds between two looks for work if nothing wakes the worker earlier, from 0.01 to 60. A worker looks every 1.4
-    seconds in any case, at all that may be due, in one statement."""
+    seconds in any case, for everything that may be due, in one statement."""
 
 
 def parse_worker(path: str, value: object) -> WorkerConfig:
