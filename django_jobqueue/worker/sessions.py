@@ -5,9 +5,9 @@ The connections of jobs stay as the project has set them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from django.db import connections
@@ -17,25 +17,32 @@ from django.dispatch import receiver
 
 SetUp: TypeAlias = Callable[[BaseDatabaseWrapper], None]
 
-_wanted: ContextVar[tuple[SetUp, ...]] = ContextVar("django_jobqueue_sessions", default=())
+
+class _Thread(threading.local):
+    """What the calling thread wants. A context variable would go along with the coroutine jobs that it starts elsewhere."""
+
+    wanted: tuple[SetUp, ...] = ()
+
+
+_thread = _Thread()
 
 
 @contextmanager
 def sessions_with(*wanted: SetUp) -> Iterator[None]:
     """Do this to each connection that this thread makes within, or has made before."""
-    token = _wanted.set(wanted)
+    before, _thread.wanted = _thread.wanted, wanted
     try:
         for connection in connections.all(initialized_only=True):
             if connection.connection is not None:
                 _set_up(connection=connection)
         yield
     finally:
-        _wanted.reset(token)
+        _thread.wanted = before
 
 
 @receiver(connection_created)
 def _set_up(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
-    for set_up in _wanted.get():
+    for set_up in _thread.wanted:
         set_up(connection)
 
 

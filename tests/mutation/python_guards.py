@@ -781,6 +781,14 @@ CONNECTIONS = [
         database="postgresql",
     ),
     Guard(
+        "worker/sessions.py",
+        "class _Thread(«threading.local»):",
+        "object",
+        "worker/test_sessions.py",
+        "the connections of jobs stay as the project has set them",
+        database="postgresql",
+    ),
+    Guard(
         "worker/exchange.py",
         "release([ref for ref in refs «if ref not in locked»]), locked",
         "",
