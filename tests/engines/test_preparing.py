@@ -64,6 +64,9 @@ def test_nothing_is_prepared_within_a_transaction(make_run: MakeRun) -> None:
     make_run()
     with transaction.atomic():
         add_often(make_run)
+    for _ in range(OFTEN):
+        with transaction.atomic():
+            make_run()  # its first statement: the server does not know of it yet
 
     assert prepared() == 0
 

@@ -789,6 +789,14 @@ CONNECTIONS = [
         database="postgresql",
     ),
     Guard(
+        "engines/postgresql/preparing.py",
+        "if «not server.autocommit»:",
+        "False",
+        "engines/test_preparing.py::test_nothing_is_prepared_within_a_transaction",
+        "no statement is prepared that begins a transaction, and cannot be said again",
+        database="postgresql",
+    ),
+    Guard(
         "worker/exchange.py",
         "release([ref for ref in refs «if ref not in locked»]), locked",
         "",

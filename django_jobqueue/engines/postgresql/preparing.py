@@ -51,6 +51,8 @@ class PostgreSQLPreparing(PostgreSQLDatabase):
     def _may_prepare(self, server: Any) -> bool:
         if server is None or not self._is_direct.get(server):
             return False
+        if not server.autocommit:  # the statement would begin a transaction: atomic() itself does not tell the server
+            return False
         connection: Any = self.connection  # the stubs know nothing of what a vendor adds
         return bool(server.info.transaction_status == connection.Database.pq.TransactionStatus.IDLE)
 
