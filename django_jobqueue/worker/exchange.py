@@ -76,7 +76,7 @@ class Exchange:
         self._limiter = Limiter()
         self._settler = Settler(worker, leases)
         self._lease_seconds = {queue.name: queue.lease_seconds for queue in self._config.queues.values()}
-        self._locked = LockedRuns()
+        self._locked = LockedRuns(leases)
 
     def known_rules(self, queue: str) -> QueueRules:
         """What held in *queue* when we last claimed from it, if it is limited. Callable from any thread."""
@@ -93,7 +93,7 @@ class Exchange:
         try:
             if ended or any(map(self._limiter.is_limited, queues)):
                 turn = partial(self._turn, queues, endings, wanted, ahead)
-                with self._locked.expected_after_a_wait():
+                with self._locked.expected_after_a_wait(endings.refs):
                     endings, states, claims, more = self._engine.insist(turn)
             else:
                 states, (claims, more) = {}, self._claim(self._claim_alone, wanted, ahead, self._held(ended))
@@ -164,7 +164,7 @@ class Exchange:
     ) -> tuple[dict[Ref, State], set[Ref]]:
         """*Release* those that nobody else has locked; answer with their states, and those that somebody has."""
         together = transaction.atomic(using=self._config.database) if self._locked.are_expected else nullcontext()
-        with self._locked.expected_after_a_wait(), together:
+        with self._locked.expected_after_a_wait(refs), together:
             locked = self._locked.among(refs)
             return release([ref for ref in refs if ref not in locked]), locked
 

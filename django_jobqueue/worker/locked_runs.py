@@ -10,31 +10,38 @@ from django.db import DatabaseError
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Ref
-from django_jobqueue.worker.leases import held
+from django_jobqueue.worker.leases import Leases, held
 
 
 class LockedRuns:
     """A worker waits for them once, for as long as a lock may take; from then on it first asks which they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, leases: Leases) -> None:
         self._engine = engine_for(get_config().database)
-        self.are_expected = False
-        """Whether there were some the last time."""
+        self._leases = leases
+        self._expected: set[Ref] = set()
+        """Those that were locked the last time, or among whom one was."""
+
+    @property
+    def are_expected(self) -> bool:
+        return bool(self._expected)
 
     @contextmanager
-    def expected_after_a_wait(self) -> Iterator[None]:
-        """Take note of an error that says that somebody has kept us waiting."""
+    def expected_after_a_wait(self, refs: Sequence[Ref]) -> Iterator[None]:
+        """Take note of an error that says that somebody has kept us waiting, who may have locked one of *refs*."""
         try:
             yield
         except DatabaseError as error:
-            self.are_expected = self.are_expected or self._engine.is_kept_waiting(error)
+            if self._engine.is_kept_waiting(error):
+                self._expected.update(refs)
             raise
 
     def among(self, refs: Sequence[Ref]) -> set[Ref]:
         """Those of *refs*; where some are expected, the transaction of the caller holds the others from now on."""
-        if not self.are_expected or not refs:
+        if not self._expected or not refs:
             return set()
         free = self._engine.hold_free(refs)
         locked = held([ref for ref in refs if ref not in free])
-        self.are_expected = bool(locked)
+        unasked = {ref for ref in self._expected.difference(refs) if ref in self._leases}
+        self._expected = locked | unasked
         return locked

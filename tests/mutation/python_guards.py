@@ -781,6 +781,14 @@ CONNECTIONS = [
         database="postgresql",
     ),
     Guard(
+        "worker/locked_runs.py",
+        "self._expected = locked« | unasked»",
+        "",
+        f"{LEASES}test_a_run_that_somebody_has_locked_is_waited_for_once_whatever_is_done_beside",
+        "a run that somebody has locked is waited for once, whatever is done beside",
+        database="postgresql",
+    ),
+    Guard(
         "worker/sessions.py",
         "class _Thread(«threading.local»):",
         "object",

@@ -589,10 +589,44 @@ def test_a_run_that_is_gone_is_not_taken_for_locked() -> None:
     [claim] = exchange.trade([], 1).claims
     ended = run_attempt(Assignment(claim, registry.get("default", "note")))
     assert isinstance(ended, Ended)
-    exchange._locked.are_expected = True
+    exchange._locked._expected = {claim.ref}
     Run.objects.filter(pk=gone.pk).delete()
 
     assert exchange.trade([ended], 0).left == []
+
+
+@pytest.mark.postgresql
+def test_a_run_that_somebody_has_locked_is_waited_for_once_whatever_is_done_beside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 0.05)
+
+    @job
+    def note() -> None:
+        pass
+
+    locked, other = queues.default.add("note"), queues.default.add("note")
+    exchange = Exchange("me:1:a", ["default"], Leases())
+    claims = {claim.id: claim for claim in exchange.trade([], 2).claims}
+    ended = run_attempt(Assignment(claims[locked.id], registry.get("default", "note")))
+    assert isinstance(ended, Ended)
+
+    def settle() -> list[Ended]:
+        try:
+            with sessions_with(short_lock_waits):
+                with pytest.raises(OperationalError, match="lock timeout"):
+                    exchange.trade([ended], 0)
+                exchange.release([claims[other.id]])
+                return exchange.trade([ended], 0).left
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as worker, transaction.atomic():
+        Run.objects.select_for_update().get(pk=locked.pk)
+        assert worker.submit(settle).result() == [ended]
+
+    other.refresh_from_db()
+    assert (other.state, other.releases) == ("pending", 1)
 
 
 @pytest.mark.postgresql
