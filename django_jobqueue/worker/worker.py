@@ -293,7 +293,6 @@ class Worker:
         """Settle what has ended, and hand back what has not; answer with the exit code."""
         self._returns.add(self._executors.take_back())
         self._executors.kill()  # first: a child may be in a transaction that keeps us from writing
-        self._take_in_all()
         code = self._shutdown.exit_code
         if not any(self._account_for_all() for _ in range(LAST_TRIES)):
             logger.error("%d runs are left to the reapers.", len(self._leases))
@@ -307,9 +306,11 @@ class Worker:
     def _account_for_all(self) -> bool:
         """Let no run be ours any more; answer whether that is so."""
         try:
+            self._take_in_all()
             self._hand_back()
             self._trade(0)
-            if running := self._leases.all():
+            ended = {attempt.ref for attempt in self._ended}
+            if running := [lease for lease in self._leases.all() if lease.claim.ref not in ended]:
                 self._observer.attempts_settled(self._exchange.abandon(running))
         except DATABASE_AWAY as error:
             logger.error("The database does not answer: %s", error)

@@ -112,7 +112,7 @@ UNKNOWN = [
     ),
     Guard(
         "worker/worker.py",
-        "«self._executors.kill() # first: a child may be in a transaction that keeps us from writing self._take_in_all()»",
+        "«self._executors.kill() # first: a child may be in a transaction that keeps us from writing»",
         "self._take_in_all(); self._hand_back(); self._trade(0); self._executors.kill()",
         "worker/test_processes.py::test_a_worker_that_stops_waits_for_no_child_that_keeps_it_from_writing",
         "a child that keeps its worker from writing is killed before that settles what has ended beside",

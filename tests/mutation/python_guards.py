@@ -789,6 +789,13 @@ CONNECTIONS = [
         database="postgresql",
     ),
     Guard(
+        "worker/worker.py",
+        "«self._take_in_all()» self._hand_back() self._trade(0)",
+        "",
+        "worker/test_stop.py::test_what_ends_while_a_worker_tries_to_account_for_its_runs_is_not_handed_back",
+        "what ends while a worker tries to account for its runs is not started again",
+    ),
+    Guard(
         "worker/sessions.py",
         "class _Thread(«threading.local»):",
         "object",

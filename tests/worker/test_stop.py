@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from django_jobqueue.worker import heartbeat, lock_waits, shutdown
 from django_jobqueue.worker import worker as rules
+from django_jobqueue.worker.runner import Ended
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, join_threads, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
 from tests.worker.test_leases import CLAIMS
@@ -385,6 +387,39 @@ def test_a_worker_that_is_stopped_tries_twice_to_account_for_its_runs(
     run.refresh_from_db()
     assert (exit_code, len(broken)) == (0, 1)
     assert (run.state, run.attempt, run.crashes, run.releases) == ("pending", 1, 0, 1)
+
+
+def test_what_ends_while_a_worker_tries_to_account_for_its_runs_is_not_handed_back(
+    start_worker: StartWorker, gate: Gate, on_connect: OnConnect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_ended = threading.Event()
+
+    class Inbox(SimpleQueue[Any]):
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            super().put(item)
+            if isinstance(item, Ended):
+                has_ended.set()
+
+    def watch(connection: Any) -> None:
+        def fail_once(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if "failures = " in sql and not has_ended.is_set():
+                gate.open()
+                assert has_ended.wait(PATIENCE_SECONDS)
+                raise OperationalError("the connection broke")
+            return execute(sql, params, many, context)
+
+        if threading.current_thread().name.startswith("test-worker-"):
+            connection.execute_wrappers.append(fail_once)
+
+    monkeypatch.setattr(rules, "SimpleQueue", Inbox)
+    on_connect(watch)
+    run = queues.default.add("wait")
+    with start_worker(grace_seconds=0) as worker:
+        gate.wait_for_job()
+        exit_code = worker.stop()
+
+    run.refresh_from_db()
+    assert (exit_code, run.state, run.attempt, run.result) == (0, "completed", 1, "done")
 
 
 @pytest.mark.postgresql
