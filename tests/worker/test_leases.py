@@ -175,17 +175,25 @@ def test_what_a_reaper_wrote_in_our_name_is_no_receipt(engine: Engine) -> None:
     assert run.attempts.get().outcome == "crashed"
 
 
-def test_a_cancel_that_a_reaper_wrote_in_our_name_is_no_receipt(engine: Engine) -> None:
+def cancelled_while_it_failed(exchange: Exchange) -> tuple[Run, Ended]:
+    """A run that somebody has asked to cancel, and the failure of its attempt, which is not yet written."""
+
     @job
     def fail() -> None:
         raise ValueError
 
     run = queues.default.add("fail")
-    exchange = Exchange("me:1:a", ["default"], Leases())
+    assert run is not None
     [claim] = exchange.trade([], 1).claims
     ended = run_attempt(Assignment(claim, registry.get("default", "fail")))
     assert isinstance(ended, Ended)
     Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+    return run, ended
+
+
+def test_a_cancel_that_a_reaper_wrote_in_our_name_is_no_receipt(engine: Engine) -> None:
+    exchange = Exchange("me:1:a", ["default"], Leases())
+    run, ended = cancelled_while_it_failed(exchange)
     reap(engine, run.id)
 
     assert exchange.trade([ended], 0).settled == []
@@ -193,16 +201,8 @@ def test_a_cancel_that_a_reaper_wrote_in_our_name_is_no_receipt(engine: Engine) 
 
 
 def test_a_cancel_that_was_written_but_not_answered_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    @job
-    def fail() -> None:
-        raise ValueError
-
-    run = queues.default.add("fail")
     exchange = Exchange("me:1:a", ["default"], Leases())
-    [claim] = exchange.trade([], 1).claims
-    ended = run_attempt(Assignment(claim, registry.get("default", "fail")))
-    assert isinstance(ended, Ended)
-    Run.objects.filter(pk=run.pk).update(cancel_requested_at=timezone.now())
+    _, ended = cancelled_while_it_failed(exchange)
     engine.settle([ended.settlement])
 
     assert exchange.trade([ended], 0).settled == [(ended, State.CANCELLED)]
