@@ -775,6 +775,21 @@ def test_children_that_have_had_nothing_to_do_for_long_end(monkeypatch: pytest.M
     assert not descendants()
 
 
+def test_after_a_peak_light_traffic_leaves_all_children_idle_but_one(
+    start_worker: StartWorker, observer: Recorder, effects: Effects
+) -> None:
+    with start_worker(concurrency=2):
+        peak = [queues.default.add("linger") for _ in range(2)]
+        effects.wait_for("start", 2)
+        effects.open_gate()
+        observer.wait_until_settled(*peak)
+        for _ in range(3):
+            observer.wait_until_settled(queues.default.add("tell_pid"))
+
+    pids = Run.objects.filter(job="tell_pid").values_list("result", flat=True)
+    assert len(set(pids)) == 1
+
+
 def test_a_child_to_which_an_attempt_is_on_its_way_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "IDLE_SECONDS", 0.01)
     executor = processes.ProcessExecutor(lambda _: None, lambda _: None, lambda _: None)

@@ -13,7 +13,7 @@ from django_jobqueue.engines.base import Claim, Ref
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.child_process import ChildProcess, NotStarted, UnknownThere
 from django_jobqueue.worker.executors.executor import OnEnded
-from django_jobqueue.worker.executors.threads import Threads
+from django_jobqueue.worker.executors.threads import Attempts, Threads
 from django_jobqueue.worker.runner import Ended, OnStart, Refused
 
 logger = logging.getLogger(__name__)
@@ -50,9 +50,8 @@ class ProcessExecutor(Threads):
     def prepare(self, number: int) -> None:
         """Have so many children that are idle, or about to be: attempts are likely to come, and need not wait for their start."""
         with self._lock:
-            while self._idle < number and not self._killed:
-                self._add_thread()
-                self._idle += 1
+            while len(self._idle) < number and not self._killed:
+                self._idle.append(self._add_thread())
 
     def kill(self) -> None:
         """Kill all children that still run an attempt, and tell nothing of it: their runs are handed back."""
@@ -62,31 +61,32 @@ class ProcessExecutor(Threads):
         for child in busy:
             child.kill()
 
-    def _work(self) -> None:
+    def _work(self, attempts: Attempts) -> None:
         child: ChildProcess | None = None
         with suppress(NotStarted):  # the first attempt tries again
             child = ChildProcess()
-        while (assignment := self._next()) is not None:
+        while (assignment := self._next(attempts)) is not None:
             child = self._attempt_in(child, assignment)
         if child is not None:
             child.leave()
 
-    def _next(self) -> Assignment | None:
+    def _next(self, attempts: Attempts) -> Assignment | None:
         """The next attempt for this thread; None, where it is to end, and its child with it."""
         while True:
             try:
-                return self._attempts.get(timeout=IDLE_SECONDS)
+                return attempts.get(timeout=IDLE_SECONDS)
             except Empty:
                 if self._is_spare():
                     return None
 
     def _is_spare(self) -> bool:
         """Whether no attempt is on its way to this thread; if so, none will be any more."""
+        thread = threading.current_thread()
         with self._lock:
-            if self._idle == 0:
+            if thread not in self._idle:
                 return False
-            self._idle -= 1
-            self._threads.remove(threading.current_thread())
+            self._idle.remove(thread)
+            del self._threads[thread]
         return True
 
     def _attempt_in(self, child: ChildProcess | None, assignment: Assignment) -> ChildProcess | None:

@@ -7,12 +7,16 @@ from abc import ABC, abstractmethod
 from contextvars import copy_context
 from queue import SimpleQueue
 from time import monotonic
+from typing import TypeAlias
 
 from django_jobqueue.engines.base import Ref
 from django_jobqueue.worker import connections
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.executor import HandOver, OnEnded
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, run_attempt
+
+Attempts: TypeAlias = SimpleQueue[Assignment | None]
+"""What one thread is handed; None: it is to end."""
 
 
 class Threads(ABC):
@@ -21,30 +25,28 @@ class Threads(ABC):
     def __init__(self, on_start: OnStart, on_ended: OnEnded) -> None:
         self._on_start = on_start
         self._on_ended = on_ended
-        self._attempts: SimpleQueue[Assignment | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._idle = 0
+        self._threads: dict[threading.Thread, Attempts] = {}
+        self._idle: list[threading.Thread] = []
+        """The one that was busy last gets the next attempt: those that light traffic does not need have nothing to do."""
         self._lock = threading.Lock()
 
     def start(self, assignment: Assignment) -> None:
         with self._lock:
-            if self._idle:
-                self._idle -= 1
-            else:
-                self._add_thread()
-        self._attempts.put(assignment)
+            thread = self._idle.pop() if self._idle else self._add_thread()
+            attempts = self._threads[thread]
+        attempts.put(assignment)
 
     def close(self, seconds: float) -> None:
         with self._lock:
-            threads = list(self._threads)
-        for _ in threads:
-            self._attempts.put(None)
+            threads = dict(self._threads)
+        for attempts in threads.values():
+            attempts.put(None)
         until = monotonic() + seconds
         for thread in threads:
             thread.join(max(0.0, until - monotonic()))
 
     @abstractmethod
-    def _work(self) -> None:
+    def _work(self, attempts: Attempts) -> None:
         """Work assignments until None comes instead of one; say ``_done`` after each."""
 
     def _done(self, ended: Ended | Refused) -> None:
@@ -54,13 +56,16 @@ class Threads(ABC):
 
     def _rest(self) -> None:
         with self._lock:
-            self._idle += 1
+            self._idle.append(threading.current_thread())
 
-    def _add_thread(self) -> None:
+    def _add_thread(self) -> threading.Thread:
+        attempts: Attempts = SimpleQueue()
+        name = f"jobqueue-{len(self._threads) + 1}"
         # A daemon: a job that never returns must not keep the process from ending.
-        thread = threading.Thread(target=self._work, name=f"jobqueue-{len(self._threads) + 1}", daemon=True)
-        self._threads.append(thread)
+        thread = threading.Thread(target=self._work, args=[attempts], name=name, daemon=True)
+        self._threads[thread] = attempts
         thread.start()
+        return thread
 
 
 class ThreadExecutor(Threads):
@@ -76,8 +81,8 @@ class ThreadExecutor(Threads):
     def interrupt(self, ref: Ref, why: str) -> None:
         pass
 
-    def _work(self) -> None:
-        while (assignment := self._attempts.get()) is not None:
+    def _work(self, attempts: Attempts) -> None:
+        while (assignment := attempts.get()) is not None:
             connections.tidy()
             following: Assignment | None = assignment
             while following is not None:
