@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -12,7 +15,13 @@ from django.db import transaction
 
 from django_jobqueue import RunContext, job, queues
 from django_jobqueue.engines.base import Engine
+from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
+from django_jobqueue.worker.assignment import Assignment
+from django_jobqueue.worker.executors.alarms import Alarms
+from django_jobqueue.worker.executors.processes import NOT_STARTED_DELAY_SECONDS
+from django_jobqueue.worker.executors.slots import Executors
+from django_jobqueue.worker.runner import Ended, Refused
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Gauge, Recorder
 from tests.worker.conftest import OnConnect, StartWorker, Work
 
@@ -236,6 +245,64 @@ def test_a_slot_that_becomes_free_is_filled_in_the_same_transaction(
 
     settling = [trade for trade in trades if "settle" in trade]
     assert settling == [["settle", "claim"]] * 4
+
+
+@contextmanager
+def no_new_threads() -> Iterator[None]:
+    """Let the system start no thread, for want of memory for its stack."""
+    size = threading.stack_size(2**60)
+    try:
+        yield
+    finally:
+        threading.stack_size(size)
+
+
+@pytest.mark.parametrize("name", ["plain", "coroutine", "child"])
+def test_an_attempt_for_which_no_thread_can_be_started_is_put_off(
+    engine: Engine, caplog: Any, settings: Any, name: str
+) -> None:
+    settings.JOBQUEUE = {"queues": {"default": {"hard_timeout_seconds": 3600, "timeout_seconds": 3600}}}
+
+    @job
+    def plain() -> None:
+        pass
+
+    @job
+    async def coroutine() -> None:
+        pass
+
+    @job(executor="process")
+    def child() -> None:
+        pass
+
+    queues.default.add(name)
+    [claim] = engine.claim("default", "default", worker="me:1:a", limit=1, lease_seconds=30)
+    told: SimpleQueue[Ended | Refused] = SimpleQueue()
+    executors = Executors(1, lambda _: None, told.put)
+    assignment, put_off = Assignment(claim, registry.get("default", name)), Refused(claim, NOT_STARTED_DELAY_SECONDS)
+
+    with no_new_threads():
+        executors.prepare(1)
+        executors.submit([assignment])
+        assert told.get(timeout=PATIENCE_SECONDS) == put_off
+    executors.submit([assignment])
+    assert told.get(timeout=PATIENCE_SECONDS) != put_off
+    executors.close(PATIENCE_SECONDS)
+
+    assert f"Run {claim.id} (default.{name}) is put off: can't start new thread" in caplog.text
+
+
+def test_an_alarm_for_which_no_thread_can_be_started_rings_with_the_next_one() -> None:
+    alarms = Alarms()
+    first, second = threading.Event(), threading.Event()
+
+    with no_new_threads():
+        alarms.after(0.0, first.set)
+    alarms.after(0.0, second.set)
+    rang = first.wait(PATIENCE_SECONDS), second.wait(PATIENCE_SECONDS)
+    alarms.close()
+
+    assert rang == (True, True)
 
 
 @pytest.mark.postgresql

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from time import monotonic
 from typing import TypeAlias
@@ -34,8 +35,7 @@ class Alarms:
             self._calls[alarm] = call
             heapq.heappush(self._heap, alarm)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="jobqueue-alarms", daemon=True)
-                self._thread.start()
+                self._begin()
             elif self._heap[0] == alarm:
                 self._changed.notify()
         return alarm
@@ -53,6 +53,12 @@ class Alarms:
         with self._changed:
             self._closed = True
             self._changed.notify()
+
+    def _begin(self) -> None:
+        thread = threading.Thread(target=self._work, name="jobqueue-alarms", daemon=True)
+        with suppress(RuntimeError):  # none can be started now: the next alarm tries again, and makes up for this one
+            thread.start()
+            self._thread = thread
 
     def _work(self) -> None:
         while (call := self._next()) is not None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
@@ -42,14 +42,8 @@ class AsyncioExecutor:
 
     def start(self, assignment: Assignment) -> None:
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_turn, args=[self._loop, self._closing], name="jobqueue-asyncio", daemon=True
-                )
-                self._thread.start()
-                self._watch = LoopWatch(self._loop, self._thread, self._jobs)
-        self._loop.call_soon_threadsafe(self._spawn, self._loop, assignment)
+            loop = self._loop or self._begin()
+        loop.call_soon_threadsafe(self._spawn, loop, assignment)
 
     def interrupt(self, ref: Ref, why: str) -> None:
         if self._loop is not None:
@@ -67,6 +61,16 @@ class AsyncioExecutor:
             self._loop.call_soon_threadsafe(self._loop.stop)
         if self._thread is not None:
             self._thread.join(seconds)
+
+    def _begin(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        with ExitStack() as broken:
+            broken.callback(loop.close)
+            thread = threading.Thread(target=_turn, args=[loop, self._closing], name="jobqueue-asyncio", daemon=True)
+            thread.start()
+            broken.pop_all()
+        self._loop, self._thread, self._watch = loop, thread, LoopWatch(loop, thread, self._jobs)
+        return loop
 
     def _spawn(self, loop: asyncio.AbstractEventLoop, assignment: Assignment) -> None:
         claim = assignment.claim

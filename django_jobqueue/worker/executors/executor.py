@@ -19,7 +19,7 @@ class Executor(Protocol):
     """Runs what it is given at once, and tells when it has ended."""
 
     def start(self, assignment: Assignment) -> None:
-        """Start an attempt, in another thread than the caller's."""
+        """Start an attempt, in another thread than the caller's. Raises RuntimeError, where the system lets us start none."""
 
     def interrupt(self, ref: Ref, why: str) -> None:
         """Interrupt the job of an attempt, if it still runs and can be interrupted. Callable from any thread."""

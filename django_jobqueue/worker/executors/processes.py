@@ -49,7 +49,7 @@ class ProcessExecutor(Threads):
 
     def prepare(self, number: int) -> None:
         """Have so many children that are idle, or about to be: attempts are likely to come, and need not wait for their start."""
-        with self._lock:
+        with self._lock, suppress(RuntimeError):  # no thread can be started: the first attempt tries again
             while len(self._idle) < number and not self._killed:
                 self._idle.append(self._add_thread())
 
@@ -97,7 +97,7 @@ class ProcessExecutor(Threads):
         try:
             child = child or ChildProcess()
         except NotStarted as error:
-            self._done(_put_off(assignment.claim, error))
+            self._done(put_off(assignment.claim, error))
             return None
         if self._attempt(child, assignment) and not self._is_worn(child):
             return child
@@ -130,7 +130,7 @@ class ProcessExecutor(Threads):
             self._warn_if_large(child)
             return child.attempt(assignment, self._on_start)
         except NotStarted as error:
-            return _put_off(assignment.claim, error)
+            return put_off(assignment.claim, error)
 
     def _elsewhere(self, assignment: Assignment) -> bool:
         claim = assignment.claim
@@ -156,6 +156,7 @@ class ProcessExecutor(Threads):
             )
 
 
-def _put_off(claim: Claim, error: NotStarted) -> Refused:
+def put_off(claim: Claim, error: Exception) -> Refused:
+    """Say why a run could not start, for which there is nothing to run it in."""
     logger.error("Run %d (%s.%s) is put off: %s", claim.id, claim.queue, claim.job, error)
     return Refused(claim, NOT_STARTED_DELAY_SECONDS)

@@ -14,7 +14,7 @@ from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.executors.alarms import Alarm, Alarms
 from django_jobqueue.worker.executors.event_loop import AsyncioExecutor
 from django_jobqueue.worker.executors.executor import Executor, OnEnded
-from django_jobqueue.worker.executors.processes import ProcessExecutor
+from django_jobqueue.worker.executors.processes import ProcessExecutor, put_off
 from django_jobqueue.worker.executors.threads import ThreadExecutor
 from django_jobqueue.worker.runner import Ended, OnStart, Refused, cut_off
 
@@ -99,14 +99,22 @@ class Executors:
 
     def _start(self, assignment: Assignment) -> None:
         if _in_process(assignment):
-            self._processes.start(assignment)
+            self._start_in(self._processes, assignment)
         else:
             self._start_in_place(assignment)
 
     def _start_in_place(self, assignment: Assignment) -> None:
         self._watch(assignment)
-        executor: Executor = self._asyncio if assignment.job.is_async else self._threads
-        executor.start(assignment)
+        self._start_in(self._asyncio if assignment.job.is_async else self._threads, assignment)
+
+    def _start_in(self, executor: Executor, assignment: Assignment) -> None:
+        try:
+            executor.start(assignment)
+        except RuntimeError as error:
+            with self._lock:
+                self._was_cut_off(assignment.claim.ref)
+                self._free += 1  # for the next claim: what waits goes on in threads that there are, or is handed back
+            self._on_ended(put_off(assignment.claim, error))
 
     def _watch(self, assignment: Assignment) -> None:
         """Cut the attempt that starts off at its hard timeout."""

@@ -63,8 +63,8 @@ class Threads(ABC):
         name = f"jobqueue-{len(self._threads) + 1}"
         # A daemon: a job that never returns must not keep the process from ending.
         thread = threading.Thread(target=self._work, args=[attempts], name=name, daemon=True)
-        self._threads[thread] = attempts
         thread.start()
+        self._threads[thread] = attempts
         return thread
 
 
