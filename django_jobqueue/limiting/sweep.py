@@ -126,14 +126,20 @@ def sweep_on_commit(queue: str) -> None:
     transaction.on_commit(partial(sweep_queue, queue), using=get_config().database, robust=True)
 
 
-def call_behind(runs: Iterable[Run]) -> None:
-    """When the transaction commits, call those who wait behind pending *runs* that will not start."""
+def call_behind(runs: Iterable[Run]) -> list[str]:
+    """When the transaction commits, call those who wait behind pending *runs* that will not start.
+
+    Answers with the queues in which somebody may wait.
+    """
     limiter, places = Limiter(), defaultdict[str, list[Candidate]](list)
     for run in runs:
         place = Candidate(run.pk, run.priority, run.run_at, run.job, run.concurrency_key, run.rate_key)
         places[run.queue].append(place)
+    limited = []
     for queue, of_queue in places.items():
         rules = limiter.rules(queue)
         if lines := list(dict.fromkeys(line for place in of_queue for line in rules.limits(place))):
             call = partial(Sweep().call, queue, lines)
             transaction.on_commit(call, using=get_config().database, robust=True)
+            limited.append(queue)
+    return limited

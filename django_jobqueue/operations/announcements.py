@@ -12,6 +12,7 @@ from django_jobqueue.operations import at_once
 from django_jobqueue.operations.counting import count_cancelled
 from django_jobqueue.signals import RunCancelled, RunEnqueued, heard, send, send_on_commit
 from django_jobqueue.states import Reason
+from django_jobqueue.transports.publisher import publish_on_commit
 
 TO_CANCEL = ["queue", "job", "state", "attempt", "priority", "run_at", "concurrency_key", "rate_key"]
 """The columns that are read of runs to cancel: whom it is told is found by them."""
@@ -40,10 +41,11 @@ def announce_enqueued(inserted: Iterable[tuple[NewRun, Inserted]]) -> None:
 
 
 def announce_cancelled(runs: Iterable[Run], reason: Reason = Reason.CANCELLED) -> None:
-    """Tell of runs that were pending and are cancelled: to the statistics, to who waits behind them, and to who listens."""
+    """Tell of runs that were pending and are cancelled: to the statistics, to who waits behind them and works them, and to who listens."""
     runs = list(runs)
     count_cancelled(runs)
-    call_behind(runs)
+    if limited := call_behind(runs):
+        publish_on_commit(limited)
     if not heard(RunCancelled):
         return
     config = get_config()

@@ -69,6 +69,11 @@ def set_limit(most: int) -> None:
     operations.set_limit("default", "concurrent_jobs", most, actor="ana")
 
 
+def add_behind() -> None:
+    operations.set_limit("default", "concurrent_jobs", 1, job="note", actor="ana")
+    Run.objects.filter(pk=queues.default.add("note").pk).update(blocked_on="job:note")
+
+
 @pytest.mark.parametrize(
     ("hold", "let_go"),
     [
@@ -92,6 +97,11 @@ def set_limit(most: int) -> None:
             lambda: Run.objects.update(run_at=timezone.now() + timedelta(days=1)),
             lambda: operations.reschedule(Run.objects.get().pk, actor="ana", next_run_at="now"),
             id="an earlier time",
+        ),
+        pytest.param(
+            add_behind,
+            lambda: operations.cancel(Run.objects.earliest("pk").pk, actor="ana"),
+            id="who waits behind one that is cancelled",
         ),
     ],
 )
