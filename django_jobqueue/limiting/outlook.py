@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db.models import Q, QuerySet
 
 from django_jobqueue.conf import get_config
@@ -53,6 +55,13 @@ class Outlook:
         """The run whose turn it is, of a key that keeps its order."""
         return self.allowance.heads.get(limit)
 
+    def token_at(self, limit: Limit) -> datetime:
+        """When it gets its token, if it stands in the line of that rate and nobody comes to stand before it."""
+        priority, run_at, run_id = self._run.priority, self._run.run_at, self._run.id
+        earlier = Q(run_at__lt=run_at) | Q(run_at=run_at, pk__lt=run_id)
+        before = self._waiting(limit).filter(Q(priority__gt=priority) | Q(earlier, priority=priority))
+        return self.bucket(limit).next_behind(before.count())
+
     def running(self, limit: Limit | None) -> QuerySet[Run]:
         """The runs that take the slots of a job or of a key, or of the queue as a whole; the longest running first."""
         runs = Run.objects.using(self._config.database).filter(
@@ -84,17 +93,16 @@ class Outlook:
         self.allowance.buckets = buckets.load(self._namespace, self._queue, self.rules, rates, self.now)
         for limit in self._due.intersection(rates):
             bucket = self.allowance.buckets[limit]
-            bucket.count(self._waiting(limit, 1 + bucket.whole_tokens))
+            bucket.count(self._waiting(limit)[: 1 + bucket.whole_tokens].count())
         lines = QueueLines(self._engine, self._namespace, self._queue, self.rules)
         self.allowance.heads = lines.heads([limit for limit in limits if self.rules.keeps_order(limit)])
 
-    def _waiting(self, line: Limit, most: int) -> int:
-        """How many wait in *line*; no more than *most* are counted."""
-        waiting = Run.objects.using(self._config.database).filter(
+    def _waiting(self, line: Limit) -> QuerySet[Run]:
+        """Those who wait in *line*."""
+        return Run.objects.using(self._config.database).filter(
             Q(expires_at=None) | Q(expires_at__gt=self.now),
             namespace=self._namespace,
             queue=self._queue,
             state=State.PENDING,
             blocked_on=str(line),
         )
-        return waiting[:most].count()

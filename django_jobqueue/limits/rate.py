@@ -87,7 +87,11 @@ class Bucket:
     @property
     def next_at(self) -> datetime:
         """When there is a token."""
-        return self.updated_at + max(0.0, 1.0 - self.tokens) * self.rate.interval
+        return self.next_behind(0)
+
+    def next_behind(self, others: int) -> datetime:
+        """When there is a token for whoever waits behind so many *others*."""
+        return self.updated_at + max(0.0, others + 1 - self.tokens) * self.rate.interval
 
     @property
     def full_at(self) -> datetime:

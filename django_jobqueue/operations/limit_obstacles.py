@@ -47,8 +47,8 @@ def named(queue: str, limit: Limit) -> str:
 def _no_token(run: Run, limit: Limit, outlook: Outlook) -> Obstacle:
     """Who waits in the line knows its time; who comes now, only that of the first."""
     bucket = outlook.bucket(limit)
-    waits = run.blocked_on == str(limit) and run.run_at > outlook.now
-    until, whose = (run.run_at, "its own") if waits else (bucket.next_at, "the next")
+    waits = run.blocked_on == str(limit)
+    until, whose = (outlook.token_at(limit), "its own") if waits else (bucket.next_at, "the next")
     sentence = f"{named(run.queue, limit)} is {bucket.rate}: {whose} start is at {shown(until)}."
     return Obstacle(code=Rule.RATE, sentence=sentence, limit=str(limit), until=until)
 

@@ -14,7 +14,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.errors import RunNotFound
 from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.models import QueueState, Run, Worker
-from django_jobqueue.operations import cancel, explain, pause_job, pause_queue, resume_queue
+from django_jobqueue.operations import cancel, explain, pause_job, pause_queue, reschedule, resume_queue, set_limit
 from django_jobqueue.operations.obstacles import Rule
 from django_jobqueue.queue import Queue
 from tests.front.conftest import send
@@ -217,12 +217,32 @@ def test_who_waits_for_a_token_is_told_with_its_time(mail: Queue, settings: Sett
     [waits], [comes] = explain(second.pk), explain(third.pk)
 
     second.refresh_from_db()
-    assert (waits.code, waits.limit, waits.until) == (Rule.RATE, "rate:send/7", second.run_at)
+    assert (waits.code, waits.limit) == (Rule.RATE, "rate:send/7")
+    assert waits.until is not None
+    assert abs(waits.until - second.run_at) < timedelta(milliseconds=1)
     assert str(waits).startswith("The rate of job 'send' for key '7' is 1/h: its own start is at ")
     assert comes.until is not None
     assert abs(comes.until - second.run_at) < timedelta(seconds=1)
     assert str(comes).startswith("The rate of job 'send' for key '7' is 1/h: the next start is at ")
     assert "not_due" not in codes(second)
+
+
+@pytest.mark.parametrize(("rate", "hours"), [("1/m", 1 / 60), ("1/h", 1), ("1/d", 24)])
+def test_who_waits_for_a_token_is_told_when_it_comes_though_the_rate_or_the_line_has_changed(
+    mail: Queue, settings: Settings, rate: str, hours: float
+) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"jobs": {"send": {"rate_limit": "1/h"}}}}}
+    _first, second, third = (mail.add("send") for _ in range(3))
+    claim_limited()
+    taken = timezone.now()
+    set_limit("mail", "rate_limit", rate, job="send", actor="ana")
+    reschedule(third.pk, priority=1, actor="ana")
+
+    told = [explain(run.pk)[0].until for run in (third, second)]
+
+    for until, tokens in zip(told, [1, 2], strict=True):
+        assert until is not None
+        assert abs(until - taken - timedelta(hours=tokens * hours)) < timedelta(seconds=5)
 
 
 def test_a_paused_job_is_told_with_who_did_it_and_why_and_not_the_pause_of_another(mail: Queue) -> None:
