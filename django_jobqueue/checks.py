@@ -6,7 +6,7 @@ None of them connects to a database: they run where there may be none yet.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -18,10 +18,11 @@ from django.db import connections, router
 
 from django_jobqueue.conf import Config, QueueConfig, get_config
 from django_jobqueue.engines import engine_for
-from django_jobqueue.errors import ConfigError, JobQueueError
+from django_jobqueue.errors import ConfigError, JobQueueError, nearest
 from django_jobqueue.jobs import registry
 from django_jobqueue.jobs.dead_letters import dead_letter_problems
 from django_jobqueue.operations.schedule_sync import schedule_problems
+from django_jobqueue.payloads.kinds import UnknownName
 
 TAG = "jobqueue"
 
@@ -54,6 +55,7 @@ def check_project(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
     return [
         *check_jobs(config),
         *check_keys(config),
+        *check_fields(config),
         *check_schedules(),
         *check_database(config),
         *check_sqlite(config),
@@ -89,6 +91,17 @@ def check_keys(config: Config) -> Iterator[CheckMessage]:
             for place in _with_unread(key, limit, queue):
                 message = f"{place} declares {key}, but no {limit} counts by it."
                 yield Warning(message, hint=hint, id="jobqueue.W005")
+
+
+def check_fields(config: Config) -> Iterator[CheckMessage]:
+    """Warn of fields that a queue names, and that no payload of its jobs has (jobqueue.W006)."""
+    hint = "Correct the name: so it concerns no run of the queue."
+    for queue in config.queues.values():
+        for option in (*COUNTED_BY, "secret"):
+            for field in _named_fields(queue.job_defaults.get(option)):
+                if wrong := _unknown_field(queue.name, option, field):
+                    message = f"there is no {wrong.name!r} in the payload of any of its jobs. {nearest(*wrong)}"
+                    yield Warning(f"Queue {queue.name!r}: {option}: {message}", hint=hint, id="jobqueue.W006")
 
 
 def check_schedules() -> Iterator[CheckMessage]:
@@ -235,6 +248,27 @@ def _with_unread(key: str, limit: str, queue: QueueConfig) -> Iterator[str]:
             yield f"Job {name!r} of queue {queue.name!r}"
     if of_queue is not None and None not in unread.values():
         yield f"Queue {queue.name!r}"
+
+
+def _named_fields(option: object) -> Collection[str]:
+    """The payload fields that an option names; a key with a dot is the path of a function."""
+    if isinstance(option, str):
+        return () if "." in option else (option,)
+    return option if isinstance(option, Collection) else ()
+
+
+def _unknown_field(queue: str, option: str, field: str) -> UnknownName | None:
+    """What of *field* none of the jobs has that get it from *queue*."""
+    unknown = []
+    for name in registry.names(queue):
+        with suppress(JobQueueError):  # told already
+            job = registry.get(queue, name)
+            if field in _named_fields(getattr(job.options, option)):
+                unknown.append(job.schema.unknown_name(field.split(".")))
+    found = [name for name in unknown if name is not None]
+    if not found or len(found) < len(unknown):
+        return None
+    return UnknownName(found[0].name, {known for name in found for known in name.known})
 
 
 def _atomic_jobs(config: Config) -> Iterator[str]:

@@ -115,6 +115,35 @@ def test_a_key_that_no_limit_counts_by_is_told(
     assert all(message.id == "jobqueue.W005" and "Declare" in str(message.hint) for message in messages)
 
 
+@pytest.mark.parametrize(
+    ("queue", "options", "told"),
+    [
+        ({"concurrency_key": "custmer"}, {}, "concurrency_key: there is no 'custmer'"),
+        ({"rate_key": "custmer"}, {}, "rate_key: there is no 'custmer'"),
+        ({"secret": ["custmer"]}, {}, "secret: there is no 'custmer'"),
+        ({"concurrency_key": "customer"}, {}, None),
+        ({"concurrency_key": "of.custmer"}, {"concurrency_key": "customer"}, None),
+        ({"secret": ["custmer"]}, {"secret": ["customer"]}, None),
+    ],
+    ids=["concurrency key", "rate key", "secret", "one job has it", "a function", "no job gets it"],
+)
+def test_a_field_that_a_queue_names_and_no_job_of_it_has_is_told(
+    settings: Settings, queue: dict[str, Any], options: dict[str, Any], told: str | None
+) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"concurrent_jobs_per_key": 1, "rate_limit": "5/m", **queue}}}
+    job(queue="mail", **options)(deliver)
+    if not options:
+        job(queue="mail")(send)
+
+    messages = found()
+
+    assert [(message.id, message.msg) for message in messages] == (
+        [("jobqueue.W006", f"Queue 'mail': {told} in the payload of any of its jobs. Did you mean 'customer'?")]
+        if told
+        else []
+    )
+
+
 # --- Jobs ------------------------------------------------------------------------------------------------------------
 
 
