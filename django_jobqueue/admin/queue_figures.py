@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils.formats import number_format
 
 from django_jobqueue.conf import get_config
@@ -13,7 +13,7 @@ from django_jobqueue.models.now import Now
 from django_jobqueue.states import State
 
 MOST = 1000
-"""Pending runs of a queue that are counted; those that a worker would claim first are."""
+"""Pending runs of a queue that are counted, those that a worker would claim first; and of those that are parked, as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,30 +31,30 @@ class QueueFigures:
 
 
 def figures() -> dict[str, QueueFigures]:
-    """The figures of each queue of the settings: one query for all that runs, and one for each queue."""
+    """The figures of each queue of the settings: one query for all that runs, and two for each queue."""
     running = _running()
     return {queue: _figures(queue, running.get(queue, 0)) for queue in get_config().queues}
 
 
 def _figures(queue: str, running: int) -> QueueFigures:
     config = get_config()
-    pending = Run.objects.using(config.database).filter(
-        namespace=config.namespace, queue=queue, state=State.PENDING, blocked_on=None
+    pending = Run.objects.using(config.database).filter(namespace=config.namespace, queue=queue, state=State.PENDING)
+    # In the order of their indexes, so that reading stops there.
+    in_sight = _counted(pending.filter(blocked_on=None).order_by("-priority", "run_at", "id"))
+    parked = _counted(pending.filter(blocked_on__isnull=False).order_by("blocked_on", "-priority", "run_at", "id"))
+    return QueueFigures(
+        **{name: min(in_sight[name], MOST) + min(parked[name], MOST) for name in ("due", "scheduled", "retrying")},
+        running=running,
+        more=max(in_sight["pending"], parked["pending"]) > MOST,
     )
-    # In the order of the claim index, so that reading stops there.
-    first = pending.order_by("-priority", "run_at", "id")[: MOST + 1]
-    counted = first.aggregate(
+
+
+def _counted(runs: QuerySet[Run]) -> dict[str, int]:
+    return runs[: MOST + 1].aggregate(
         pending=Count("pk"),
         due=Count("pk", filter=Q(run_at__lte=Now())),
         scheduled=Count("pk", filter=Q(run_at__gt=Now())),
         retrying=Count("pk", filter=Q(failures__gt=0)),
-    )
-    return QueueFigures(
-        due=min(counted["due"], MOST),
-        scheduled=min(counted["scheduled"], MOST),
-        retrying=min(counted["retrying"], MOST),
-        running=running,
-        more=counted["pending"] > MOST,
     )
 
 

@@ -73,13 +73,24 @@ def test_runs_are_counted_by_what_they_wait_for(ana: Client, make_run: MakeRun) 
     assert numbers(ana, "default") == ["0", "0", "0"]
 
 
-def test_counting_stops_where_it_is_enough(ana: Client, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_are_parked_are_counted_too(ana: Client, make_run: MakeRun) -> None:
+    make_run()
+    make_run(blocked_on="key:/7")
+    make_run(blocked_on="rate:", run_at=timezone.now() + timedelta(hours=1), failures=1)
+
+    assert numbers(ana, "mail") == ["2", "1", "1"]
+
+
+@pytest.mark.parametrize("blocked_on", [None, "key:/7"])
+def test_counting_stops_where_it_is_enough(
+    ana: Client, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, blocked_on: str | None
+) -> None:
     monkeypatch.setattr(queue_figures, "MOST", 3)
     later = timezone.now() + timedelta(hours=1)
     for _ in range(2):
-        make_run()
+        make_run(blocked_on=blocked_on)
     for _ in range(5):
-        make_run(run_at=later)
+        make_run(blocked_on=blocked_on, run_at=later)
 
     assert numbers(ana, "mail") == ["2+", "2+", "0+"]
 
@@ -100,8 +111,8 @@ def test_no_query_reads_more_runs_than_it_counts(staff: Staff, make_run: MakeRun
 
     table = connection.ops.quote_name("jobqueue_run")
     on_runs = [query["sql"] for query in queries if table in query["sql"]]
-    assert len(on_runs) == 4  # one for all that runs, and one for each queue
-    assert len(queries) <= 12
+    assert len(on_runs) == 7  # one for all that runs, and two for each queue
+    assert len(queries) <= 15
     for sql in on_runs:
         assert "LIMIT 1001" in sql or "= 'running'" in sql
 
