@@ -836,7 +836,7 @@ CONNECTIONS = [
     ),
     Guard(
         "worker/executors/processes.py",
-        "«if self._idle == 0: return False»",
+        "«if thread not in self._idle: return False self._idle.remove(thread)»",
         "",
         f"{PROCESSES}test_a_child_to_which_an_attempt_is_on_its_way_does_not_end",
         "no attempt waits for a child that ends",
