@@ -845,7 +845,7 @@ CONNECTIONS = [
         "worker/worker.py",
         "LAST_TRIES = «2»",
         "1",
-        "worker/test_stop.py::test_a_worker_that_is_stopped_tries_twice_to_account_for_its_runs",
+        "worker/test_stop.py::test_a_worker_that_is_stopped_tries_again_to_account_for_its_runs",
         "a connection that is broken when a worker stops costs no run a crash",
     ),
     Guard(

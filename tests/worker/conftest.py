@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -21,6 +22,8 @@ StartWorker: TypeAlias = Callable[..., WorkerThread]
 Lose: TypeAlias = Callable[..., Claim]
 Refuse: TypeAlias = Callable[[str], None]
 OnConnect: TypeAlias = Callable[[Callable[[Any], None]], None]
+Wrapper: TypeAlias = Callable[[Any, str, Any, bool, Any], Any]
+AroundStatements: TypeAlias = Callable[[Wrapper], None]
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +100,20 @@ def on_connect() -> Iterator[OnConnect]:
     yield on_connect
     for receive in receivers:
         connection_created.disconnect(receive)
+
+
+@pytest.fixture
+def around_statements(on_connect: OnConnect) -> AroundStatements:
+    """Wrap the statements of a worker's main thread, as ``execute_wrappers`` of Django does."""
+
+    def around_statements(wrapper: Wrapper) -> None:
+        def wrap(connection: Any) -> None:
+            if threading.current_thread().name.startswith("test-worker-"):
+                connection.execute_wrappers.append(wrapper)
+
+        on_connect(wrap)
+
+    return around_statements
 
 
 @pytest.fixture

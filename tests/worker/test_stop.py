@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from django.db import DataError, OperationalError, connection, connections, transaction
@@ -16,8 +17,10 @@ from django_jobqueue.worker import heartbeat, lock_waits, shutdown
 from django_jobqueue.worker import worker as rules
 from django_jobqueue.worker.runner import Ended
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, join_threads, wait_until
-from tests.worker.conftest import OnConnect, StartWorker
+from tests.worker.conftest import AroundStatements, OnConnect, StartWorker
 from tests.worker.test_leases import CLAIMS
+
+BreakConnection: TypeAlias = Callable[..., list[str]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -301,7 +304,11 @@ def test_a_worker_ends_though_a_connection_of_an_idle_thread_cannot_be_closed(
 
 
 def test_a_worker_that_waits_for_a_database_that_does_not_answer_is_broken_off_after_its_grace(
-    start_worker: StartWorker, on_connect: OnConnect, settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    start_worker: StartWorker,
+    around_statements: AroundStatements,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
 ) -> None:
     settings.JOBQUEUE = {"worker": {"lease_seconds": 1}}
     monkeypatch.setattr(shutdown, "STUCK_SECONDS", 0.1)
@@ -313,11 +320,7 @@ def test_a_worker_that_waits_for_a_database_that_does_not_answer_is_broken_off_a
         assert answered.wait(PATIENCE_SECONDS)
         return execute(sql, params, many, context)
 
-    def watch(connection: Any) -> None:
-        if threading.current_thread().name.startswith("test-worker-"):
-            connection.execute_wrappers.append(hang)
-
-    on_connect(watch)
+    around_statements(hang)
     with start_worker(grace_seconds=0, break_off=broken_off.release) as worker:
         assert asked.wait(PATIENCE_SECONDS)
         assert not broken_off.acquire(timeout=0.2)
@@ -330,21 +333,17 @@ def test_a_worker_that_waits_for_a_database_that_does_not_answer_is_broken_off_a
 
 
 def test_an_error_of_our_own_ends_a_worker_and_costs_its_runs_nothing(
-    start_worker: StartWorker, gate: Gate, on_connect: OnConnect
+    start_worker: StartWorker, gate: Gate, around_statements: AroundStatements
 ) -> None:
     claims = []
 
-    def watch(connection: Any) -> None:
-        def fail_at_the_second(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            answer = execute(sql, params, many, context)
-            if CLAIMS.search(sql) and context["cursor"].rowcount:
-                claims.append(sql)
-                if len(claims) == 2:
-                    raise DataError("no such claim")
-            return answer
-
-        if threading.current_thread().name.startswith("test-worker-"):
-            connection.execute_wrappers.append(fail_at_the_second)
+    def fail_at_the_second(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        answer = execute(sql, params, many, context)
+        if CLAIMS.search(sql) and context["cursor"].rowcount:
+            claims.append(sql)
+            if len(claims) == 2:
+                raise DataError("no such claim")
+        return answer
 
     def work() -> None:
         with start_worker(concurrency=2) as worker:
@@ -352,7 +351,7 @@ def test_an_error_of_our_own_ends_a_worker_and_costs_its_runs_nothing(
             queues.default.add("note")
             worker.wait()
 
-    on_connect(watch)
+    around_statements(fail_at_the_second)
     running = queues.default.add("wait")
     with pytest.raises(DataError, match="no such claim"):
         work()
@@ -362,23 +361,50 @@ def test_an_error_of_our_own_ends_a_worker_and_costs_its_runs_nothing(
     assert not WorkerRow.objects.exists()
 
 
-def test_a_worker_that_is_stopped_tries_twice_to_account_for_its_runs(
-    start_worker: StartWorker, gate: Gate, on_connect: OnConnect
-) -> None:
-    """As where the database was started anew just before, and no connection is any good."""
-    broken: list[str] = []
+@pytest.fixture
+def break_connection(around_statements: AroundStatements) -> BreakConnection:
+    """Break the connection over which a worker is about to settle, once, after *meanwhile*; tell of the statement."""
 
-    def watch(connection: Any) -> None:
+    def break_connection(meanwhile: Callable[[], object] = lambda: None) -> list[str]:
+        broken: list[str] = []
+
         def fail_once(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
             if "failures = " in sql and not broken:
                 broken.append(sql)
+                meanwhile()
                 raise OperationalError("the connection broke")
             return execute(sql, params, many, context)
 
-        if threading.current_thread().name.startswith("test-worker-"):
-            connection.execute_wrappers.append(fail_once)
+        around_statements(fail_once)
+        return broken
 
-    on_connect(watch)
+    return break_connection
+
+
+@pytest.fixture
+def end_job(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Open the gate, and wait until a worker was told that an attempt has ended."""
+    has_ended = threading.Event()
+
+    class Inbox(SimpleQueue[Any]):
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            super().put(item)
+            if isinstance(item, Ended):
+                has_ended.set()
+
+    def end_job() -> None:
+        gate.open()
+        assert has_ended.wait(PATIENCE_SECONDS)
+
+    monkeypatch.setattr(rules, "SimpleQueue", Inbox)
+    return end_job
+
+
+def test_a_worker_that_is_stopped_tries_again_to_account_for_its_runs(
+    start_worker: StartWorker, gate: Gate, break_connection: BreakConnection
+) -> None:
+    """As where the database was started anew just before, and no connection is any good."""
+    broken = break_connection()
     run = queues.default.add("wait")
     with start_worker(grace_seconds=0) as worker:
         gate.wait_for_job()
@@ -390,29 +416,9 @@ def test_a_worker_that_is_stopped_tries_twice_to_account_for_its_runs(
 
 
 def test_what_ends_while_a_worker_tries_to_account_for_its_runs_is_not_handed_back(
-    start_worker: StartWorker, gate: Gate, on_connect: OnConnect, monkeypatch: pytest.MonkeyPatch
+    start_worker: StartWorker, gate: Gate, break_connection: BreakConnection, end_job: Callable[[], None]
 ) -> None:
-    has_ended = threading.Event()
-
-    class Inbox(SimpleQueue[Any]):
-        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-            super().put(item)
-            if isinstance(item, Ended):
-                has_ended.set()
-
-    def watch(connection: Any) -> None:
-        def fail_once(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            if "failures = " in sql and not has_ended.is_set():
-                gate.open()
-                assert has_ended.wait(PATIENCE_SECONDS)
-                raise OperationalError("the connection broke")
-            return execute(sql, params, many, context)
-
-        if threading.current_thread().name.startswith("test-worker-"):
-            connection.execute_wrappers.append(fail_once)
-
-    monkeypatch.setattr(rules, "SimpleQueue", Inbox)
-    on_connect(watch)
+    break_connection(end_job)
     run = queues.default.add("wait")
     with start_worker(grace_seconds=0) as worker:
         gate.wait_for_job()
