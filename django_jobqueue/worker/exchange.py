@@ -127,6 +127,10 @@ class Exchange:
                 claim = partial(self._claim_from, turn, last=ours and len(self._queues) == 1)
                 return endings, states, *self._claim(claim, wanted, ahead, self._held(endings.attempts))
 
+    def expect_locks(self) -> None:
+        """Wait for no run that somebody has locked, but leave it to the next time: there may be no time to wait."""
+        self._locked.expect_any()
+
     def abandon(self, leases: Sequence[Lease]) -> list[tuple[Ended, State]]:
         """Settle attempts that are still running, because this process is about to end."""
         why = "The worker was stopped before the job had ended."

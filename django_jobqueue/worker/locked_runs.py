@@ -22,6 +22,10 @@ class LockedRuns:
         self._expected: set[Ref] = set()
         """Those that were locked the last time, or among whom one was."""
 
+    def expect_any(self) -> None:
+        """Ask the next time whether any of ours is locked, and do not wait for it."""
+        self._expected.update(lease.claim.ref for lease in self._leases.all())
+
     @property
     def are_expected(self) -> bool:
         return bool(self._expected)

@@ -14,10 +14,11 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from enum import Enum
+from itertools import count
 from math import inf
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import Protocol
 
 from django_jobqueue.conf import get_config
@@ -53,7 +54,10 @@ logger = logging.getLogger(__name__)
 CLOSE_SECONDS = 5.0
 """What idle threads get to close their connections; a database that does not answer must not keep the process from ending."""
 LAST_TRIES = 2
-"""A connection may have broken, or a run be locked, as the first one finds out."""
+"""To account for all runs: a connection may have broken, as the first one finds out."""
+LAST_TRIES_SECONDS = 2.5
+"""Until then there are more, for somebody may have locked a run for a moment; soon after, a ``Shutdown`` is broken off."""
+LAST_PAUSE_SECONDS = 0.25
 BUSY_LOOK_SECONDS = 0.05
 """How soon a worker looks again after a turn that did something, but found its queues empty."""
 
@@ -294,7 +298,7 @@ class Worker:
         self._returns.add(self._executors.take_back())
         self._executors.kill()  # first: a child may be in a transaction that keeps us from writing
         code = self._shutdown.exit_code
-        if not any(self._account_for_all() for _ in range(LAST_TRIES)):
+        if not self._account_for_all():
             logger.error("%d runs are left to the reapers.", len(self._leases))
             code = EXIT_FORCED
         self._observer.leaving(self._shutdown.seconds_left())
@@ -305,7 +309,17 @@ class Worker:
 
     def _account_for_all(self) -> bool:
         """Let no run be ours any more; answer whether that is so."""
+        until = monotonic() + LAST_TRIES_SECONDS
+        for tries in count(1):
+            self._try_to_account()
+            if not self._leases or (tries >= LAST_TRIES and monotonic() > until):
+                break
+            sleep(LAST_PAUSE_SECONDS)
+        return not self._leases
+
+    def _try_to_account(self) -> None:
         try:
+            self._exchange.expect_locks()
             self._take_in_all()
             self._hand_back()
             self._trade(0)
@@ -315,4 +329,3 @@ class Worker:
         except DATABASE_AWAY as error:
             logger.error("The database does not answer: %s", error)
             connections.close_all()
-        return not self._leases

@@ -843,8 +843,16 @@ CONNECTIONS = [
     ),
     Guard(
         "worker/worker.py",
-        "LAST_TRIES = «2»",
-        "1",
+        "«self._exchange.expect_locks()»",
+        "",
+        "worker/test_stop.py::test_a_run_that_somebody_has_locked_for_a_moment_is_handed_back_after_all_others",
+        "a run that somebody has locked costs no other a crash when a worker stops",
+        database="postgresql",
+    ),
+    Guard(
+        "worker/worker.py",
+        "if not self._leases or «(tries >= LAST_TRIES and monotonic() > until)»:",
+        "True",
         "worker/test_stop.py::test_a_worker_that_is_stopped_tries_again_to_account_for_its_runs",
         "a connection that is broken when a worker stops costs no run a crash",
     ),

@@ -432,7 +432,7 @@ def test_what_ends_while_a_worker_tries_to_account_for_its_runs_is_not_handed_ba
 def test_a_run_that_somebody_has_locked_keeps_no_worker_from_coming_to_its_end(
     start_worker: StartWorker, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(rules, "LAST_TRIES_SECONDS", 0.0)
     locked, other = queues.default.add("wait"), queues.default.add("wait")
     with start_worker(concurrency=2, grace_seconds=0) as worker:
         gate.wait_for_job()
@@ -446,3 +446,23 @@ def test_a_run_that_somebody_has_locked_keeps_no_worker_from_coming_to_its_end(
     assert exit_code == 3
     assert (other.state, other.releases, locked.state) == ("pending", 1, "running")
     assert "1 runs are left to the reapers." in caplog.text
+
+
+@pytest.mark.postgresql
+def test_a_run_that_somebody_has_locked_for_a_moment_is_handed_back_after_all_others(
+    start_worker: StartWorker, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 2 * PATIENCE_SECONDS)
+    monkeypatch.setattr(rules, "LAST_TRIES_SECONDS", PATIENCE_SECONDS)
+    locked, other = queues.default.add("wait"), queues.default.add("wait")
+    with start_worker(concurrency=2, grace_seconds=0) as worker:
+        gate.wait_for_job()
+        gate.wait_for_job()
+        with transaction.atomic():
+            Run.objects.select_for_update().get(pk=locked.pk)
+            worker.worker.stop()
+            wait_until(Run.objects.filter(pk=other.pk, state="pending").exists)
+        exit_code = worker.wait()
+
+    assert exit_code == 0
+    assert list(Run.objects.values_list("state", "releases", "crashes")) == [("pending", 1, 0)] * 2
