@@ -843,6 +843,14 @@ CONNECTIONS = [
     ),
     Guard(
         "worker/worker.py",
+        "for lease in self._leases.all() «if lease.claim.ref not in ended»]",
+        "",
+        "worker/test_stop.py::test_a_result_that_cannot_be_written_because_somebody_has_locked_its_run_is_not_handed_back",
+        "what has ended is not started again, though it cannot be written when its worker stops",
+        database="postgresql",
+    ),
+    Guard(
+        "worker/worker.py",
         "«self._exchange.expect_locks()»",
         "",
         "worker/test_stop.py::test_a_run_that_somebody_has_locked_for_a_moment_is_handed_back_after_all_others",

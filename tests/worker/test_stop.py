@@ -11,6 +11,7 @@ import pytest
 from django.db import DataError, OperationalError, connection, connections, transaction
 
 from django_jobqueue import RunContext, job, queues
+from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from django_jobqueue.worker import heartbeat, lock_waits, shutdown
@@ -466,3 +467,41 @@ def test_a_run_that_somebody_has_locked_for_a_moment_is_handed_back_after_all_ot
 
     assert exit_code == 0
     assert list(Run.objects.values_list("state", "releases", "crashes")) == [("pending", 1, 0)] * 2
+
+
+@pytest.mark.postgresql
+def test_a_result_that_cannot_be_written_because_somebody_has_locked_its_run_is_not_handed_back(
+    start_worker: StartWorker,
+    gate: Gate,
+    engine: Engine,
+    around_statements: AroundStatements,
+    end_job: Callable[[], None],
+) -> None:
+    """The lock ends at the worst moment: the worker has just seen it, and goes on to hand back what still runs."""
+    unlock, unlocked = threading.Event(), threading.Event()
+    looks: list[str] = []
+
+    def look(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        answer = execute(sql, params, many, context)
+        if sql == engine.HOLD_FREE:  # type: ignore[attr-defined]
+            looks.append(sql)
+            if len(looks) == 1:
+                end_job()
+            elif len(looks) == 2:
+                unlock.set()
+                assert unlocked.wait(PATIENCE_SECONDS)
+        return answer
+
+    around_statements(look)
+    run = queues.default.add("wait")
+    with start_worker(grace_seconds=0) as worker:
+        gate.wait_for_job()
+        with transaction.atomic():
+            Run.objects.select_for_update().get(pk=run.pk)
+            worker.worker.stop()
+            assert unlock.wait(PATIENCE_SECONDS)
+        unlocked.set()
+        exit_code = worker.wait()
+
+    run.refresh_from_db()
+    assert (exit_code, run.state, run.attempt, run.result) == (0, "completed", 1, "done")
