@@ -36,7 +36,7 @@ from django_jobqueue.worker.leases import Lease, Leases
 from django_jobqueue.worker.liveness import LivenessFile
 from django_jobqueue.worker.lock_waits import short_lock_waits
 from django_jobqueue.worker.observer import Observer
-from django_jobqueue.worker.outage import Outage
+from django_jobqueue.worker.outage import Outage, what_is_wrong
 from django_jobqueue.worker.pace import Pace
 from django_jobqueue.worker.prepared_statements import prepared_statements
 from django_jobqueue.worker.returns import Returns
@@ -327,5 +327,5 @@ class Worker:
             if running := [lease for lease in self._leases.all() if lease.claim.ref not in ended]:
                 self._observer.attempts_settled(self._exchange.abandon(running))
         except DATABASE_AWAY as error:
-            logger.error("The database does not answer: %s", error)
+            logger.error("%s: %s", what_is_wrong(error), error)
             connections.close_all()

@@ -319,7 +319,7 @@ def test_the_loss_of_the_connection_is_told_once_and_the_results_are_kept(
     assert (run.state, run.result) == ("completed", "kept")
     warnings = [record for record in caplog.records if "does not answer" in record.getMessage()]
     assert [record.levelname for record in warnings] == ["WARNING"]
-    assert caplog.text.count("The database answers again, after ") == 1
+    assert caplog.text.count("The database lets this worker go on, after ") == 1
 
 
 @pytest.mark.parametrize("kind", [OperationalError, InternalError], ids=lambda kind: kind.__name__)

@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -18,6 +18,7 @@ from django.utils import timezone
 from django_jobqueue import RunContext, job, queues
 from django_jobqueue.engines.base import Engine, LostRun, Ref
 from django_jobqueue.jobs import registry
+from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from django_jobqueue.states import State
@@ -576,6 +577,28 @@ def test_a_run_that_somebody_has_locked_keeps_no_other_waiting(
     assert set(Run.objects.values_list("state", "attempt")) == {("completed", 1)}
     assert caplog.text.count("canceling statement due to lock timeout") == 1
     assert "Lease lost" not in caplog.text
+
+
+@pytest.mark.postgresql
+def test_a_queue_that_somebody_has_locked_is_not_taken_for_a_database_that_does_not_answer(
+    start_worker: StartWorker, observer: Recorder, monkeypatch: pytest.MonkeyPatch, settings: Any, caplog: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05}, "queues": {"default": {"concurrent_jobs": 1}}}
+    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 0.05)
+
+    @job
+    def note() -> None:
+        pass
+
+    run = queues.default.add("note")
+    with ExitStack() as lock:
+        lock.enter_context(Limiter().lock("default"))
+        with start_worker():
+            wait_until(lambda: "Somebody keeps a run or a queue locked: 0 results are kept" in caplog.text)
+            lock.close()
+            observer.wait_until_settled(run)
+
+    assert "The database does not answer" not in caplog.text
 
 
 @pytest.mark.postgresql
