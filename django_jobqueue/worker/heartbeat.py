@@ -203,7 +203,9 @@ class Heartbeat:
                 lease.gone_at = None
             elif lease.gone_at is None:
                 lease.gone_at = monotonic()
-            elif lease.gone_at + GONE_SECONDS <= monotonic() and lease.claim.ref in self._leases:
+            elif (
+                lease.gone_at + GONE_SECONDS <= monotonic() and not lease.has_ended and lease.claim.ref in self._leases
+            ):
                 logger.warning(
                     "Lease lost: run %d (%s.%s) was taken over or deleted during attempt %d. Its job is asked to end.",
                     *(lease.claim.id, lease.claim.queue, lease.claim.job, lease.claim.attempt),

@@ -45,6 +45,8 @@ class Lease:
     """Whether its job is in a transaction that keeps everybody else from writing: nobody can take a run meanwhile."""
     has_committed: bool = False
     """Whether its job has settled the run in its own transaction: nothing is left to renew, nor to be lost."""
+    has_ended: bool = False
+    """Whether its job has: if the run is not ours any more, we may have settled it ourselves, and have not heard of that yet."""
     gone_at: float | None = None
     """When, by ``time.monotonic()``, the run was first found not to be ours any more."""
 
@@ -107,6 +109,11 @@ class Leases:
         with self._lock:
             for ref in refs:
                 self._leases.pop(ref, None)
+
+    def note_end(self, ref: Ref) -> None:
+        """The job of an attempt has ended."""
+        if (lease := self._leases.get(ref)) is not None:
+            lease.has_ended = True
 
     def get(self, ref: Ref) -> Lease | None:
         return self._leases.get(ref)

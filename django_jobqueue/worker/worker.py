@@ -206,6 +206,7 @@ class Worker:
     def _take_in(self, ended: Ended | Refused | Call) -> None:
         match ended:
             case Ended():
+                self._leases.note_end(ended.ref)
                 self._ended.append(ended)
                 self._pace.add(ended)
             case Refused(claim, delay_seconds):

@@ -22,7 +22,7 @@ from django_jobqueue.limiting.limiter import Limiter
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from django_jobqueue.states import State
-from django_jobqueue.worker import crash, lock_waits
+from django_jobqueue.worker import crash, heartbeat, lock_waits
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.heartbeat import Heartbeat
@@ -254,6 +254,53 @@ def test_a_lost_reply_to_a_commit_loses_nothing(
     assert "Lease lost" not in caplog.text
     run.refresh_from_db()
     assert (run.state, run.result, run.attempt) == ("completed", 42, 1)
+
+
+def test_a_run_that_is_settled_is_not_taken_for_lost_while_the_reply_to_that_is_on_its_way(
+    start_worker: StartWorker,
+    observer: Recorder,
+    on_connect: OnConnect,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+    monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.01)
+    monkeypatch.setattr(heartbeat, "GONE_SECONDS", 0.0)
+    beats, committed = threading.Semaphore(0), threading.Event()
+
+    def watch(connection: Any) -> None:
+        def note_beat(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql.startswith("UPDATE") and "heartbeat_at" in sql and committed.is_set():
+                beats.release()
+            return execute(sql, params, many, context)
+
+        def commit_slowly() -> None:
+            commit()
+            if has_ended.is_set() and not committed.is_set():
+                committed.set()
+                for _ in range(3):
+                    assert beats.acquire(timeout=PATIENCE_SECONDS)
+
+        commit = connection._commit
+        if threading.current_thread().name.startswith("test-worker-"):
+            connection._commit = commit_slowly
+        elif threading.current_thread().name == "jobqueue-heartbeat":
+            connection.execute_wrappers.append(note_beat)
+
+    has_ended = threading.Event()
+
+    @job
+    def answer() -> None:
+        has_ended.set()
+
+    on_connect(watch)
+    run = queues.default.add("answer")
+    with start_worker():
+        observer.wait_until_settled(run)
+
+    assert committed.is_set()
+    assert "Lease lost" not in caplog.text
 
 
 @pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
