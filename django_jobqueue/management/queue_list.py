@@ -20,7 +20,7 @@ from django_jobqueue.operations.overview import QueueOverview
 COUNTED = ["pending", "scheduled", "running"]
 """What people see of the figures, beside the age of the oldest."""
 
-FIELDS = ["queue", *Figures.__slots__, "workers", "paused", "paused_jobs", "options", "jobs"]
+FIELDS = ["queue", *Figures.__slots__, "workers", "paused", "paused_jobs", "set_limits", "options", "jobs"]
 """What programs get of a queue."""
 
 TITLES = ["queue", *COUNTED, "oldest", "workers", "state"]
@@ -39,6 +39,7 @@ def records(queues: Sequence[QueueOverview], figures: Mapping[str, Figures], job
             "workers": queue.workers,
             "paused": _pause(queue),
             "paused_jobs": queue.paused_jobs,
+            "set_limits": [limit._asdict() for limit in queue.set_limits],
             "options": _changed(queue.config),
             "jobs": [{"job": name, **_job(queue.config.name, name)} for name in _names(queue, job)],
         }
@@ -79,10 +80,17 @@ def _names(queue: QueueOverview, job: str | None) -> list[str]:
 
 
 def _state(queue: QueueOverview, now: datetime) -> str:
-    if queue.pause is None:
-        jobs = f"; paused: {', '.join(queue.paused_jobs)}" if queue.paused_jobs else ""
-        return f"{'working' if queue.workers else 'no worker'}{jobs}"
+    state = _standing(queue, now)
+    if queue.pause is None and queue.paused_jobs:
+        state += f"; paused: {', '.join(queue.paused_jobs)}"
+    limits = [f"{job}{'.' if job else ''}{limit}={value}" for job, limit, value, _ in queue.set_limits]
+    return f"{state}; set: {', '.join(limits)}" if limits else state
+
+
+def _standing(queue: QueueOverview, now: datetime) -> str:
     pause = queue.pause
+    if pause is None:
+        return "working" if queue.workers else "no worker"
     by = f" by {pause.actor}" if pause.actor else ""
     reason = f": {pause.reason}" if pause.reason else ""
     left = f" ({roughly((pause.until - now).total_seconds())} left)" if pause.until else ""

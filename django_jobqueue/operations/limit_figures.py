@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines import engine_for
@@ -71,6 +72,28 @@ def limit_figures(queue: str) -> list[Scope]:
         )
         for name in names
     ]
+
+
+class SetLimit(NamedTuple):
+    """A limit that operators have set."""
+
+    job: str
+    """Empty for the queue as a whole."""
+    limit: str
+    value: int | str
+    until: datetime | None
+
+
+def set_limits(queues: Collection[str], *, now: datetime) -> dict[str, list[SetLimit]]:
+    """The limits that operators have set for *queues* and their jobs, and that have not ended."""
+    config = get_config()
+    rows = QueueState.objects.using(config.database).filter(namespace=config.namespace, queue__in=queues)
+    found: dict[str, list[SetLimit]] = {queue: [] for queue in queues}
+    for row in rows.order_by("queue", "job"):
+        job = declared_rules(row.queue).job_of(row.job)
+        ends = _set_until([row], now)
+        found[row.queue] += [SetLimit(job, limit, getattr(row, limit), until) for limit, until in ends.items()]
+    return found
 
 
 def _has_rate_key(queue: str, job: str) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django_jobqueue.conf import QueueConfig, get_config
 from django_jobqueue.jobs import registry
+from django_jobqueue.operations.limit_figures import SetLimit, set_limits
 from django_jobqueue.operations.pauses import Pause, pauses
 from django_jobqueue.operations.workers import live_workers
 
@@ -25,13 +26,21 @@ class QueueOverview:
     """None where it is not paused."""
     paused_jobs: list[str]
     """Those of its jobs that are paused."""
+    set_limits: list[SetLimit]
+    """What operators have set over its limits, and those of its jobs."""
+
+    @property
+    def concurrent_jobs(self) -> int | None:
+        """How many of its runs may be running at once now."""
+        of_queue = {limit.limit: limit.value for limit in self.set_limits if not limit.job}
+        return of_queue.get("concurrent_jobs", self.config.concurrent_jobs)
 
 
 def overview(*, now: datetime) -> list[QueueOverview]:
-    """All queues, in the order of the settings, in three queries at most."""
+    """All queues, in the order of the settings, in four queries at most."""
     workers = Counter(queue for worker in live_workers(now=now) for queue in worker.queues)
     queues = get_config().queues
-    paused = pauses(queues, now=now)
+    paused, limits = pauses(queues, now=now), set_limits(queues, now=now)
     return [
         QueueOverview(
             config=config,
@@ -39,6 +48,7 @@ def overview(*, now: datetime) -> list[QueueOverview]:
             workers=workers[name],
             pause=paused.get((name, "")),
             paused_jobs=[job for queue, job in paused if queue == name and job],
+            set_limits=limits[name],
         )
         for name, config in queues.items()
     ]

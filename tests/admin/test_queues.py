@@ -50,6 +50,16 @@ def test_the_jobs_of_a_queue_that_are_paused_are_named(ana: Client) -> None:
     assert '<span class="jq-note">paused jobs: send</span>' in text
 
 
+def test_the_limit_of_a_queue_is_the_one_that_holds(ana: Client) -> None:
+    operations.set_limit("mail", "concurrent_jobs", 3, actor="bo")
+    operations.set_limit("mail", "concurrent_jobs", 2, job="send", actor="bo")
+
+    text = page(ana.get(QUEUES))
+
+    assert " / 3</span>" in text
+    assert "/ 8" not in text
+
+
 def test_the_page_stands_among_the_others_as_queues(ana: Client) -> None:
     text = page(ana.get("/admin/django_jobqueue/"))
 

@@ -14,8 +14,8 @@ from pytest_django import Settings
 
 from django_jobqueue import job
 from django_jobqueue.management.queue_list import COUNTED
-from django_jobqueue.models import Worker
-from django_jobqueue.operations import pause_job, pause_queue
+from django_jobqueue.models import QueueState, Worker
+from django_jobqueue.operations import pause_job, pause_queue, set_limit
 from tests.admin.conftest import MakeRun
 from tests.commands.conftest import command, send
 
@@ -77,6 +77,24 @@ def test_a_job_that_cannot_work_says_why_and_does_not_hide_the_others() -> None:
     assert "'*letters' would never get anything" in broken_one["problem"]
     assert (sending["job"], sending["problem"]) == ("send", None)
     assert "mail.broken  Job 'broken' of queue 'mail' (" in command("showjobs", "--job=broken").out
+
+
+def test_limits_that_are_set_are_told_at_their_queue_until_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    until = timezone.now() + timedelta(hours=1)
+    set_limit("mail", "concurrent_jobs", 3, actor="ann")
+    set_limit("mail", "rate_limit", "10/m", job="send", actor="ann", until=until)
+    set_limit("mail", "concurrent_jobs_per_key", 1, actor="ann", until=until)
+    QueueState.objects.filter(job="").update(concurrent_jobs_per_key_until=timezone.now())
+
+    line = command("showjobs", "--queue=mail").out.split("\n\n")[0].splitlines()[1]
+    [shown] = json.loads(command("showjobs", "--queue=mail", "--format=json").out)
+
+    assert line.endswith("  no worker; set: concurrent_jobs=3, send.rate_limit=10/m")
+    [of_queue, of_job] = shown["set_limits"]
+    assert of_queue == {"job": "", "limit": "concurrent_jobs", "value": 3, "until": None}
+    assert (of_job["job"], of_job["limit"], of_job["value"]) == ("send", "rate_limit", "10/m")
+    assert of_job["until"] is not None
 
 
 def test_a_job_that_is_paused_is_named_at_its_queue() -> None:
