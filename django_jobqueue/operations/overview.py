@@ -32,8 +32,10 @@ class QueueOverview:
     @property
     def concurrent_jobs(self) -> int | None:
         """How many of its runs may be running at once now."""
-        of_queue = {limit.limit: limit.value for limit in self.set_limits if not limit.job}
-        return of_queue.get("concurrent_jobs", self.config.concurrent_jobs)
+        for limit in self.set_limits:
+            if not limit.job and limit.limit == "concurrent_jobs":
+                return int(limit.value)
+        return self.config.concurrent_jobs
 
 
 def overview(*, now: datetime) -> list[QueueOverview]:
