@@ -47,6 +47,11 @@ def delay(value: object, argument: str) -> float:
     return float(value)
 
 
+def is_time(value: object) -> bool:
+    """Whether *value* can only mean a time or a delay."""
+    return isinstance(value, int | float | Decimal | datetime | timedelta)
+
+
 def _parsed(value: object, argument: str) -> datetime:
     if isinstance(value, datetime):
         return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django_jobqueue.errors import shown
 from django_jobqueue.jobs import moments
 from django_jobqueue.jobs.retry_after import seconds_to_wait
 
@@ -24,6 +25,8 @@ class Later(JobSignal):
     ) -> None:
         if delay_seconds is not None and at is not None:
             raise ValueError(f"{type(self).__name__}: give delay_seconds or at, not both.")
+        if moments.is_time(message):  # without one, a Snooze goes on at once, again and again
+            raise ValueError(f"{type(self).__name__}: {shown(message)} is no message. Name it: delay_seconds= or at=.")
         super().__init__(message)
         if delay_seconds is not None:
             self.delay_seconds = moments.delay(delay_seconds, "delay_seconds")

@@ -263,6 +263,24 @@ def test_a_retry_at_an_impossible_moment_harms_nobody(work: Work, moment: dateti
     assert other.state == "completed"
 
 
+@pytest.mark.parametrize("time", [60, 1.5, timedelta(minutes=1), datetime(2030, 1, 1, tzinfo=UTC)])
+@pytest.mark.parametrize("outcome", [Retry, Snooze])
+def test_a_time_without_its_name_is_refused_lest_the_run_go_on_at_once(work: Work, outcome: Any, time: object) -> None:
+    @job(backoff={"mode": "fixed", "initial_seconds": 1000})
+    def wait() -> None:
+        raise outcome(time)
+
+    run = queues.default.add("wait")
+
+    work()
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.failures) == ("pending", 1, 1)
+    assert run.attempts.get().error == (
+        f"ValueError: {outcome.__name__}: {time!r} is no message. Name it: delay_seconds= or at=."
+    )
+
+
 @pytest.mark.parametrize("base", [Retry, Snooze])
 def test_an_outcome_that_forgot_its_base_is_one_without_a_time(work: Work, base: type[Retry | Snooze]) -> None:
     class Hasty(base):  # type: ignore[valid-type, misc]  # a class that is only known now
