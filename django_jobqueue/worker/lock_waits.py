@@ -16,9 +16,12 @@ LONGEST_SECONDS = 3
 TRY_SECONDS = 1
 """For MariaDB and MySQL, where a transaction that has waited in vain is tried three times."""
 
+# A statement_timeout that is shorter would end the wait, and not say that it was one.
 POSTGRESQL = """
-    SELECT set_config('lock_timeout', %s, false)
-     WHERE current_setting('lock_timeout') = '0'
+    SELECT set_config('lock_timeout', LEAST(%s, NULLIF(setting::integer, 0) / 2.0)::text, false)
+      FROM pg_settings
+     WHERE name = 'statement_timeout'
+       AND current_setting('lock_timeout') = '0'
 """
 MYSQL = """
     SET SESSION innodb_lock_wait_timeout = LEAST(@@innodb_lock_wait_timeout, %s)
@@ -31,7 +34,7 @@ def short_lock_waits(connection: BaseDatabaseWrapper) -> None:
         return
     if keeps_session(connection):
         with connection.cursor() as cursor:
-            cursor.execute(POSTGRESQL, [str(LONGEST_SECONDS * 1000)])
+            cursor.execute(POSTGRESQL, [LONGEST_SECONDS * 1000])
     elif connection.vendor == "mysql":
         with connection.cursor() as cursor:
             cursor.execute(MYSQL, [TRY_SECONDS])

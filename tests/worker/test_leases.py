@@ -592,10 +592,19 @@ def test_what_the_database_will_not_store_in_any_words_is_left_to_the_reapers_an
 
 
 @pytest.mark.postgresql
+@pytest.mark.parametrize(("statement_timeout", "longest_seconds"), [("0", 0.05), ("1s", 3600)])
 def test_a_run_that_somebody_has_locked_keeps_no_other_waiting(
-    start_worker: StartWorker, observer: Recorder, gate: Gate, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    start_worker: StartWorker,
+    observer: Recorder,
+    gate: Gate,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+    statement_timeout: str,
+    longest_seconds: float,
 ) -> None:
-    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 0.05)
+    options = connections.settings["default"]["OPTIONS"]
+    monkeypatch.setitem(options, "options", f"-c statement_timeout={statement_timeout}")
+    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", longest_seconds)
 
     @job
     def wait() -> None:
