@@ -66,7 +66,7 @@ class PostgreSQLInserting(PostgreSQLPreparing, Inserting):
 
     def insert(self, namespace: str, runs: Sequence[NewRun]) -> list[Inserted]:
         if len(runs) == 1:
-            [[*row, _]] = self.fetch_often(self.INSERT_ONE, {"namespace": namespace, **_parameters(runs[0])})
+            [[*row, _]] = self.fetch_often(self.INSERT_ONE, _parameters(namespace, runs[0]))
             return [Inserted(*row)]
         rows = self.fetch(self.INSERT, {"namespace": namespace, "runs": self.document(_alike(runs))})
         return [inserted for inserted, _ in self._inserted(rows)]
@@ -107,10 +107,10 @@ class PostgreSQLInserting(PostgreSQLPreparing, Inserting):
         return {key_hash for (key_hash,) in rows}
 
 
-def _parameters(run: NewRun) -> dict[str, Any]:
+def _parameters(namespace: str, run: NewRun) -> dict[str, Any]:
     """The fields of a single run, as a statement takes them."""
     tags = None if run.tags is None else json.dumps(run.tags)
-    return run._asdict() | {"delivery": run.delivery.value, "tags": tags}
+    return run._asdict() | {"namespace": namespace, "delivery": run.delivery.value, "tags": tags}
 
 
 def _alike(runs: Iterable[NewRun]) -> Iterator[dict[str, Any]]:

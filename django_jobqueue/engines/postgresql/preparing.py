@@ -6,8 +6,7 @@ and so they are only for those who talk to the server itself: a pooler may give 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import tzinfo
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,7 +28,9 @@ class PostgreSQLPreparing(PostgreSQLDatabase):
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
         self._is_direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-        """Of the connections that were used: whether statements may be prepared there."""
+        """Of psycopg's connections that were used: whether statements may be prepared there."""
+        self._kept: WeakKeyDictionary[Any, tuple[Any, tzinfo | None]] = WeakKeyDictionary()
+        """Of Django's connections: the cursor that prepares, while nobody uses it, and the time zone for which it was made."""
 
     def fetch_often(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """``fetch`` a single row, whose last column is ``pg_backend_pid()``.
@@ -37,34 +38,60 @@ class PostgreSQLPreparing(PostgreSQLDatabase):
         The statement is prepared only where it is a transaction by itself: if it turns out that the server has forgotten it,
         nothing is lost, and it is said as usual.
         """
-        server: Any = self.connection.connection
-        if self._may_prepare(server):
+        connection: Any = self.connection  # the stubs know nothing of what a vendor adds
+        server = connection.connection
+        if self._may_prepare(connection, server):
             try:
-                with _preparing(server):
-                    return self._noted(self.fetch(sql, parameters))
+                return self._noted(connection, self._fetch_prepared(connection, sql, parameters))
             except DatabaseError as error:
                 if state_of(error) not in FORGOTTEN:
                     raise
                 self._is_direct[server] = False
-        return self._noted(self.fetch(sql, parameters))
+        return self._noted(connection, self.fetch(sql, parameters))
 
-    def _may_prepare(self, server: Any) -> bool:
+    def _may_prepare(self, connection: Any, server: Any) -> bool:
         if server is None or not self._is_direct.get(server):
             return False
         if not server.autocommit:  # the statement would begin a transaction: atomic() itself does not tell the server
             return False
-        connection: Any = self.connection  # the stubs know nothing of what a vendor adds
-        return bool(server.info.transaction_status == connection.Database.pq.TransactionStatus.IDLE)
+        return bool(server.pgconn.transaction_status == connection.Database.pq.TransactionStatus.IDLE)
 
-    def _noted(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    def _fetch_prepared(self, connection: Any, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        cursor = connection.cursor()
+        server = cursor.connection
+        cursor.cursor = self._preparing_cursor(connection)
+        before, server.prepare_threshold = server.prepare_threshold, PREPARED_AFTER
+        try:
+            cursor.execute(sql, parameters)
+        finally:
+            server.prepare_threshold = before
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        self._kept[connection] = cursor.cursor, connection.timezone
+        return rows
+
+    def _preparing_cursor(self, connection: Any) -> Any:
+        """The cursor that is kept: it still knows how to write what the statement takes, and how to read its rows."""
+        server = connection.connection
+        kept, zone = self._kept.pop(connection, (None, None))
+        if kept is not None and kept.connection is server and zone is connection.timezone:
+            return kept
+        from django.db.backends.postgresql.base import ServerBindingCursor  # psycopg need not be installed
+
+        before, server.cursor_factory = server.cursor_factory, ServerBindingCursor
+        try:
+            return self._cursor().cursor
+        finally:
+            server.cursor_factory = before
+
+    def _noted(self, connection: Any, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """The same *rows*; it is remembered whether they come from the process that we are connected to.
 
         A pooler tells those who connect of a process of its own invention, as it cannot know who will answer.
         """
-        server: Any = self.connection.connection
+        server = connection.connection
         if server not in self._is_direct:
             self._is_direct[server] = self._is_left_to_us(server)
-        if server.info.backend_pid != rows[0][-1]:
+        if server.pgconn.backend_pid != rows[0][-1]:
             self._is_direct[server] = False
         return rows
 
@@ -78,16 +105,3 @@ class PostgreSQLPreparing(PostgreSQLDatabase):
             and server.cursor_factory is Cursor
             and not settings.get("DISABLE_SERVER_SIDE_CURSORS")
         )
-
-
-@contextmanager
-def _preparing(server: Any) -> Iterator[None]:
-    """Let the next statement of the connection *server* be prepared, and none after it."""
-    from django.db.backends.postgresql.base import ServerBindingCursor  # psycopg need not be installed
-
-    before = server.cursor_factory, server.prepare_threshold
-    server.cursor_factory, server.prepare_threshold = ServerBindingCursor, PREPARED_AFTER
-    try:
-        yield
-    finally:
-        server.cursor_factory, server.prepare_threshold = before
