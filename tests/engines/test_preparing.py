@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
-from django.test.utils import CaptureQueriesContext
 
 from django_jobqueue.engines.postgresql.preparing import PREPARED_AFTER
 from django_jobqueue.models import Run
@@ -160,7 +159,13 @@ def test_a_statement_that_was_discarded_is_said_as_usual(make_run: MakeRun) -> N
     with connection.cursor() as cursor:
         cursor.execute("DISCARD ALL")
 
-    with CaptureQueriesContext(connection) as said:
+    said = []
+
+    def note(execute: Callable[..., Any], sql: str, *others: Any) -> Any:
+        said.append(sql)
+        return execute(sql, *others)
+
+    with connection.execute_wrapper(note):
         ids += add_often(make_run)
 
     assert len(said) == 1 + OFTEN

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, connections
-from django.test.utils import override_settings
+from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils.timezone import is_naive
 
 from django_jobqueue.engines.base import Engine, NewRun
@@ -56,6 +56,14 @@ def test_one_cursor_prepares_again_and_again(make_run: MakeRun) -> None:
 
     first, second = listener.cursors
     assert first is second
+
+
+def test_what_is_logged_has_its_text(make_run: MakeRun) -> None:
+    with CaptureQueriesContext(connection) as said:
+        make_run(payload_text='{"logged":true}')
+
+    [query] = said.captured_queries
+    assert """'{"logged":true}'""" in query["sql"]
 
 
 def test_a_run_that_is_added_while_another_one_is_gets_a_cursor_of_its_own(make_run: MakeRun) -> None:

@@ -52,6 +52,8 @@ class PostgreSQLPreparing(PostgreSQLDatabase):
     def _may_prepare(self, connection: Any, server: Any) -> bool:
         if server is None or not self._is_direct.get(server):
             return False
+        if connection.queries_logged:  # Django would log a prepared statement without its text
+            return False
         if not server.autocommit:  # the statement would begin a transaction: atomic() itself does not tell the server
             return False
         return bool(server.pgconn.transaction_status == connection.Database.pq.TransactionStatus.IDLE)
