@@ -25,7 +25,7 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
     for argument, value in given.items():
         if argument not in CHECKS:
             raise InvalidRun(f"{shown(argument)} is not an argument. {nearest(argument, CHECKS)}")
-        if value is not None:
+        if value is not None and value is not DEFAULTS.get(argument):
             field, check = CHECKS[argument]
             fields[field] = check(argument, value)
     return fields
@@ -82,6 +82,9 @@ def _metadata(argument: str, value: object) -> str | None:
         raise InvalidRun(f"{argument}: must be a mapping of names to values, got {shown(value)}.")
     return encode_json(dict(value), root=argument, max_bytes=get_config().payload_max_bytes) if value else None
 
+
+DEFAULTS: Mapping[str, object] = {"on_duplicate": "skip", "tags": ()}
+"""What ``add()`` says of an argument by itself, where that is not None."""
 
 CHECKS: Mapping[str, tuple[str, Check]] = {
     "next_run_at": ("run_at", _moment),
