@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from django.utils import timezone
+
 
 class Rule(StrEnum):
     """The rules that can hold a run back."""
@@ -62,5 +64,6 @@ class Obstacle:
 
 
 def shown(moment: datetime) -> str:
-    """A moment, as sentences have it."""
-    return moment.isoformat(sep=" ", timespec="seconds")
+    """A moment, as sentences have it: in the current time zone, as all that stands around them."""
+    local = moment if timezone.is_naive(moment) else timezone.localtime(moment)
+    return local.isoformat(sep=" ", timespec="seconds")
