@@ -449,8 +449,8 @@ ENDING = [
         "a run that took its process down does so to nobody else",
     ),
     Guard(
-        "worker/worker.py",
-        "«self._idle, self._look_at = False, 0.0»",
+        "worker/desk.py",
+        "«self.is_idle, self.look_at = False, 0.0»",
         "pass",
         "worker/test_okay_to_run.py::test_a_worker_that_drains_does_not_end_before_a_run_that_is_due_again",
         "what was handed back is looked for at once, also by a worker that was about to end",
@@ -789,8 +789,8 @@ CONNECTIONS = [
         database="postgresql",
     ),
     Guard(
-        "worker/worker.py",
-        "«self._take_in_all()» self._hand_back() self._trade(0)",
+        "worker/desk.py",
+        "«self._take_in_all()» self.hand_back() self._trade(0)",
         "",
         "worker/test_stop.py::test_what_ends_while_a_worker_tries_to_account_for_its_runs_is_not_handed_back",
         "what ends while a worker tries to account for its runs is not started again",
@@ -842,7 +842,7 @@ CONNECTIONS = [
         "no attempt waits for a child that ends",
     ),
     Guard(
-        "worker/worker.py",
+        "worker/desk.py",
         "for lease in self._leases.all() «if lease.claim.ref not in ended»]",
         "",
         "worker/test_stop.py::test_a_result_that_cannot_be_written_because_somebody_has_locked_its_run_is_not_handed_back",
@@ -850,7 +850,7 @@ CONNECTIONS = [
         database="postgresql",
     ),
     Guard(
-        "worker/worker.py",
+        "worker/desk.py",
         "«self._exchange.expect_locks()»",
         "",
         "worker/test_stop.py::test_a_run_that_somebody_has_locked_for_a_moment_is_handed_back_after_all_others",

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql, p
 
 def test_a_worker_that_hardly_ever_looks_starts_a_new_run_at_once(observer: Recorder) -> None:
     with WorkerThread(["default"], observer) as worker:
-        wait_until(lambda: worker.worker._look_at == inf)  # it has looked, and will not by itself
+        wait_until(lambda: worker.worker._desk.look_at == inf)  # it has looked, and will not by itself
         run = queues.default.add("note")
         observer.wait_until_settled(run)
 

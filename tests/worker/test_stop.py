@@ -14,7 +14,7 @@ from django_jobqueue import RunContext, job, queues
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
-from django_jobqueue.worker import heartbeat, lock_waits, shutdown
+from django_jobqueue.worker import desk, heartbeat, lock_waits, shutdown
 from django_jobqueue.worker import worker as rules
 from django_jobqueue.worker.runner import Ended
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, join_threads, wait_until
@@ -397,7 +397,7 @@ def end_job(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         gate.open()
         assert has_ended.wait(PATIENCE_SECONDS)
 
-    monkeypatch.setattr(rules, "SimpleQueue", Inbox)
+    monkeypatch.setattr(desk, "SimpleQueue", Inbox)
     return end_job
 
 
