@@ -16,6 +16,7 @@ from django_jobqueue.engines.base.glancing import Glance, Glancing
 from django_jobqueue.engines.base.inserting import Inserted, Inserting, KeptKey, NewRun, matched
 from django_jobqueue.engines.base.leases import Leases, Note
 from django_jobqueue.engines.base.lines import Lines, Locked, Placing, Running, by_queue, passed_over
+from django_jobqueue.engines.base.locking import Locking
 from django_jobqueue.engines.base.reaping import LostRun, Reaping
 from django_jobqueue.engines.base.ref import Ref, in_lock_order, states
 from django_jobqueue.engines.base.schedules import Advance, Due, Schedules
@@ -43,6 +44,7 @@ __all__ = [
     "Leases",
     "Lines",
     "Locked",
+    "Locking",
     "LostRun",
     "NewRun",
     "Note",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 from django_jobqueue.engines.base.claiming import Claim, Claiming
@@ -29,6 +30,7 @@ class Room(NamedTuple):
 class CountedClaiming(Claiming, Lines):
     """How pending runs become running where they are counted."""
 
+    @abstractmethod
     def claim_counted(
         self,
         namespace: str,
@@ -46,13 +48,3 @@ class CountedClaiming(Claiming, Lines):
         be more to be had at once. *Last* says that the transaction has nothing else to do: an engine may end it with the
         claim, so that nobody waits for the lock while this process gets to hear of it.
         """
-        running = self.lock(namespace, [queue]).running[queue]
-        claims = self.claim(
-            namespace,
-            queue,
-            worker=worker,
-            limit=room.left(sum(number for _, _, number in running)),
-            lease_seconds=lease_seconds,
-            bounds=bounds,
-        )
-        return claims, len(claims) >= room.wanted + room.ahead

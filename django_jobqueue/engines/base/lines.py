@@ -51,11 +51,6 @@ class Lines(Database):
         answers, and all that is read afterwards, is as of after the wait.
         """
 
-    def look(self, namespace: str, queues: Collection[str]) -> Locked:
-        """What is so in *queues*, which are locked."""
-        states = QueueState.objects.using(self.alias).filter(namespace=namespace, queue__in=queues)
-        return Locked(self.now(), list(states), self.running(namespace, queues))
-
     COUNT_RUNNING: ClassVar[str]
 
     def running(self, namespace: str, queues: Collection[str]) -> dict[str, list[Running]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from django_jobqueue.engines.base import Bounds, Lines, Locked, Placing, passed_over
+from django_jobqueue.engines.base import Bounds, Locking, Placing, passed_over
 from django_jobqueue.engines.mysql.database import NOW
 from django_jobqueue.engines.mysql.walking import MySQLWalking
 from django_jobqueue.limits import Candidate, Limit
 
 
-class MySQLLines(MySQLWalking, Lines):
+class MySQLLines(MySQLWalking, Locking):
     """Locks queues by the rows of their states, and passes over runs that are locked by others."""
 
     LOCK = """
@@ -32,13 +32,12 @@ class MySQLLines(MySQLWalking, Lines):
                  ON DUPLICATE KEY UPDATE job = ''
     """
 
-    def lock(self, namespace: str, queues: Collection[str]) -> Locked:
+    def wait_for_lock(self, namespace: str, queues: Collection[str]) -> None:
         wanted = sorted(set(queues))
         rows = self.fetch(self.LOCK, {"namespace": namespace, "queues": self.document(wanted)})
         locked = {queue for [queue] in rows}
         if new := [queue for queue in wanted if queue not in locked]:
             self.fetch(self.LOCK_NEW, {"namespace": namespace, "queues": self.document(new)})
-        return self.look(namespace, wanted)
 
     COUNT_RUNNING = """
         SELECT queue, job, concurrency_key, count(*)

@@ -131,7 +131,7 @@ class PostgreSQLLines(PostgreSQLClaiming, Lines):
         return found
 
     def _looked_at(self, sql: str, parameters: dict[str, Any]) -> list[Candidate]:
-        found = (Candidate(*row) for row in self.fetch(sql, parameters))
+        found = map(Candidate._make, self.fetch(sql, parameters))
         return sorted(found, key=lambda run: run.claim_order)
 
     FRONT = """
@@ -153,7 +153,7 @@ class PostgreSQLLines(PostgreSQLClaiming, Lines):
     def front(self, namespace: str, queue: str, lines: Mapping[Limit, int]) -> list[Candidate]:
         document = self.document({"blocked_on": str(line), "number": number} for line, number in lines.items())
         rows = self.fetch(self.FRONT, {"namespace": namespace, "queue": queue, "lines": document})
-        return [Candidate(*row) for row in rows]
+        return list(map(Candidate._make, rows))
 
     HEADS = """
         WITH own (job) AS MATERIALIZED (
@@ -193,12 +193,13 @@ class PostgreSQLLines(PostgreSQLClaiming, Lines):
     """
 
     def parked(self, ids: Iterable[int]) -> list[Candidate]:
-        return [Candidate(*row) for row in self.fetch(self.PARKED, {"ids": self.document(ids)})]
+        return list(map(Candidate._make, self.fetch(self.PARKED, {"ids": self.document(ids)})))
 
     PLACE = """
         WITH place AS (
-            SELECT *
-              FROM json_to_recordset(%(placings)s::json) AS place(id bigint, blocked_on text, run_at timestamptz)
+            SELECT place.*
+              FROM json_to_recordset(%(placings)s::json) AS columns(ids bigint[], lines text[], moments timestamptz[])
+        CROSS JOIN LATERAL unnest(ids, lines, moments) AS place(id, blocked_on, run_at)
         )
         UPDATE jobqueue_run AS run
            SET blocked_on = place.blocked_on,
@@ -211,8 +212,8 @@ class PostgreSQLLines(PostgreSQLClaiming, Lines):
     """
 
     def place(self, placings: Iterable[Placing]) -> None:
-        document = self.document(placing._asdict() for placing in placings)
-        self.fetch(self.PLACE, {"placings": document})
+        columns = dict(zip(("ids", "lines", "moments"), zip(*placings, strict=True), strict=True))
+        self.fetch(self.PLACE, {"placings": self.document([columns])})
 
     LINES = """
         WITH RECURSIVE line (queue, blocked_on) AS (

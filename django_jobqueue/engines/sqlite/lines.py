@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from django_jobqueue.engines.base import Bounds, Lines, Locked, Placing, passed_over
+from django_jobqueue.engines.base import Bounds, Locking, Placing, passed_over
 from django_jobqueue.engines.sqlite.database import SQLiteDatabase
 from django_jobqueue.limits import Candidate, Limit
 
 
-class SQLiteLines(SQLiteDatabase, Lines):
+class SQLiteLines(SQLiteDatabase, Locking):
     """Nobody writes beside a writer: the lock of any queue is the lock of the database."""
 
     LOCK = """
@@ -20,9 +20,8 @@ class SQLiteLines(SQLiteDatabase, Lines):
          WHERE FALSE
     """
 
-    def lock(self, namespace: str, queues: Collection[str]) -> Locked:
+    def wait_for_lock(self, namespace: str, queues: Collection[str]) -> None:
         self.fetch(self.LOCK, {})
-        return self.look(namespace, queues)
 
     COUNT_RUNNING = """
         SELECT queue, job, concurrency_key, count(*)
@@ -106,22 +105,29 @@ class SQLiteLines(SQLiteDatabase, Lines):
         return self._found(self.CANDIDATES, parameters)
 
     FRONT = """
-          SELECT id, priority, run_at, job, concurrency_key, rate_key, blocked_on
-            FROM jobqueue_run
-           WHERE namespace = %(namespace)s
-             AND queue = %(queue)s
-             AND state = 'pending'
-             AND blocked_on = %(line)s
-             AND (expires_at IS NULL OR expires_at > %(now)s)
-        ORDER BY priority DESC, run_at, id
-           LIMIT %(number)s
+            SELECT run.id, run.priority, run.run_at, run.job, run.concurrency_key, run.rate_key, run.blocked_on
+              FROM json_each(%(lines)s) AS line
+        CROSS JOIN json_each((
+                   SELECT json_group_array(id)
+                     FROM (SELECT id
+                             FROM jobqueue_run
+                            WHERE namespace = %(namespace)s
+                              AND queue = %(queue)s
+                              AND state = 'pending'
+                              AND blocked_on = line.value
+                              AND (expires_at IS NULL OR expires_at > %(now)s)
+                         ORDER BY priority DESC, run_at, id
+                            LIMIT %(number)s))) AS first
+        CROSS JOIN jobqueue_run AS run
+             WHERE run.id = first.value
     """
 
     def front(self, namespace: str, queue: str, lines: Mapping[Limit, int]) -> list[Candidate]:
         place = {"namespace": namespace, "queue": queue, "now": self._text(self.now())}
         found: list[Candidate] = []
-        for line, number in lines.items():
-            found += self._found(self.FRONT, place | {"line": str(line), "number": number})
+        for number in set(lines.values()):
+            document = self.document(str(line) for line in lines if lines[line] == number)
+            found += self._found(self.FRONT, place | {"lines": document, "number": number})
         return found
 
     HEADS = """
@@ -219,7 +225,8 @@ class SQLiteLines(SQLiteDatabase, Lines):
         return self.timestamps()(moment)
 
     def _found(self, sql: str, parameters: dict[str, Any]) -> list[Candidate]:
+        zone = self.connection.timezone
         return [
-            Candidate(run_id, priority, self.aware(run_at), *rest)
+            Candidate(run_id, priority, run_at.replace(tzinfo=zone), *rest)
             for run_id, priority, run_at, *rest in self.fetch(sql, parameters)
         ]
