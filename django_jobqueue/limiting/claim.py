@@ -97,7 +97,7 @@ class LimitedClaim:
     def _front(self, lines: Mapping[Limit, int]) -> list[Candidate]:
         """The first so many of each line; a bucket learns how many they are, where that is all."""
         found = self._lines.front(lines)
-        present = Counter(run.line for run in found)
+        present = Counter(run.line for run in found if run.waits_for_token)
         for limit, number in lines.items():
             if limit.kind == "rate" and present[limit] < number:
                 self._allowance.buckets[limit].count(present[limit])
@@ -139,7 +139,7 @@ class LimitedClaim:
         line = run.line
         if line is None or run.waits_for_token:
             return
-        if self._left(line) > 0 or line not in self._rules.limits(run):
+        if self._left(line) > 0 or line not in self._allowance.limits(run):
             self._let_go[line] += 1
             self._placings.append(let_go(run, self._now))
 
@@ -158,13 +158,14 @@ class LimitedClaim:
             self._placings.append(moved(run, holder, self._now))
 
     def _leave_line(self, run: Candidate) -> None:
-        line = run.line
-        if line is not None and line in self._allowance.buckets:
+        if run.waits_for_token and (line := run.line) in self._allowance.buckets:
             self._allowance.buckets[line].leave()
 
     def _prepare(self, runs: Iterable[Candidate]) -> None:
         """Let the allowance know the buckets and the order of the keys of *runs*."""
-        limits = {limit for run in runs for limit in self._rules.limits(run)}
+        if not (self._rules.rated or self._rules.ordered):
+            return
+        limits = {limit for run in runs for limit in self._allowance.limits(run)}
         self._load(limit for limit in limits if limit.kind == "rate")
         kept = [limit for limit in limits if self._rules.keeps_order(limit) and limit not in self._allowance.heads]
         self._allowance.heads.update(self._lines.heads(kept))

@@ -24,6 +24,8 @@ class QueueLines:
         other = {limit: number for limit, number in lines.items() if number > 0 and limit not in kept}
         asked = other | {limit: 1 for limit in kept if not limit.job and self._rules.own_keys}
         found = self._engine.front(self._namespace, self._queue, asked) if asked else []
+        if not kept:
+            return found
         return [run for run in found if run.line in other or self._is_astray(run)] + self._next_in_order(kept)
 
     def heads(self, keys: list[Limit]) -> dict[Limit, int]:

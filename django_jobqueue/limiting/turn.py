@@ -66,8 +66,8 @@ class Turn:
         """Note whose slots can be taken again."""
         for run in freed if self._locked else ():
             if run.queue in self._locked:
-                limits = self._locked[run.queue].rules.freed(run.job, run.concurrency_key, run.state)
-                self._freed[run.queue].update(limits)
+                for limit in self._locked[run.queue].rules.freed(run.job, run.concurrency_key, run.state):
+                    self._freed[run.queue][limit] += 1
 
     def claim(
         self, queue: str, *, worker: str, limit: int, ahead: int = 0, lease_seconds: float, last: bool = False

@@ -19,6 +19,7 @@ class Allowance:
         """Of every rate limit of the runs that are to be admitted; refilled."""
         self.heads: dict[Limit, int] = {}
         """The earliest run that has not ended, of every key that keeps its order."""
+        self._limits: dict[tuple[str, str | None, str | None], list[Limit]] = {}
         self._running = 0
         self._taken: Counter[Limit] = Counter()
         for job, key, number in running:
@@ -32,6 +33,13 @@ class Allowance:
         """How many more runs the queue as a whole lets run; None: no limit."""
         most = self.rules.queue.concurrent_jobs
         return None if most is None else most - self._running
+
+    def limits(self, run: Candidate) -> list[Limit]:
+        """All that can hold *run* back, in the order in which it is asked."""
+        alike = run.job, run.concurrency_key, run.rate_key
+        if alike not in self._limits:
+            self._limits[alike] = list(self.rules.limits(run))
+        return self._limits[alike]
 
     def free(self, limit: Limit) -> int | None:
         """How many more a key or a job lets run; None: no limit."""
@@ -57,15 +65,16 @@ class Allowance:
 
     def admit(self, run: Candidate) -> Limit | None:
         """Let *run* start, which takes its slots and tokens; or answer with the first limit that holds it."""
-        limits = list(self.rules.limits(run))
-        holder = next((limit for limit in limits if self.holds(limit, run)), None)
-        if holder is None:
-            self._running += 1
-            self._take(limits)
-        elif holder.kind == "job":
-            # It keeps the slot of its key meanwhile, so that the next one of the key waits for the key and not here.
-            self._take(limit for limit in limits if limit.kind == "key" and holder.covers(limit))
-        return holder
+        limits = self.limits(run)
+        for holder in limits:
+            if self.holds(holder, run):
+                if holder.kind == "job":
+                    # It keeps the slot of its key meanwhile, so that the next one of the key waits for the key and not here.
+                    self._take(limit for limit in limits if limit.kind == "key" and holder.covers(limit))
+                return holder
+        self._running += 1
+        self._take(limits)
+        return None
 
     def holds(self, limit: Limit, run: Candidate) -> bool:
         """Whether *limit*, one of those of *run*, holds it."""
@@ -85,13 +94,14 @@ class Allowance:
 
         Only then may a worker claim it ahead of its own slots: others might start it now.
         """
-        job = Limit("job", self.rules.job_of(run.job))
-        slots = [(self.rules.queue.concurrent_jobs, self._running), (self.rules.most(job), self._taken[job])]
-        return all(most is None or 2 * taken < most for most, taken in slots)
+        of_queue, of_job = self.rules.queue.concurrent_jobs, self.rules.of_job(run.job).concurrent_jobs
+        if of_queue is not None and 2 * self._running >= of_queue:
+            return False
+        return of_job is None or 2 * self._taken[Limit("job", self.rules.job_of(run.job))] < of_job
 
     def passed_by(self, run: Candidate, holder: Limit) -> Iterator[Limit]:
         """The limits that have a slot or a token which *run*, held by another, will not take; someone in their lines may."""
-        for limit in self.rules.limits(run):
+        for limit in self.limits(run):
             if limit.kind in {"key", "job"} and not holder.covers(limit) and self.left(limit) > 0:
                 yield limit
         if run.waits_for_token and (line := run.line) is not None and line != holder and self.left(line) > 0:

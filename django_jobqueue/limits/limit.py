@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple, Self
 
 Kind = Literal["pause", "key", "job", "rate"]
+
+REMEMBERED_TEXTS = 4096
+"""A claim reads those of the lines that it looks at several times."""
 
 
 class Limit(NamedTuple):
@@ -20,6 +24,7 @@ class Limit(NamedTuple):
         return f"{self.kind}:{self.job}" if self.key is None else f"{self.kind}:{self.job}/{self.key}"
 
     @classmethod
+    @lru_cache(maxsize=REMEMBERED_TEXTS)
     def parse(cls, text: str) -> Self:
         """The limit of that text. No name of a job has a slash."""
         kind, _, rest = text.partition(":")

@@ -50,6 +50,10 @@ class QueueRules:
         return any(rules.rate is not None for rules in (self.queue, *self.jobs.values()))
 
     @property
+    def ordered(self) -> bool:
+        return any(rules.keep_order for rules in (self.queue, *self.jobs.values()))
+
+    @property
     def own_keys(self) -> list[str]:
         """The jobs whose keys count by themselves, by all their names."""
         own = [job for job, rules in self.jobs.items() if rules.concurrent_jobs_per_key is not None]
@@ -59,14 +63,17 @@ class QueueRules:
         """The name of the job that has that *name*, or had it before."""
         return self.renamed.get(name, name)
 
+    def of_job(self, name: str) -> Rules:
+        """The rules of the job that has that *name*, or had it before, itself."""
+        return self.jobs.get(self.job_of(name), NO_RULES)
+
     def names(self, job: str) -> list[str]:
         """The name of a job, and those that it had before."""
         return [job, *(name for name, now in self.renamed.items() if now == job)]
 
     def limits(self, run: Candidate) -> Iterator[Limit]:
         """All that can hold *run* back, in the order in which it is asked."""
-        name = self.job_of(run.job)
-        job = self.jobs.get(name, NO_RULES)
+        name, job = self.job_of(run.job), self.of_job(run.job)
         if job.paused:
             yield Limit("pause", name)
         if (key := self.key(name, run.concurrency_key)) is not None:
@@ -82,9 +89,8 @@ class QueueRules:
         """The limit of a concurrency key: in its job, if that limits keys itself, else in the queue."""
         if key is None:
             return None
-        name = self.job_of(job)
-        if self.jobs.get(name, NO_RULES).concurrent_jobs_per_key is not None:
-            return Limit("key", name, key)
+        if self.of_job(job).concurrent_jobs_per_key is not None:
+            return Limit("key", self.job_of(job), key)
         return None if self.queue.concurrent_jobs_per_key is None else Limit("key", "", key)
 
     def most(self, limit: Limit) -> int | None:
@@ -116,9 +122,8 @@ class QueueRules:
         limit = self.key(job, key)
         if limit is not None and not (self.keeps_order(limit) and state == State.PENDING):
             yield limit
-        name = self.job_of(job)
-        if self.jobs.get(name, NO_RULES).concurrent_jobs is not None:
-            yield Limit("job", name)
+        if self.of_job(job).concurrent_jobs is not None:
+            yield Limit("job", self.job_of(job))
 
     def spelled(self, limits: Iterable[Limit]) -> list[Limit]:
         """*Limits* of jobs as the runs spell them: once by each name of the job."""
