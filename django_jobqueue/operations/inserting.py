@@ -97,7 +97,7 @@ def _run(new: NewRun, row: Inserted) -> Run:
         "fires_at": new.fires_at,
         "missed": new.missed,
     }
-    return Run.from_db(config.database, list(columns), list(columns.values()))
+    return Run.from_db(config.database, BLANK, columns.values())
 
 
 def _existing(new: NewRun, run_id: int) -> Run:

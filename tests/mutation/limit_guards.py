@@ -84,6 +84,20 @@ GUARDS = [
         "a limit that is set as it was declared holds up nobody",
     ),
     Guard(
+        "engines/base/locking.py",
+        "AND queue = %(queue)s AND «state = 'running'»",
+        "FALSE",
+        COUNTED,
+        "what is running is counted",
+    ),
+    Guard(
+        "limiting/claim.py",
+        "if not (self._rules.rated «or self._rules.ordered»)",
+        "",
+        "limiting/test_order.py",
+        "the order of keys is kept where no rate is asked for",
+    ),
+    Guard(
         "engines/base/counted_claiming.py",
         "number = max(0, «min(self.wanted, self.most - running)»)",
         "self.wanted",

@@ -805,8 +805,8 @@ CONNECTIONS = [
     ),
     Guard(
         "engines/postgresql/preparing.py",
-        "if «not server.autocommit»:",
-        "False",
+        "return bool(«self.server.autocommit and» self.server",
+        "",
         "engines/test_preparing.py::test_nothing_is_prepared_within_a_transaction",
         "no statement is prepared that begins a transaction, and cannot be said again",
         database="postgresql",

@@ -6,6 +6,7 @@ and so they are only for those who talk to the server itself: a pooler may give 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,8 +19,36 @@ PREPARED_AFTER = 5
 """How often a statement is said on a connection before it is prepared."""
 FORGOTTEN = ("26000", "0A000")
 """What PostgreSQL calls a prepared statement that it has not got any more, and one whose rows would look different now."""
+IDLE = 0
+"""What libpq calls the state of a connection that is in no transaction; psycopg need not be installed to know it."""
 OPTIONS = {"prepare_threshold", "server_side_binding", "cursor_factory"}
 """The options of a database by which a project says itself how its statements are sent."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One connection of psycopg, for as long as Django has it."""
+
+    server: Any
+    is_direct: bool
+    """Whether statements may be prepared there."""
+    cursor: Any = None
+    """The one that prepares, while nobody uses it."""
+    zone: tzinfo | None = None
+    """The time zone for which that was made."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a statement would be a transaction by itself: atomic() alone does not tell the server of one."""
+        return bool(self.server.autocommit and self.server.pgconn.transaction_status == IDLE)
+
+    def check(self, row: tuple[Any, ...]) -> None:
+        """Prepare nothing more, unless the answer comes from the process that we are connected to.
+
+        A pooler tells those who connect of a process of its own invention, as it cannot know who will answer.
+        """
+        if self.server.pgconn.backend_pid != row[-1]:
+            self.is_direct = False
 
 
 class PostgreSQLPreparing(PostgreSQLDatabase):
@@ -27,10 +56,8 @@ class PostgreSQLPreparing(PostgreSQLDatabase):
 
     def __init__(self, alias: str) -> None:
         super().__init__(alias)
-        self._is_direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-        """Of psycopg's connections that were used: whether statements may be prepared there."""
-        self._kept: WeakKeyDictionary[Any, tuple[Any, tzinfo | None]] = WeakKeyDictionary()
-        """Of Django's connections: the cursor that prepares, while nobody uses it, and the time zone for which it was made."""
+        self._sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+        """Those that were used, by Django's connections."""
 
     def fetch_often(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         """``fetch`` a single row, whose last column is ``pg_backend_pid()``.
@@ -39,71 +66,67 @@ class PostgreSQLPreparing(PostgreSQLDatabase):
         nothing is lost, and it is said as usual.
         """
         connection: Any = self.connection  # the stubs know nothing of what a vendor adds
-        server = connection.connection
-        if self._may_prepare(connection, server):
+        if self._may_prepare(connection):
             try:
-                return self._noted(connection, self._fetch_prepared(connection, sql, parameters))
+                return self._fetch_prepared(connection, sql, parameters)
             except DatabaseError as error:
                 if state_of(error) not in FORGOTTEN:
                     raise
-                self._is_direct[server] = False
-        return self._noted(connection, self.fetch(sql, parameters))
+                self._session(connection).is_direct = False
+        rows = self.fetch(sql, parameters)
+        self._session(connection).check(rows[0])
+        return rows
 
-    def _may_prepare(self, connection: Any, server: Any) -> bool:
-        if server is None or not self._is_direct.get(server):
+    def _may_prepare(self, connection: Any) -> bool:
+        session = self._sessions.get(connection)
+        if session is None or session.server is not connection.connection or not session.is_direct:
             return False
         if connection.queries_logged:  # Django would log a prepared statement without its text
             return False
-        if not server.autocommit:  # the statement would begin a transaction: atomic() itself does not tell the server
-            return False
-        return bool(server.pgconn.transaction_status == connection.Database.pq.TransactionStatus.IDLE)
+        return session.is_idle
 
     def _fetch_prepared(self, connection: Any, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        cursor = connection.cursor()
-        server = cursor.connection
-        cursor.cursor = self._preparing_cursor(connection)
-        before, server.prepare_threshold = server.prepare_threshold, PREPARED_AFTER
+        cursor = connection.cursor()  # and perhaps another session
+        session = self._session(connection)
+        cursor.cursor = preparing = self._preparing_cursor(connection, session)
+        before, session.server.prepare_threshold = session.server.prepare_threshold, PREPARED_AFTER
         try:
             cursor.execute(sql, parameters)
         finally:
-            server.prepare_threshold = before
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        self._kept[connection] = cursor.cursor, connection.timezone
+            session.server.prepare_threshold = before
+        rows: list[tuple[Any, ...]] = preparing.fetchall()
+        session.cursor, session.zone = preparing, connection.timezone
+        session.check(rows[0])
         return rows
 
-    def _preparing_cursor(self, connection: Any) -> Any:
+    def _preparing_cursor(self, connection: Any, session: Session) -> Any:
         """The cursor that is kept: it still knows how to write what the statement takes, and how to read its rows."""
-        server = connection.connection
-        kept, zone = self._kept.pop(connection, (None, None))
-        if kept is not None and kept.connection is server and zone is connection.timezone:
+        kept, session.cursor = session.cursor, None
+        if kept is not None and session.zone is connection.timezone:
             return kept
         from django.db.backends.postgresql.base import ServerBindingCursor  # psycopg need not be installed
 
-        before, server.cursor_factory = server.cursor_factory, ServerBindingCursor
+        before, session.server.cursor_factory = session.server.cursor_factory, ServerBindingCursor
         try:
             return self._cursor().cursor
         finally:
-            server.cursor_factory = before
+            session.server.cursor_factory = before
 
-    def _noted(self, connection: Any, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """The same *rows*; it is remembered whether they come from the process that we are connected to.
+    def _session(self, connection: Any) -> Session:
+        """The session that *connection* has now."""
+        session = self._sessions.get(connection)
+        if session is None or session.server is not connection.connection:
+            session = Session(connection.connection, self._is_left_to_us(connection))
+            self._sessions[connection] = session
+        return session
 
-        A pooler tells those who connect of a process of its own invention, as it cannot know who will answer.
-        """
-        server = connection.connection
-        if server not in self._is_direct:
-            self._is_direct[server] = self._is_left_to_us(server)
-        if server.pgconn.backend_pid != rows[0][-1]:
-            self._is_direct[server] = False
-        return rows
-
-    def _is_left_to_us(self, server: Any) -> bool:
+    def _is_left_to_us(self, connection: Any) -> bool:
         """Whether the project says nothing itself of how its statements are sent."""
         from django.db.backends.postgresql.base import Cursor  # psycopg need not be installed
 
-        settings = self.connection.settings_dict
+        settings = connection.settings_dict
         return (
             OPTIONS.isdisjoint(settings["OPTIONS"])
-            and server.cursor_factory is Cursor
+            and connection.connection.cursor_factory is Cursor
             and not settings.get("DISABLE_SERVER_SIDE_CURSORS")
         )
