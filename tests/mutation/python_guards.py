@@ -639,7 +639,7 @@ CHILDREN = [
     ),
     Guard(
         "worker/executors/processes.py",
-        "return «child.runs >= self._config.recycle_after_runs or»",
+        "is_worn = «child.runs >= self._config.recycle_after_runs or»",
         "",
         f"{PROCESSES}test_a_child_is_replaced_after_so_many_runs",
         "a child is replaced after so many runs",

@@ -775,19 +775,55 @@ def test_children_that_have_had_nothing_to_do_for_long_end(monkeypatch: pytest.M
     assert not descendants()
 
 
+def have_peak(observer: Recorder, effects: Effects) -> set[int]:
+    """Let there be two children, which are idle now; answer with their ids."""
+    peak = [queues.default.add("linger") for _ in range(2)]
+    effects.wait_for("start", 2)
+    pids = {child.pid for child in descendants()}
+    effects.open_gate()
+    observer.wait_until_settled(*peak)
+    return pids
+
+
+def told_pids(observer: Recorder, number: int) -> set[Any]:
+    """The ids of the children that take so many runs, one after the other."""
+    runs: list[Run] = []
+    for _ in range(number):
+        runs.append(queues.default.add("tell_pid"))
+        observer.wait_until_settled(runs[-1])
+    return set(Run.objects.filter(pk__in=[run.pk for run in runs]).values_list("result", flat=True))
+
+
 def test_after_a_peak_light_traffic_leaves_all_children_idle_but_one(
     start_worker: StartWorker, observer: Recorder, effects: Effects
 ) -> None:
     with start_worker(concurrency=2):
-        peak = [queues.default.add("linger") for _ in range(2)]
-        effects.wait_for("start", 2)
-        effects.open_gate()
-        observer.wait_until_settled(*peak)
-        for _ in range(3):
-            observer.wait_until_settled(queues.default.add("tell_pid"))
+        have_peak(observer, effects)
+        pids = told_pids(observer, 3)
 
-    pids = Run.objects.filter(job="tell_pid").values_list("result", flat=True)
-    assert len(set(pids)) == 1
+    assert len(pids) == 1
+
+
+def test_no_run_waits_for_a_child_in_place_of_one_that_is_worn_while_another_is_idle(
+    start_worker: StartWorker, observer: Recorder, effects: Effects, settings: Any
+) -> None:
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "recycle_after_runs": 2}}
+    with start_worker(concurrency=2):
+        at_peak = have_peak(observer, effects)
+        pids = told_pids(observer, 2)
+
+    assert pids == at_peak
+
+
+def test_no_run_waits_for_a_child_that_starts_ahead_while_another_is_idle(
+    start_worker: StartWorker, observer: Recorder
+) -> None:
+    with start_worker(concurrency=2) as worker:
+        [first] = told_pids(observer, 1)
+        worker.worker._executors.prepare(2)
+        [second] = told_pids(observer, 1)
+
+    assert first == second
 
 
 def test_a_child_to_which_an_attempt_is_on_its_way_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from django_jobqueue.worker.runner import Ended, OnStart, Refused
 logger = logging.getLogger(__name__)
 
 NOT_STARTED_DELAY_SECONDS = 5.0
-"""How long a run is put off for which no child could be started."""
+"""How long a run is put off for which there is nothing to run it in."""
 UNKNOWN_DELAY_SECONDS = 30.0
 IDLE_SECONDS = 300.0
 """A child that has had nothing to do for so long gives its memory back; a new one takes a second to start."""
@@ -51,7 +51,7 @@ class ProcessExecutor(Threads):
         """Have so many children that are idle, or about to be: attempts are likely to come, and need not wait for their start."""
         with self._lock, suppress(RuntimeError):  # no thread can be started: the first attempt tries again
             while len(self._idle) < number and not self._killed:
-                self._idle.append(self._add_thread())
+                self._idle.insert(0, self._add_thread())  # those whose children have started come before it
 
     def kill(self) -> None:
         """Kill all children that still run an attempt, and tell nothing of it: their runs are handed back."""
@@ -97,9 +97,9 @@ class ProcessExecutor(Threads):
         try:
             child = child or ChildProcess()
         except NotStarted as error:
-            self._done(put_off(assignment.claim, error))
+            self._done(put_off(assignment.claim, error), is_ready=False)
             return None
-        if self._attempt(child, assignment) and not self._is_worn(child):
+        if self._attempt(child, assignment):
             return child
         child.leave()
         return None
@@ -115,13 +115,15 @@ class ProcessExecutor(Threads):
                 return False
             ended = self._ended(child, assignment)
         except UnknownThere:
-            return self._elsewhere(assignment)
+            self._elsewhere(assignment)
+            return self._is_fit(child)
         finally:
             with self._lock:
                 del self._children[claim.ref]
+        is_fit = self._is_fit(child)
         if not self._killed:
-            self._done(ended)
-        return child.is_alive()
+            self._done(ended, is_ready=is_fit)
+        return is_fit
 
     def _ended(self, child: ChildProcess, assignment: Assignment) -> Ended | Refused:
         """What an attempt comes to, as soon as *child* is ready for it. Raises UnknownThere."""
@@ -132,7 +134,7 @@ class ProcessExecutor(Threads):
         except NotStarted as error:
             return put_off(assignment.claim, error)
 
-    def _elsewhere(self, assignment: Assignment) -> bool:
+    def _elsewhere(self, assignment: Assignment) -> None:
         claim = assignment.claim
         if assignment.job.options.executor == "process":
             logger.warning("%s.%s is not known in a child process, and left to others.", claim.queue, claim.job)
@@ -141,11 +143,12 @@ class ProcessExecutor(Threads):
             logger.warning("%s.%s is not known in a child process, and runs here.", claim.queue, claim.job)
             self._rest()
             self._in_place(assignment)
-        return True
 
-    def _is_worn(self, child: ChildProcess) -> bool:
+    def _is_fit(self, child: ChildProcess) -> bool:
+        """Whether it lives, and is not worn."""
         most = self._config.recycle_after_megabytes
-        return child.runs >= self._config.recycle_after_runs or (most is not None and child.megabytes > most)
+        is_worn = child.runs >= self._config.recycle_after_runs or (most is not None and child.megabytes > most)
+        return child.is_alive() and not is_worn
 
     def _warn_if_large(self, child: ChildProcess) -> None:
         most = self._config.recycle_after_megabytes

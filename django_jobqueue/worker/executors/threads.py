@@ -27,7 +27,7 @@ class Threads(ABC):
         self._on_ended = on_ended
         self._threads: dict[threading.Thread, Attempts] = {}
         self._idle: list[threading.Thread] = []
-        """The one that was busy last gets the next attempt: those that light traffic does not need have nothing to do."""
+        """The last one gets the next attempt, mostly who was busy last: those that light traffic does not need have nothing to do."""
         self._lock = threading.Lock()
 
     def start(self, assignment: Assignment) -> None:
@@ -49,14 +49,15 @@ class Threads(ABC):
     def _work(self, attempts: Attempts) -> None:
         """Work assignments until None comes instead of one; say ``_done`` after each."""
 
-    def _done(self, ended: Ended | Refused) -> None:
+    def _done(self, ended: Ended | Refused, *, is_ready: bool = True) -> None:
         """Be idle, and tell what came of it."""
-        self._rest()
+        self._rest(is_ready=is_ready)
         self._on_ended(ended)
 
-    def _rest(self) -> None:
+    def _rest(self, *, is_ready: bool = True) -> None:
+        """Be idle; if not *ready*, get an attempt only where all others are busy."""
         with self._lock:
-            self._idle.append(threading.current_thread())
+            self._idle.insert(len(self._idle) if is_ready else 0, threading.current_thread())
 
     def _add_thread(self) -> threading.Thread:
         attempts: Attempts = SimpleQueue()
