@@ -97,8 +97,8 @@ class Desk:
         self._take_in_all()
         self.hand_back()
         self._trade(0)
-        ended = {attempt.ref for attempt in self.ended}
-        if running := [lease for lease in self._leases.all() if lease.claim.ref not in ended]:
+        locked = self._returns.refs.union(attempt.ref for attempt in self.ended)
+        if running := [lease for lease in self._leases.all() if lease.claim.ref not in locked]:
             self._observer.attempts_settled(self._exchange.abandon(running))
 
     def _take_in_all(self) -> None:

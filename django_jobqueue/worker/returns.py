@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from django_jobqueue.engines.base import Claim
+from django_jobqueue.engines.base import Claim, Ref
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.observer import Observer
 
@@ -26,6 +26,11 @@ class Returns:
         self._exchange = exchange
         self._observer = observer
         self._claims: dict[How, list[Claim]] = {}
+
+    @property
+    def refs(self) -> set[Ref]:
+        """What is still to be handed back."""
+        return {claim.ref for claims in self._claims.values() for claim in claims}
 
     def add(self, claims: Sequence[Claim], delay_seconds: float | None = None, *, unknown: bool = False) -> None:
         if claims:

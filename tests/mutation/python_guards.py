@@ -843,7 +843,7 @@ CONNECTIONS = [
     ),
     Guard(
         "worker/desk.py",
-        "for lease in self._leases.all() «if lease.claim.ref not in ended»]",
+        "for lease in self._leases.all() «if lease.claim.ref not in locked»]",
         "",
         "worker/test_stop.py::test_a_result_that_cannot_be_written_because_somebody_has_locked_its_run_is_not_handed_back",
         "what has ended is not started again, though it cannot be written when its worker stops",

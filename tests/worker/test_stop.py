@@ -505,3 +505,50 @@ def test_a_result_that_cannot_be_written_because_somebody_has_locked_its_run_is_
 
     run.refresh_from_db()
     assert (exit_code, run.state, run.attempt, run.result) == (0, "completed", 1, "done")
+
+
+@pytest.mark.postgresql
+def test_a_run_that_has_not_started_is_not_handed_back_as_if_it_had(
+    start_worker: StartWorker,
+    gate: Gate,
+    engine: Engine,
+    around_statements: AroundStatements,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
+) -> None:
+    """Its job has put it back, and somebody has locked it. The lock ends when the worker has seen it for the last time."""
+    monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 0.05)
+    unlock, unlocked = threading.Event(), threading.Event()
+
+    def not_now(payload: Any, run: RunContext) -> bool:
+        gate.wait_to_pass()
+        return False
+
+    def look(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        answer = execute(sql, params, many, context)
+        leaves = worker.worker._executors._processes._killed
+        if sql == engine.HOLD_FREE and leaves and not unlock.is_set():  # type: ignore[attr-defined]
+            unlock.set()
+            assert unlocked.wait(PATIENCE_SECONDS)
+        return answer
+
+    @job(delivery="at_most_once", preflight={"okay_to_run": not_now})
+    def note_once() -> None:
+        pass
+
+    around_statements(look)
+    run = queues.default.add("note_once")
+    worker = start_worker(grace_seconds=0)
+    with worker:
+        gate.wait_for_job()
+        with transaction.atomic():
+            Run.objects.select_for_update().get(pk=run.pk)
+            gate.open()
+            wait_until(lambda: "Somebody keeps a run or a queue locked" in caplog.text)
+            worker.worker.stop()
+            assert unlock.wait(PATIENCE_SECONDS)
+        unlocked.set()
+        exit_code = worker.wait()
+
+    run.refresh_from_db()
+    assert (exit_code, run.state, run.releases, run.attempts.count()) == (0, "pending", 1, 0)
