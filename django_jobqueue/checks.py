@@ -95,7 +95,7 @@ def check_keys(config: Config) -> Iterator[CheckMessage]:
 
 def check_fields(config: Config) -> Iterator[CheckMessage]:
     """Warn of fields that a queue names, and that no payload of its jobs has (jobqueue.W006)."""
-    hint = "Correct the name: so it concerns no run of the queue."
+    hint = "Correct the name: as it is, it concerns no run of the queue."
     for queue in config.queues.values():
         for option in (*COUNTED_BY, "secret"):
             for field in _named_fields(queue.job_defaults.get(option)):

@@ -41,7 +41,10 @@ def announce_enqueued(inserted: Iterable[tuple[NewRun, Inserted]]) -> None:
 
 
 def announce_cancelled(runs: Iterable[Run], reason: Reason = Reason.CANCELLED) -> None:
-    """Tell of runs that were pending and are cancelled: to the statistics, to who waits behind them and works them, and to who listens."""
+    """Tell of runs that were pending and are cancelled: to the statistics, to who waits behind them, and to who listens.
+
+    Workers are told, too, for whoever waits behind one may start now.
+    """
     runs = list(runs)
     count_cancelled(runs)
     if limited := call_behind(runs):

@@ -84,7 +84,7 @@ class SetLimit(NamedTuple):
     until: datetime | None
 
 
-def set_limits(queues: Collection[str], *, now: datetime) -> dict[str, list[SetLimit]]:
+def operated_limits(queues: Collection[str], *, now: datetime) -> dict[str, list[SetLimit]]:
     """The limits that operators have set for *queues* and their jobs, and that have not ended."""
     config = get_config()
     rows = QueueState.objects.using(config.database).filter(namespace=config.namespace, queue__in=queues)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django_jobqueue.conf import QueueConfig, get_config
 from django_jobqueue.jobs import registry
-from django_jobqueue.operations.limit_figures import SetLimit, set_limits
+from django_jobqueue.operations.limit_figures import SetLimit, operated_limits
 from django_jobqueue.operations.pauses import Pause, pauses
 from django_jobqueue.operations.workers import live_workers
 
@@ -42,7 +42,7 @@ def overview(*, now: datetime) -> list[QueueOverview]:
     """All queues, in the order of the settings, in four queries at most."""
     workers = Counter(queue for worker in live_workers(now=now) for queue in worker.queues)
     queues = get_config().queues
-    paused, limits = pauses(queues, now=now), set_limits(queues, now=now)
+    paused, limits = pauses(queues, now=now), operated_limits(queues, now=now)
     return [
         QueueOverview(
             config=config,

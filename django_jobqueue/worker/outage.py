@@ -27,7 +27,7 @@ class Outage:
 
     @property
     def lasts(self) -> bool:
-        """Whether the database did not answer the last time."""
+        """Whether the last try has failed."""
         return self._failures > 0
 
     def go_on(self, error: Exception, *, kept: int) -> None:
