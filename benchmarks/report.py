@@ -31,6 +31,7 @@ SUITE: dict[str, list[str]] = {
     "memory": ["--database=postgresql"],
     "claims": ["--database=postgresql"],
     "limits": [],
+    "schedules": [],
 }
 """The benchmarks in the order of the page, and on which databases they are run; on all, where none is named."""
 

@@ -16,6 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from benchmarks.tables import Row, print_table
 from django_jobqueue.models import Run, Schedule
 from django_jobqueue.scheduler import Scheduler
 
@@ -32,12 +33,17 @@ def measure(options: Namespace) -> None:
     schedules: int = options.schedules
     bursts = [burst(schedules) for _ in range(options.rounds)]
     seconds, queries = idle()
-    print(f"\n{connection.display_name}: {schedules:,} schedules, median of {options.rounds} rounds")
     taken, busy = (median(column) for column in zip(*bursts, strict=True))
-    print(
-        f"  all fired            {taken:8.2f} s   {schedules / taken:10,.0f} runs/s, {busy:.2f} s of CPU in the worker"
+    print_table(
+        f"{connection.display_name}: {schedules:,} schedules, median of {options.rounds} rounds",
+        [
+            Row("until all have fired", f"{taken:.2f} s"),
+            Row("runs that this makes", f"{schedules / taken:,.0f}/s"),
+            Row("CPU that it takes the worker", f"{busy:.2f} s"),
+            Row("a tick that finds none due", f"{seconds * 1000:.2f} ms"),
+            Row("queries of that tick", str(queries)),
+        ],
     )
-    print(f"  a tick that is idle  {seconds * 1000:8.2f} ms  {queries:10} query")
 
 
 def burst(schedules: int) -> tuple[float, float]:
