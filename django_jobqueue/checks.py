@@ -75,7 +75,7 @@ def check_jobs(config: Config) -> Iterator[CheckMessage]:
     hint = "Correct on_dead_letter: nobody would be told of a run that is dead-lettered."
     for problem in dead_letter_problems():
         yield Error(problem, hint=hint, id="jobqueue.E002")
-    hint = "Move it to the top of its module. If it is there, and decorated, let the decorator use functools.wraps."
+    hint = "Move it to the top of its module. If it is there, but decorated, use functools.wraps in the decorator."
     for problem in _nested_functions(config):
         yield Error(problem, hint=hint, id="jobqueue.E002")
 
@@ -116,7 +116,7 @@ def check_database(config: Config) -> Iterator[CheckMessage]:
     try:
         engine_for(config.database)
     except ConfigError as error:
-        hint = 'Let JOBQUEUE["database"] name another alias of DATABASES.'
+        hint = 'Set JOBQUEUE["database"] to another alias of DATABASES.'
         for problem in error.problems:
             yield Error(problem, hint=hint, id="jobqueue.E003")
 
@@ -145,8 +145,8 @@ def check_pool(config: Config) -> Iterator[CheckMessage]:
     needed = config.worker.concurrency + OWN_CONNECTIONS
     if size < needed:
         yield Warning(
-            f"The pool of database {config.database!r} holds {size} connections, but a worker of "
-            f"{config.worker.concurrency} attempts at once needs {needed}: some would wait until they fail.",
+            f"The pool of database {config.database!r} holds {size} connections, but a worker that runs "
+            f"{config.worker.concurrency} attempts at once needs {needed}: some attempts would wait for one until they fail.",
             hint=f'Set DATABASES["{config.database}"]["OPTIONS"]["pool"] = {sizes | {"max_size": needed}!r}, '
             f'or lower JOBQUEUE["worker"]["concurrency"].',
             id="jobqueue.W003",
@@ -160,10 +160,10 @@ def check_isolation(config: Config) -> Iterator[CheckMessage]:
     level = options.get("isolation_level")
     if (level is not None and int(level) > READ_COMMITTED) or ISOLATION.search(str(options.get("options", ""))):
         yield Error(
-            f"Database {config.database!r} is PostgreSQL in another isolation level than READ COMMITTED: who waits for "
-            f"the lock of a limit would not see what those before it have taken.",
-            hint=f'Set no isolation level in DATABASES["{config.database}"]["OPTIONS"]; where your own code needs one, '
-            'set it in its transactions, or use an alias of its own for JOBQUEUE["database"].',
+            f"Database {config.database!r} is PostgreSQL with an isolation level other than READ COMMITTED: limits would "
+            f"not be exact, because a worker that waits for a lock would not see what others have claimed meanwhile.",
+            hint=f'Set no isolation level in DATABASES["{config.database}"]["OPTIONS"]. If your own code needs one, '
+            'set it in its transactions, or give JOBQUEUE["database"] an alias of its own.',
             id="jobqueue.E005",
         )
 
@@ -177,18 +177,18 @@ def check_atomic(config: Config) -> Iterator[CheckMessage]:
     written = {router.db_for_write(model) for model in set(apps.get_models()).difference(ours)}
     if written and config.database not in written:
         yield Error(
-            f"No model of the project is written to database {config.database!r}, where the runs are, but to "
-            f"{', '.join(map(repr, sorted(written)))}: what atomic jobs do would not be committed together with their runs. "
-            f"Those are {_listed(jobs)}",
-            hint='Let JOBQUEUE["database"] name the alias of the data of these jobs, or leave out their option atomic.',
+            f"The runs are in database {config.database!r}, but all models of the project are written to "
+            f"{', '.join(map(repr, sorted(written)))}: what atomic jobs write could not be committed together with their "
+            f"runs. The atomic jobs are {_listed(jobs)}",
+            hint='Set JOBQUEUE["database"] to the alias that these jobs write to, or remove their option atomic.',
             id="jobqueue.E006",
         )
     if connections[config.database].vendor == "sqlite":
         yield Warning(
             f"Database {config.database!r} is SQLite: while an atomic job runs, nobody else can write, neither the project "
-            f"nor any worker. Atomic are {_listed(jobs)}",
-            hint="Let these jobs take less time than the timeout of the database; or else use PostgreSQL. "
-            "If they do, silence this with SILENCED_SYSTEM_CHECKS.",
+            f"nor any worker. The atomic jobs are {_listed(jobs)}",
+            hint="Keep these jobs shorter than the timeout of the database, or use PostgreSQL. "
+            "If they are that short, silence this with SILENCED_SYSTEM_CHECKS.",
             id="jobqueue.W004",
         )
 
@@ -292,11 +292,11 @@ def _sqlite_flaws(options: dict[str, Any]) -> Iterator[tuple[str, object, str]]:
     if not WAL.search(init_command):
         commands = [init_command] if init_command else []
         right = "; ".join([*commands, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL"])
-        yield "init_command", right, "without WAL: who reads makes writers wait, and who writes makes readers wait"
+        yield "init_command", right, "without WAL: readers and writers keep each other waiting"
     if str(options.get("transaction_mode")).upper() not in {"IMMEDIATE", "EXCLUSIVE"}:
         flaw = (
-            'without transaction_mode "IMMEDIATE": a transaction that reads before it writes fails as soon as another '
-            "was faster, whatever the timeout"
+            'without transaction_mode "IMMEDIATE": a transaction that reads before it writes fails as soon as another one '
+            "has written meanwhile, whatever the timeout"
         )
         yield "transaction_mode", "IMMEDIATE", flaw
     if options.get("timeout", LEAST_TIMEOUT) < LEAST_TIMEOUT:

@@ -42,7 +42,7 @@ def add_reason(parser: ArgumentParser) -> None:
 
 
 def add_no_input(parser: ArgumentParser) -> None:
-    parser.add_argument("--no-input", "--noinput", action="store_false", dest="interactive", help="Ask nothing.")
+    parser.add_argument("--no-input", "--noinput", action="store_false", dest="interactive", help="Do not ask first.")
 
 
 def number(kind: type[N], least: N, most: N) -> Callable[[str], N]:
@@ -66,7 +66,7 @@ def path_of_file(text: str) -> Path:
     if path.is_dir():
         raise ArgumentTypeError(f"must be a file, and '{path}' is a folder.")
     if not path.parent.is_dir():
-        raise ArgumentTypeError(f"must be in a folder that is there, and '{path.parent}' is not.")
+        raise ArgumentTypeError(f"must be in a folder that exists, and '{path.parent}' does not.")
     return path
 
 
@@ -76,7 +76,7 @@ def duration(text: str) -> float:
         raise ArgumentTypeError(f"must be a duration such as 90, 45s, 5m, 1h30m or 2d, got {shown(text)}.")
     seconds = sum(float(amount) * SECONDS[unit] for amount, unit in _PART.findall(text))
     if seconds > HORIZON.total_seconds():
-        raise ArgumentTypeError(f"is more than ten years: {shown(text)}.")
+        raise ArgumentTypeError(f"must be at most ten years, got {shown(text)}.")
     return seconds
 
 

@@ -55,7 +55,7 @@ def look_at_queues(names: Sequence[str], limits: Limits, *, now: datetime) -> He
         health.queues.append(_queue(queue, figures[queue.config.name]))
         health.problems += _problems(queue, figures[queue.config.name], limits)
     if limits.here and not any(worker.name.startswith(f"{socket.gethostname()}:") for worker in workers):
-        health.problems.append(f"No worker lives on this host, {socket.gethostname()}.")
+        health.problems.append(f"No worker is alive on this host, {socket.gethostname()}.")
     if limits.dead_letters is not None:
         health.dead_lettered = _dead_lettered([queue.config.name for queue in queues], limits, now)
         if health.dead_lettered > limits.dead_letters:
@@ -72,7 +72,7 @@ def look_at_file(path: Path, within_seconds: float) -> Health:
         try:
             age = time.time() - file.stat().st_mtime
         except OSError as error:
-            health.problems.append(f"{file} is not there: {error.strerror}.")
+            health.problems.append(f"{file} cannot be found: {error.strerror}.")
             continue
         health.workers.append({"file": str(file), "age_seconds": round(age, 3)})
         if age > within_seconds:

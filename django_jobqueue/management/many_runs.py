@@ -44,7 +44,7 @@ class ManyRunsCommand(JobQueueCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("ids", nargs="*", metavar="id", help="These runs; or else the runs that match the options.")
+        add("ids", nargs="*", metavar="id", help="These runs. Without ids: the runs that match the options.")
         add_run_options(parser)
         add("--limit", type=number(int, 1, sys.maxsize), metavar="N", help="At most this many, oldest first.")
         add("--dry-run", action="store_true", help="Only say how many there are.")
@@ -73,7 +73,7 @@ class ManyRunsCommand(JobQueueCommand):
         """The runs that are meant. Raises CommandError where none are named, or ids that are of no run."""
         asked = run_filter(options)
         if bool(options["ids"]) == bool(asked):
-            raise CommandError("Name runs either by their ids, or by what is true of them, such as --state or --queue.")
+            raise CommandError("Give either the ids of runs, or options that select runs, such as --state or --queue.")
         if not options["ids"]:
             return asked
         ids = {str(given): parsed_id(given) for given in options["ids"]}

@@ -114,7 +114,7 @@ class TestQueues:
 
     def test_a_worker_of_this_host_can_be_asked_for(self, mail: Queue) -> None:
         staff(host="elsewhere")
-        assert problems("--here") == [f"No worker lives on this host, {socket.gethostname()}."]
+        assert problems("--here") == [f"No worker is alive on this host, {socket.gethostname()}."]
 
         staff(host=socket.gethostname())
         assert command("checkjobs", "--here").out == WELL
@@ -147,7 +147,7 @@ class TestLivenessFile:
 
     def test_one_that_is_old_or_not_there_says_that_it_does_not(self, tmp_path: Path) -> None:
         file = tmp_path / "alive"
-        assert problems(f"--liveness-file={file}") == [f"{file} is not there: No such file or directory."]
+        assert problems(f"--liveness-file={file}") == [f"{file} cannot be found: No such file or directory."]
 
         touched(file, seconds_ago=31)
         [told] = problems(f"--liveness-file={file}")

@@ -118,7 +118,7 @@ def test_by_default_it_lies_beside_the_urls_of_the_project(
 def test_a_project_without_urls_and_a_module_of_settings_must_say_where(settings: Settings, mail: Queue) -> None:
     settings.ROOT_URLCONF = None
 
-    with pytest.raises(CommandError, match="Give an --output"):
+    with pytest.raises(CommandError, match="Say where with --output"):
         command("jobstubs")
 
 

@@ -200,7 +200,7 @@ def test_what_is_refused_is_told_and_hinders_no_other(make_run: MakeRun) -> None
 @pytest.mark.parametrize("verb", ["canceljobs", "replayjobs"])
 @pytest.mark.parametrize("arguments", [[], ["1", "--queue=mail"]])
 def test_runs_are_named_in_one_way(verb: str, arguments: list[str]) -> None:
-    with pytest.raises(CommandError, match="Name runs either by their ids, or by what is true of them"):
+    with pytest.raises(CommandError, match="Give either the ids of runs, or options that select runs"):
         command(verb, *arguments)
 
 

@@ -85,7 +85,7 @@ def test_a_program_gets_json() -> None:
         (["mail", "--until", "2030-02-31"], "argument --until: must be"),
         (["mail", "--for", "5 minutes"], "argument --for: must be a duration such as 90, 45s, 5m, 1h30m or 2d, got"),
         (["mail", "--for", "-5"], "argument --for: "),
-        (["mail", "--for", "4000d"], "argument --for: is more than ten years: '4000d'."),
+        (["mail", "--for", "4000d"], "argument --for: must be at most ten years, got '4000d'."),
         (["mail", "--for", "5m", "--until", "now"], "argument --until: not allowed with argument --for"),
     ],
 )

@@ -134,5 +134,5 @@ def test_a_spreadsheet_gets_a_line_for_each_queue() -> None:
 def test_what_is_declared_no_more_has_only_runs(make_run: MakeRun) -> None:
     make_run(queue="old")
 
-    with pytest.raises(CommandError, match=r"That is declared no more\. Its runs: --runs"):
+    with pytest.raises(CommandError, match=r"It is no longer declared\. To see its runs, add --runs\."):
         command("showjobs", "--queue=old")

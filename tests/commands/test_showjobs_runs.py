@@ -105,7 +105,7 @@ def test_a_list_is_as_long_as_one_wants_and_says_so(make_run: MakeRun) -> None:
     told = command("showjobs", "--runs", "--limit=2", "--format=json")
 
     assert [run["id"] for run in json.loads(told.out)] == newer[::-1]
-    assert told.err == "There are more than these 2. For others: --limit, --until.\n"
+    assert told.err == "There are more than these 2. To see others, use --limit or --until.\n"
     assert command("showjobs", "--runs", "--limit=3").err == ""
 
 

@@ -377,7 +377,7 @@ CATALOGUE: dict[str, tuple[Told, str]] = {
     ),
     "B31-sqlite-for-one-process": (
         check_on("sqlite"),
-        "(jobqueue.W001) Database 'default' is SQLite without WAL: who reads makes writers wait, and who writes makes readers",
+        "(jobqueue.W001) Database 'default' is SQLite without WAL: readers and writers keep each other waiting",
     ),
     "B31-unknown-engine": (check_on("oracle"), "(jobqueue.E003) Database 'default' is oracle; runs can be kept in "),
     "B32-minute-61": (
@@ -440,7 +440,7 @@ CATALOGUE: dict[str, tuple[Told, str]] = {
     ),
     "B54-runs-named-twice-over": (
         command("canceljobs", "7", "--queue=mail"),
-        "Name runs either by their ids, or by what is true of them, such as --state or --queue.",
+        "Give either the ids of runs, or options that select runs, such as --state or --queue.",
     ),
     "B55-malformed-id": (call(get, "7; DROP TABLE"), "There is no run '7; DROP TABLE'."),
     "B55-negative-id": (call(cancel, -1, actor="ada"), "There is no run -1."),

@@ -302,7 +302,7 @@ def test_a_pool_that_is_smaller_than_a_worker_is_a_warning(
     assert message.id == "jobqueue.W003"
     assert message.level == checks.WARNING
     assert message.msg.startswith(
-        f"The pool of database 'default' holds {size} connections, but a worker of 10 attempts"
+        f"The pool of database 'default' holds {size} connections, but a worker that runs 10 attempts"
     )
     assert message.hint is not None
     assert message.hint.startswith(f'Set DATABASES["default"]["OPTIONS"]["pool"] = {right!r}, or lower')
@@ -338,7 +338,7 @@ def test_an_isolation_in_which_limits_are_not_exact_is_an_error(
 
     assert message.id == "jobqueue.E005"
     assert message.level == checks.ERROR
-    assert "another isolation level than READ COMMITTED" in message.msg
+    assert "an isolation level other than READ COMMITTED" in message.msg
     assert message.hint is not None
     assert message.hint.startswith('Set no isolation level in DATABASES["default"]["OPTIONS"]')
 
@@ -403,11 +403,10 @@ def test_an_atomic_job_whose_data_is_in_another_database_is_an_error(
 
     assert message.id == "jobqueue.E006"
     assert message.level == checks.ERROR
-    assert message.msg.startswith("No model of the project is written to database 'jobs', where the runs are, but to ")
-    assert message.msg.endswith("Those are mail.send.")
+    assert message.msg.startswith("The runs are in database 'jobs', but all models of the project are written to ")
+    assert message.msg.endswith("The atomic jobs are mail.send.")
     assert (
-        message.hint
-        == 'Let JOBQUEUE["database"] name the alias of the data of these jobs, or leave out their option atomic.'
+        message.hint == 'Set JOBQUEUE["database"] to the alias that these jobs write to, or remove their option atomic.'
     )
 
 
@@ -433,7 +432,7 @@ def test_atomic_jobs_on_sqlite_are_a_warning() -> None:
     assert message.level == checks.WARNING
     assert message.msg == (
         "Database 'default' is SQLite: while an atomic job runs, nobody else can write, neither the project nor any worker. "
-        "Atomic are mail.send_0, mail.send_1, mail.send_2, mail.send_3, mail.send_4, ..."
+        "The atomic jobs are mail.send_0, mail.send_1, mail.send_2, mail.send_3, mail.send_4, ..."
     )
 
 

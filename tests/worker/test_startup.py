@@ -41,7 +41,7 @@ def test_a_liveness_file_cannot_be_a_folder(tmp_path: Path) -> None:
 def test_a_liveness_file_must_be_in_a_folder_that_is_there(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     with pytest.raises(
-        CommandError, match=f"--liveness-file: must be in a folder that is there, and '{nowhere}' is not."
+        CommandError, match=f"--liveness-file: must be in a folder that exists, and '{nowhere}' does not."
     ):
         call_command("runjobs", f"--liveness-file={nowhere / 'alive'}", "--drain")
 

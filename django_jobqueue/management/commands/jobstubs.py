@@ -61,5 +61,7 @@ def _project() -> Path:
     name = getattr(settings, "ROOT_URLCONF", None) or getattr(settings, "SETTINGS_MODULE", "")
     spec = find_spec(name) if name else None
     if spec is None or spec.origin is None:
-        raise CommandError("There is neither ROOT_URLCONF nor a module of settings to write beside. Give an --output.")
+        raise CommandError(
+            "There is no ROOT_URLCONF, and no settings module, beside which to write it. Say where with --output."
+        )
     return Path(spec.origin).parent

@@ -22,7 +22,7 @@ class Command(JobQueueCommand):
         parser.add_argument("queue", help="The queue to pause.")
         parser.add_argument("--job", metavar="NAME", help="Pause only this job of the queue.")
         end = parser.add_mutually_exclusive_group()
-        end.add_argument("--until", type=moment, metavar="MOMENT", help="Resume by itself then: 2030-02-28T09:00.")
+        end.add_argument("--until", type=moment, metavar="MOMENT", help="Resume by itself at 2030-02-28T09:00.")
         end.add_argument(
             "--for", type=duration, dest="seconds", metavar="DURATION", help="Resume by itself after 90, 5m, 1h30m, 2d."
         )

@@ -65,8 +65,8 @@ class Command(JobQueueCommand):
             "--concurrency",
             type=number(int, 1, 1000),
             metavar="N",
-            help="Work N runs at once in each process. Default: the slots of all queues together, "
-            "or worker.concurrency unless all are given slots.",
+            help="Work N runs at once in each process. Default: worker.concurrency; or, if every queue is given slots, "
+            "as many as all of them together.",
         )
         add(
             "--processes",

@@ -25,7 +25,7 @@ class Command(JobQueueCommand):
         parser.add_argument("value", help="A number, or a rate such as 100/m.")
         parser.add_argument("--job", default="", metavar="NAME", help="Limit only this job of the queue.")
         end = parser.add_mutually_exclusive_group()
-        end.add_argument("--until", type=moment, metavar="MOMENT", help="It ends by itself then: 2030-02-28T09:00.")
+        end.add_argument("--until", type=moment, metavar="MOMENT", help="It ends by itself at 2030-02-28T09:00.")
         end.add_argument(
             "--for",
             type=duration,

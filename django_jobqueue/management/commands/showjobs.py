@@ -49,7 +49,7 @@ class Command(JobQueueCommand):
         if asked.job is not None:
             queues = [queue for queue in queues if asked.job in queue.jobs]
         if not queues:
-            raise CommandError("That is declared no more. Its runs: --runs")
+            raise CommandError("It is no longer declared. To see its runs, add --runs.")
         figures = stats(asked.queue).queues
         if format_ == "json":
             self.answer(as_json(queue_list.records(queues, figures, asked.job)))
@@ -73,7 +73,7 @@ class Command(JobQueueCommand):
                 run_list.TITLES, run_list.rows(shown, now=now), [run_list.style(run, now=now) for run in shown]
             )
         if len(runs) > len(shown):
-            self.note(f"There are more than these {len(shown)}. For others: --limit, --until.")
+            self.note(f"There are more than these {len(shown)}. To see others, use --limit or --until.")
 
     def _tabulate(self, titles: Sequence[str], rows: Sequence[Sequence[Cell]], styles: Sequence[str] = ()) -> None:
         """Write a table, its lines in these *styles*."""
