@@ -14,6 +14,7 @@ from pkgutil import iter_modules
 import pytest
 from django.core.management import BaseCommand, load_command_class
 
+from django_jobqueue import checks
 from tests.docs.pages import DOCS, blocks, pages
 
 NAMES = [module.name for module in iter_modules(import_module("django_jobqueue.management.commands").__path__)]
@@ -21,6 +22,7 @@ NAMES = [module.name for module in iter_modules(import_module("django_jobqueue.m
 COMMANDS = (DOCS / "commands.md").read_text(encoding="utf-8")
 
 SHELL_FORM = re.compile(rf"manage\.py (?P<name>{'|'.join(NAMES)})\b(?P<arguments>[^\n#|>)]*)")
+CHECK_ID = re.compile(r"\bjobqueue\.[EWI]\d{3}\b")
 LIST_FORM = re.compile(r'\["python", "manage\.py", "(?P<name>runjobs)"(?P<arguments>[^\]\n]*)\]')
 
 
@@ -40,6 +42,10 @@ def test_each_command_and_each_of_its_options_is_documented(name: str) -> None:
     for action in parser._actions:
         if action.dest not in of_django and action.help is not SUPPRESS and action.option_strings:
             assert any(f"`{option}" in told or f" {option}" in told for option in action.option_strings), action.dest
+
+
+def test_each_system_check_is_documented() -> None:
+    assert set(CHECK_ID.findall(COMMANDS)) == set(CHECK_ID.findall(Path(checks.__file__).read_text(encoding="utf-8")))
 
 
 def called(page: Path) -> Iterator[tuple[str, list[str]]]:
