@@ -79,16 +79,16 @@ class Queue:
         *payload* holds the arguments of the job by name, or is a value of the type that the job declares. The run
         starts at *next_run_at* (a datetime, ISO-8601 text or "now"), or *delay_seconds* from now; by default at once.
         If it has not been started by *expires_at*, it is cancelled. Each attempt may take *timeout_seconds*.
-        *concurrency_key* and *rate_key* are what limits count it by, where the job does not find them itself. *tags*,
+        *concurrency_key* and *rate_key* are what limits count it by, if the job does not find them itself. *tags*,
         *tenant* and *user* (an instance of a model, or its key), *trace_id* and *metadata* (JSON) say more about it.
 
-        The first run that an *idempotency_key* made is returned whenever it is given again. Where the job is unique,
-        and a run with the same *unique_key* is there, *on_duplicate* says what becomes of it: ``skip`` returns that
-        run, whose ``added`` is False; ``raise`` raises DuplicateRun; ``replace`` cancels that run, if it is still
-        pending. None is returned only where the job's ``on_before_add`` does not let the run be added.
+        An *idempotency_key* that is given again returns the run that it made the first time. If the job is unique, and
+        there is already a run with the same *unique_key*, *on_duplicate* decides: ``skip`` returns that run, whose
+        ``added`` is False; ``raise`` raises DuplicateRun; ``replace`` cancels that run, if it is still pending. Returns
+        None only if the job's ``on_before_add`` does not let the run be added.
 
-        Raises UnknownJob, PayloadError, InvalidRun, DuplicateRun, IdempotencyConflict or KeyContested, and then has
-        written nothing.
+        Raises UnknownJob, PayloadError, InvalidRun, DuplicateRun, IdempotencyConflict or KeyContested; nothing is
+        written then.
         """
         from django_jobqueue.operations import runs
 
@@ -121,8 +121,8 @@ class Queue:
     def bulk_add(self, items: Iterable[Mapping[str, Any]]) -> list[int | MaybeNone]:
         """Add a run for each of *items*, mappings of the arguments of ``add``; return their ids in the same order.
 
-        All or none: one transaction, in chunks, so *items* may be a generator of any length. A refused item refuses
-        all; the error names its index. Where ``add`` would return None, so stands None among the ids.
+        All or none: it is one transaction, in chunks, so *items* may be a generator of any length. If one item is
+        refused, none is added, and the error names its index. An item for which ``add`` would return None has None.
         """
         from django_jobqueue.operations import runs
 
@@ -133,7 +133,7 @@ class Queue:
         return await sync_to_async(self.bulk_add)(items)
 
     def runs(self, state: State | str | None = None) -> RunQuerySet:
-        """The runs of this queue, of one state if asked."""
+        """The runs of this queue, or only those in one state."""
         from django_jobqueue.models import Run
 
         config = get_config()
@@ -141,13 +141,13 @@ class Queue:
         return found if state is None else found.in_state(state)
 
     def stats(self) -> Figures:
-        """How many runs of this queue are where."""
+        """How many runs of this queue are in which state."""
         from django_jobqueue import operations
 
         return operations.stats(self.name).queues[self.name]
 
     def pause(self, *, actor: Actor, reason: str = "", until: datetime | None = None) -> None:
-        """Let no worker claim runs of this queue, for good or *until* a moment. What runs goes on, and adding too."""
+        """Let no worker claim runs of this queue, for good or *until* a moment. Running ones continue; runs can be added."""
         from django_jobqueue import operations
 
         operations.pause_queue(self.name, actor=actor, reason=reason, until=until)

@@ -25,8 +25,8 @@ MESSAGE_LENGTH = 1_000
 class RunContext:
     """What a job learns about the run it works, and says of it, by having a parameter named ``run``.
 
-    What it says is kept by the worker, on a connection of the worker: it neither waits for nor goes down with a
-    transaction of the job. Any thread of the job may speak, until the job returns.
+    What it says is written by the worker, on a connection of its own: it does not wait for a transaction of the job, and is
+    not rolled back with it. Any thread of the job may speak, until the job returns.
     """
 
     id: int
@@ -53,13 +53,13 @@ class RunContext:
     """Whom the run is for, who wants it, and the trace that it belongs to, as ``add()`` was told."""
 
     fires_at: datetime | None = None
-    """The due time of a schedule that the run is for; None for a run that no schedule made, or that somebody fired."""
+    """The due time of a schedule that the run is for; None if no schedule made it, or somebody fired it by hand."""
 
     missed: int = 0
     """How many earlier due times of the schedule the run stands for, because no worker looked."""
 
     deadline: datetime | None = None
-    """When the time of this attempt is over, by its ``timeout_seconds``; None where it has no end."""
+    """When the time of this attempt is over, by its ``timeout_seconds``; None if it has none."""
 
     _ends_at: float | None = field(default=None, repr=False)
     """The deadline by ``time.monotonic()``, which nobody sets."""
@@ -73,12 +73,12 @@ class RunContext:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked to cancel this run: known here a heartbeat later. Then ``raise Cancel``, soon."""
+        """Whether somebody has asked to cancel this run, as known within a heartbeat. If so, ``raise Cancel`` soon."""
         return self._notes.cancel_requested
 
     @property
     def timed_out(self) -> bool:
-        """Whether the deadline has passed. Then end, soon: in a thread, nothing else tells the job."""
+        """Whether the deadline has passed. If so, end soon: in a thread, nothing else tells the job."""
         return self._ends_at is not None and monotonic() >= self._ends_at
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
@@ -98,7 +98,7 @@ class RunContext:
     def update_metadata(self, /, **values: Any) -> None:
         """Keep *values* in the metadata of the run, beside what is there, for later attempts and for all to see.
 
-        Raises PayloadError, where they are not JSON, or all of it is too large.
+        Raises PayloadError if they are not JSON, or all of it together is too large.
         """
         self._check(self._notes.put_metadata(values, _encoded), "update_metadata")
 
@@ -110,7 +110,7 @@ class RunContext:
         self._decide("completed", Completed(result))
 
     def failed(self, error: str | BaseException) -> None:
-        """End the run as failed: trying again is useless. As ``raise Fail``, but the job may go on to its end."""
+        """End the run as failed: trying again is useless. Like ``raise Fail``, but the job can continue to its end."""
         if not isinstance(error, str | BaseException):
             raise InvalidRun(f"failed: error must be text or an exception, got {shown(error)}.")
         self._decide("failed", Failed(error))
@@ -123,7 +123,7 @@ class RunContext:
         self._decide("requeue", Snooze(at=at, delay_seconds=delay_seconds))
 
     def delete(self) -> None:
-        """Let nothing be left of the run and its attempts. It counts as completed."""
+        """Delete the run and its attempts, instead of ending it. It counts as completed."""
         self._decide("delete", Deleted())
 
     def _decide(self, method: str, decision: Decision) -> None:

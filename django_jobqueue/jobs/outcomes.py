@@ -15,7 +15,7 @@ class JobSignal(Exception):
 
 
 class Later(JobSignal):
-    """The run shall go on later: in *delay_seconds*, or *at* a moment. ValueError, if there is no such time."""
+    """The run is to be tried again later: in *delay_seconds*, or *at* a moment. Raises ValueError if that is no time."""
 
     delay_seconds: float | None = None
     at: datetime | None = None
@@ -36,8 +36,8 @@ class Later(JobSignal):
 class Retry(Later):
     """This attempt failed; try again at a time of the job's choosing, or else by the backoff.
 
-    *retry_after* is what a server asked for: the value of its Retry-After header, seconds or a date. It puts the run off
-    for a day at most, and where it makes no sense, the backoff counts.
+    *retry_after* is what a server asked for: the value of its Retry-After header, seconds or a date. It postpones the run by
+    a day at most. If it makes no sense, the backoff applies.
 
     Counts as a failure, so it ends in the dead letter when the attempts are used up.
     """

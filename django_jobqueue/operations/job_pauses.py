@@ -19,10 +19,10 @@ from django_jobqueue.transports.publisher import publish_on_commit
 
 @operation("queues.pause_job", auth=Auth.ADMIN)
 def pause_job(queue: str, job: str, *, actor: Actor, reason: str = "", until: datetime | None = None) -> None:
-    """Let no worker claim runs of *job*, for good or *until* a moment. The other jobs of *queue* go on, and adding too.
+    """Let no worker claim runs of *job*, for good or *until* a moment. Running ones continue; runs can be added.
 
-    Takes effect with the commit, for every claim that starts later. Raises UnknownQueue, UnknownJob, or InvalidArgument for
-    an *until* that is over.
+    The other jobs of *queue* are not affected. Takes effect with the commit, for every claim that starts later. Raises
+    UnknownQueue, UnknownJob, or InvalidArgument for an *until* in the past.
     """
     name, by, until = registry.get(queue, job).name, author(actor, reason), to_come(until)
     with transaction.atomic(using=get_config().database):

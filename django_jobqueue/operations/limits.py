@@ -49,8 +49,8 @@ def set_limit(
 ) -> None:
     """Let *limit* of a queue, or of one *job* of it, be *value* instead of what the settings say, for good or *until*.
 
-    It takes effect at the next claim; what runs goes on. A rate that is set so has no burst. Raises UnknownQueue, UnknownJob
-    or InvalidArgument.
+    It takes effect at the next claim; running runs continue. A rate that is set this way has no burst. Raises UnknownQueue,
+    UnknownJob or InvalidArgument.
     """
     name, by, until = _known(queue, limit, job), author(actor, reason), to_come(until)
     stored = _checked(queue, name, limit, value)

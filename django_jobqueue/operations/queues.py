@@ -20,10 +20,10 @@ from django_jobqueue.transports.publisher import publish_on_commit
 
 @operation("queues.pause", auth=Auth.ADMIN)
 def pause_queue(queue: str, *, actor: Actor, reason: str = "", until: datetime | None = None) -> None:
-    """Let no worker claim runs of *queue*, for good or *until* a moment. What runs goes on, and adding too.
+    """Let no worker claim runs of *queue*, for good or *until* a moment. Running ones continue; runs can be added.
 
     Takes effect with the commit, for every claim that starts later. Raises UnknownQueue, or InvalidArgument for an
-    *until* that is over.
+    *until* in the past.
     """
     config, by, until = known_queue(queue), author(actor, reason), to_come(until)
     with transaction.atomic(using=config.database):
@@ -60,5 +60,5 @@ def to_come(until: object) -> datetime | None:
         kind = "an aware" if settings.USE_TZ else "a naive"
         raise InvalidArgument(f"until: must be {kind} datetime, as timezone.now() gives it, got {shown(until)}.")
     if until <= engine_for(get_config().database).now():
-        raise InvalidArgument(f"until: {until} is over.")
+        raise InvalidArgument(f"until: {until} is in the past.")
     return until

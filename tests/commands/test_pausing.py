@@ -77,7 +77,7 @@ def test_a_program_gets_json() -> None:
     [
         (["mial"], "'mial' is not a queue. Did you mean 'mail'?"),
         ([""], "'' is not a queue. Known: default, mail."),
-        (["mail", "--until", "2020-01-01T00:00"], "until: 2020-01-01 00:00:00+00:00 is over."),
+        (["mail", "--until", "2020-01-01T00:00"], "until: 2020-01-01 00:00:00+00:00 is in the past."),
         (
             ["mail", "--until", "soon"],
             "argument --until: must be \"now\" or a moment such as 2030-02-28T09:00, got 'soon'.",

@@ -380,7 +380,7 @@ def test_a_run_is_not_put_off_beyond_its_expiry(make_run: MakeRun) -> None:
 @pytest.mark.parametrize(
     ("until", "told"),
     [
-        (datetime(2020, 1, 1, tzinfo=UTC), r"until: 2020-01-01 00:00:00\+00:00 is over\."),
+        (datetime(2020, 1, 1, tzinfo=UTC), r"until: 2020-01-01 00:00:00\+00:00 is in the past\."),
         (timezone.now().replace(tzinfo=None), "until: must be an aware datetime"),
         (
             "2999-01-01T00:00Z",
