@@ -167,6 +167,8 @@ class Command(JobQueueCommand):
 
     def _observer(self, options: dict[str, Any]) -> Observer:
         verbosity = 0 if sys.stdout is None else options["verbosity"]  # a daemon may be started without any output
+        if verbosity == 0:
+            return Observer()  # rather than one that makes lines, and prints none
         if options["log_format"] == "json":
             return JSONLines(self.stdout, verbosity=verbosity)
         return Console(self.stdout, self.style, verbosity=verbosity, banner=not options["supervised"])
