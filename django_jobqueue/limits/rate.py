@@ -45,6 +45,9 @@ class Rate:
         return timedelta(seconds=self.seconds / self.count)
 
 
+FAR = datetime(9000, 1, 1)  # noqa: DTZ001  # it is given the zone of the moment that it is compared with
+"""No token is told to come later: the calendar has an end, and a slow rate may have a long line."""
+
 MANY = 10**9
 """Of those who wait, where nobody has counted them."""
 
@@ -91,12 +94,12 @@ class Bucket:
 
     def next_behind(self, others: int) -> datetime:
         """When there is a token for whoever waits behind so many *others*."""
-        return self.updated_at + max(0.0, others + 1 - self.tokens) * self.rate.interval
+        return self._after(self.updated_at, max(0.0, others + 1 - self.tokens))
 
     @property
     def full_at(self) -> datetime:
         """When it is as good as new."""
-        return self.updated_at + (self.rate.burst - self.tokens) * self.rate.interval
+        return self._after(self.updated_at, self.rate.burst - self.tokens)
 
     def take(self) -> None:
         """Take a token."""
@@ -107,7 +110,7 @@ class Bucket:
         """Let one more wait; answer when its token is to come."""
         at = self.next_at
         if self.waiting and self.promised_at is not None:
-            at = max(at, self.promised_at + self.rate.interval)
+            at = max(at, self._after(self.promised_at, 1))
         self.waiting, self.promised_at, self.changed = self.waiting + 1, at, True
         return at
 
@@ -118,3 +121,11 @@ class Bucket:
     def leave(self) -> None:
         """One of those who waited does not any more."""
         self.waiting, self.changed = self.waiting - 1, True
+
+    def _after(self, moment: datetime, tokens: float) -> datetime:
+        """When so many *tokens* have come since a *moment*."""
+        far = FAR.replace(tzinfo=moment.tzinfo)
+        try:
+            return min(moment + tokens * self.rate.interval, far)
+        except OverflowError:
+            return far

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from django_jobqueue.limiting import buckets
 from django_jobqueue.limiting.sweep import Sweep
+from django_jobqueue.limits.rate import FAR
 from django_jobqueue.models import LimitBucket, QueueState, Run
 from django_jobqueue.operations import cancel, explain
 from django_jobqueue.operations.obstacles import Rule
@@ -66,6 +67,23 @@ def test_who_finds_no_token_is_put_off_to_its_time_one_after_the_other(
     assert office.claim() == [third]
     assert office.claim() == []
     assert hours_until(fourth) == 1
+
+
+@pytest.mark.parametrize("burst", [1, 350])
+def test_no_line_is_so_long_and_no_rate_so_slow_that_a_time_cannot_be_told(configure: Configure, burst: int) -> None:
+    configure(rate_limit="1/9999d", rate_burst=burst)
+    office = Office()
+    ids = office.add_many(burst + 350)
+
+    started = office.claim(burst)
+    assert office.claim() == []
+
+    waiting = Run.objects.exclude(blocked_on=None).order_by("run_at", "pk")
+    assert started == ids[:burst]
+    assert list(waiting.values_list("pk", flat=True)) == ids[burst:]
+    [until] = [obstacle.until for obstacle in explain(ids[-1]) if obstacle.code == Rule.RATE]
+    assert until is not None
+    assert until.year == FAR.year
 
 
 def test_a_burst_starts_at_once_after_a_quiet_time_and_not_more(configure: Configure) -> None:
