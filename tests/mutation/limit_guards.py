@@ -194,4 +194,11 @@ GUARDS = [
         SWEEP,
         "nobody is called for a slot for which another was called",
     ),
+    Guard(
+        "limits/rate.py",
+        "except «OverflowError»: return far",
+        "ZeroDivisionError",
+        "limiting/test_rates.py::test_no_line_is_so_long_and_no_rate_so_slow_that_a_time_cannot_be_told",
+        "no slow rate ends a worker",
+    ),
 ]

@@ -851,6 +851,14 @@ CONNECTIONS = [
     ),
     Guard(
         "worker/desk.py",
+        "locked = «self._returns.refs.union(attempt.ref for attempt in self.ended)»",
+        "{attempt.ref for attempt in self.ended}",
+        "worker/test_stop.py::test_a_run_that_has_not_started_is_not_handed_back_as_if_it_had",
+        "no run is dead-lettered that has not started, though it is locked when its worker stops",
+        database="postgresql",
+    ),
+    Guard(
+        "worker/desk.py",
         "«self._exchange.expect_locks()»",
         "",
         "worker/test_stop.py::test_a_run_that_somebody_has_locked_for_a_moment_is_handed_back_after_all_others",
