@@ -90,9 +90,9 @@ class Queue:
         Raises UnknownJob, PayloadError, InvalidRun, DuplicateRun, IdempotencyConflict or KeyContested; nothing is
         written then.
         """
-        from django_jobqueue.operations import runs
+        from django_jobqueue.operations.runs import enqueue
 
-        return runs.enqueue(
+        return enqueue(
             self.name,
             job,
             payload,
@@ -124,9 +124,9 @@ class Queue:
         All or none: it is one transaction, in chunks, so *items* may be a generator of any length. If one item is
         refused, none is added, and the error names its index. An item for which ``add`` would return None has None.
         """
-        from django_jobqueue.operations import runs
+        from django_jobqueue.operations.runs import enqueue_many
 
-        return runs.enqueue_many(self.name, items)
+        return enqueue_many(self.name, items)
 
     async def abulk_add(self, items: Iterable[Mapping[str, Any]]) -> list[int | MaybeNone]:
         """``bulk_add``, from async code."""

@@ -178,7 +178,8 @@ _thread = _Thread()
 
 def heard(*kinds: type[Event]) -> bool:
     """Whether anybody listens to events of one of these *kinds*: if not, none need be made."""
-    return any(kind.signal.has_listeners(kind) for kind in kinds)
+    # Mostly a signal has no receivers at all, and that is soon seen.
+    return any(kind.signal.receivers and kind.signal.has_listeners(kind) for kind in kinds)
 
 
 def send(events: Iterable[Event]) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import InterfaceError
@@ -25,17 +24,18 @@ BLANK = {field.attname: field.get_default() for field in Run._meta.concrete_fiel
 """The columns of a run of which nothing is said, in their order: so a run is made without asking each field again."""
 
 
-@contextmanager
-def hinting() -> Iterator[None]:
-    """Let the error of a transaction that had failed before tell what that means for the run."""
-    try:
-        yield
-    except (TransactionManagementError, InterfaceError) as error:
-        error.add_note(
-            "No run was added: the transaction in which it was to be added had failed before. "
-            "Let that failure leave its atomic() block; or, to go on after it, give it an atomic() block of its own."
-        )
-        raise
+class TransactionHint:
+    """Lets the error of a transaction that had failed before tell what that means for the run."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, TransactionManagementError | InterfaceError):
+            error.add_note(
+                "No run was added: the transaction in which it was to be added had failed before. "
+                "Let that failure leave its atomic() block; or, to go on after it, give it an atomic() block of its own."
+            )
 
 
 def insert(new: NewRun) -> Run:

@@ -12,7 +12,7 @@ from django_jobqueue.engines.base import Inserted, NewRun
 from django_jobqueue.errors import AlreadyAdded, RunNotFound
 from django_jobqueue.models import Run
 from django_jobqueue.operations.at_once import work_at_once, worked_at_once
-from django_jobqueue.operations.inserting import hinting, insert, insert_many
+from django_jobqueue.operations.inserting import TransactionHint, insert, insert_many
 from django_jobqueue.operations.new_runs import AddOptions, new_run, new_runs
 from django_jobqueue.operations.operation import Auth, operation
 from django_jobqueue.operations.queues import known_queue
@@ -35,7 +35,7 @@ def enqueue(queue: str, job: str, payload: Payload | None = None, **options: Unp
     new = new_run(queue, job, payload, **options)
     if new is None:
         return None
-    with hinting():
+    with TransactionHint():
         run = insert(new)
     return worked_at_once(run)
 
@@ -51,7 +51,7 @@ def enqueue_many(queue: str, items: Iterable[Mapping[str, Any]]) -> list[int | N
     waiting = new_runs(queue, items)
     ids: list[int | None] = []
     added: list[int] = []
-    with hinting(), transaction.atomic(using=config.database):
+    with TransactionHint(), transaction.atomic(using=config.database):
         while chunk := list(islice(waiting, CHUNK)):
             rows = _inserted(chunk, first=len(ids))
             ids += [None if row is None else row.id for row in rows]
