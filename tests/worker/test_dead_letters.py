@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_jobqueue import RunContext, Snooze, job, queues
-from django_jobqueue.checks import check_jobs
+from django_jobqueue.checks.jobs import check_jobs
 from django_jobqueue.conf import get_config
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.jobs import registry
