@@ -84,6 +84,13 @@ GUARDS = [
         "a limit that is set as it was declared holds up nobody",
     ),
     Guard(
+        "engines/sqlite/lines.py",
+        "for line in lines «if lines[line] == number»",
+        "",
+        "engines/test_front.py",
+        "of each line as many are looked at as are asked for",
+    ),
+    Guard(
         "engines/base/locking.py",
         "AND queue = %(queue)s AND «state = 'running'»",
         "FALSE",
