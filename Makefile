@@ -55,7 +55,7 @@ lint: $(dev)  ## check style, types and layers
 	$(bin)/ruff check
 	$(bin)/ruff format --check
 	DJANGO_SETTINGS_MODULE=tests.settings $(bin)/mypy
-	DJANGO_SETTINGS_MODULE=example_project.config.settings $(bin)/mypy example_project
+	DJANGO_SETTINGS_MODULE=example_project.config.settings $(bin)/mypy --cache-dir .mypy_cache/example_project example_project
 	$(bin)/lint-imports
 
 docs: $(dev)  ## build the documentation, into docs/_build/html

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -20,7 +17,8 @@ from django_jobqueue.errors import ConfigError
 from django_jobqueue.queue import Queue
 from tests.commands.conftest import command, send
 from tests.front.conftest import WriteModule
-from tests.typing.test_typing import ROOT, expected, said
+from tests.typing.checker import mypy
+from tests.typing.test_typing import expected, said
 
 
 @pytest.fixture
@@ -375,14 +373,7 @@ def test_names_that_are_no_identifiers_stay_apart(settings: Settings, path: Path
 def test_mypy_knows_queues_jobs_and_payloads_and_finds_the_mistakes(sample: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not among what the tests need")
 
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", "jobstubs_queues.py", "uses.py"],
-        cwd=sample,
-        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT), "MYPYPATH": str(ROOT)},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    done = mypy("jobstubs_queues.py", "uses.py", folder=sample)
 
     assert said(done.stdout) == expected(dedent(USES)), done.stderr
     assert "jobstubs_queues.py" not in done.stdout

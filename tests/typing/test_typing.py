@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from tests.typing.checker import mypy
+
 pytest.importorskip("mypy", reason="mypy is not among what the tests need")
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]  # no database is asked
-
-ROOT = Path(__file__).resolve().parents[2]
 
 MESSAGE = re.compile(r'^\S+:(\d+): (?:note: Revealed type is "(.*)"|error: .*  (\[[a-z-]+\]))$', re.MULTILINE)
 
@@ -135,14 +132,7 @@ def test_mypy_knows_the_types_and_finds_the_mistakes(tmp_path: Path) -> None:
     path = tmp_path / "sample.py"
     path.write_text(sample)
 
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", path],
-        cwd=ROOT,
-        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    done = mypy(path)
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert said(done.stdout) == expected(sample)
