@@ -16,6 +16,8 @@ from django_jobqueue.management.output import as_csv, as_json, as_table
 from django_jobqueue.management.times import local
 from django_jobqueue.printable import encodable, printable, printable_lines
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 NAIVE = datetime(2033, 7, 1, 9, 0)  # noqa: DTZ001
 
 

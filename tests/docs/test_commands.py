@@ -17,6 +17,8 @@ from django.core.management import BaseCommand, load_command_class
 from django_jobqueue import checks
 from tests.docs.pages import DOCS, blocks, pages
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 NAMES = [module.name for module in iter_modules(import_module("django_jobqueue.management.commands").__path__)]
 
 COMMANDS = (DOCS / "commands.md").read_text(encoding="utf-8")

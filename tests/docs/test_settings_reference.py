@@ -10,6 +10,8 @@ from django_jobqueue.conf.options import BACKOFF_PARSERS, parsers_of
 from docs._sphinx.options import SECTIONS, options_of
 from tests.docs.pages import DOCS
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 PAGE = (DOCS / "settings.md").read_text(encoding="utf-8")
 
 

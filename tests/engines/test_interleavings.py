@@ -9,6 +9,8 @@ import pytest
 from django_jobqueue.states import Delivery
 from tests.engines.interleavings import Interleavings
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 WORKER_FENCE = frozenset({"running", "attempt"})
 """``settle``, ``renew`` and ``release``: ``attempt = %(attempt)s AND lease_until IS NOT NULL``."""
 REAPER_FENCE = WORKER_FENCE | {"lease"}

@@ -12,6 +12,8 @@ import pytest
 from django_jobqueue.errors import PayloadError
 from django_jobqueue.payloads import PayloadSchema
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 
 def mail(to: str, subject: str = "", *, copies: int = 1) -> None: ...
 

@@ -31,6 +31,8 @@ from django_jobqueue.payloads import PayloadSchema
 from tests.payloads.records import Colour, Item
 from tests.payloads.test_types import ITEM, NOON, SKU, arrived, flaws, schema_of, stored, typed
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 if TYPE_CHECKING:
     from nowhere import Unimportable  # type: ignore[import-not-found]
 

@@ -24,6 +24,8 @@ from tests.payloads.records import Address, Colour, Contact, Item, Level, Order,
 if TYPE_CHECKING:
     from nowhere import Unimportable  # type: ignore[import-not-found]
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 NOON = datetime(2026, 5, 17, 12, 0, 0, 250, tzinfo=fixed_offset(timedelta(hours=5, minutes=45)))
 SKU = UUID("12345678-1234-5678-1234-567812345678")
 ITEM = Item(SKU, NOON, Decimal("9.90"), quantity=3, notes=["é"])

@@ -15,6 +15,8 @@ from django_jobqueue.errors import ConfigError
 from django_jobqueue.jobs import DeclaredSchedule, declared_schedules
 from django_jobqueue.states import Misfire, Overlap
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 
 def digest(period: str = "day") -> None:
     """Send a digest."""

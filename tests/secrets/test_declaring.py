@@ -14,6 +14,8 @@ from django_jobqueue import job, queues
 from django_jobqueue.errors import ConfigError
 from django_jobqueue.jobs import JobRegistry, registry
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 
 @pytest.fixture(autouse=True)
 def new_registry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from pytest_django import Settings
 
 from django_jobqueue.jobs import Secrets, redacted
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 STARS = "********************"
 
 

@@ -10,6 +10,8 @@ from pytest_django import Settings
 from django_jobqueue.conf import Cleanup, ProjectCleanup, get_config
 from django_jobqueue.errors import ConfigError
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 DAY = 86400
 WANTED = "must be a number from 0 to 3162240000"
 

@@ -31,6 +31,8 @@ from django_jobqueue.limits import Rate
 from django_jobqueue.retry import Backoff
 from django_jobqueue.states import Delivery
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 SECTIONS = [Config, WorkerConfig, QueueConfig, JobConfig, JobOptions, Preflight]
 WEEK = 604_800
 

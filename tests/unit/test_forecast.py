@@ -11,6 +11,8 @@ from django_jobqueue.cron import Cron
 from django_jobqueue.forecast import forecast, warnings
 from django_jobqueue.rhythm import ClockTimes, Interval, Rhythm
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 BERLIN = ZoneInfo("Europe/Berlin")
 BEFORE_GAP, BEFORE_FOLD = datetime(2027, 3, 27, 12, tzinfo=UTC), datetime(2027, 10, 30, 12, tzinfo=UTC)
 

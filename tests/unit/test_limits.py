@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from django_jobqueue.limits import Allowance, Bucket, Candidate, Limit, QueueRules, Rate, Rules
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 

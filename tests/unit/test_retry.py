@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from django_jobqueue.retry import Backoff, RetryPolicy, crash_delay
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 ANY_FAILURES = st.integers(1, 100_000)
 ANY_CHANCE = st.randoms(use_true_random=False)
 

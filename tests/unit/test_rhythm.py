@@ -14,6 +14,8 @@ from django_jobqueue.cron import Cron
 from django_jobqueue.rhythm import ClockTimes, Decision, Interval, Rhythm, Span, decide
 from django_jobqueue.states import Misfire
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
