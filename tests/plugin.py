@@ -6,6 +6,7 @@ names is used as it is.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Generator
@@ -44,3 +45,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
             os.environ["JOBQUEUE_TEST_MYSQL_HOST"] = str(mariadb.socket)
 
     return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected, by each worker of xdist, stays to the end: to look through it for garbage is for nothing."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()

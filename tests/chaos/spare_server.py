@@ -106,7 +106,7 @@ class SpareServer(PostgresServer):
     def _create_tables(self) -> None:
         self._execute(f"CREATE DATABASE {EMPTY}")
         subprocess.run(
-            [sys.executable, "-m", "django", "migrate", "--verbosity=0"],
+            [sys.executable, "-m", "django", "migrate", "--run-syncdb", "--verbosity=0"],
             check=True,
             env=environ | self._access(EMPTY) | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
         )

@@ -11,8 +11,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, connections, transaction
+from django.test import override_settings
 from psycopg import sql
 from pytest_django import Settings
 
@@ -90,20 +92,27 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wr
 
 
 @pytest.fixture
-def other_database(transactional_db: None, tmp_path: Path) -> Iterator[str]:
-    """The alias of a second database of the same vendor, new and migrated."""
+def new_database(transactional_db: None, tmp_path: Path) -> Iterator[str]:
+    """The alias of a second database of the same vendor, of which Django's test cases know nothing."""
     alias = "other"
     with database_name(tmp_path) as name:
         # Django has filled in the defaults of the first one, and keeps all aliases in this mapping.
         connections.settings[alias] = connections.settings["default"] | {"NAME": name}
         try:
             connections[alias].connect()  # Django's test cases let only those connect that were there at their start
-            call_command("migrate", database=alias, verbosity=0)
             yield alias
         finally:
             connections[alias].close()
             del connections[alias], connections.settings[alias]
             engine_for.cache_clear()
+
+
+@pytest.fixture
+def other_database(new_database: str) -> str:
+    """The alias of a second database, with the tables of all models, made in one go."""
+    with override_settings(MIGRATION_MODULES=settings.MIGRATION_MODULES | {"django_jobqueue": None}):
+        call_command("migrate", database=new_database, run_syncdb=True, verbosity=0)
+    return new_database
 
 
 @contextmanager

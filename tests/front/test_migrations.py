@@ -24,14 +24,15 @@ def test_all_tables_bear_our_name() -> None:
     assert all(table.startswith("jobqueue_") for table in TABLES)
 
 
-def test_the_migrations_can_be_taken_back_and_applied_again(other_database: str) -> None:
-    assert tables(other_database) == TABLES
+def test_the_migrations_can_be_taken_back_and_applied_again(new_database: str) -> None:
+    call_command("migrate", database=new_database, run_syncdb=True, verbosity=0)
+    assert tables(new_database) == TABLES
 
-    call_command("migrate", "django_jobqueue", "zero", database=other_database, verbosity=0)
-    assert tables(other_database) == set()
+    call_command("migrate", "django_jobqueue", "zero", database=new_database, verbosity=0)
+    assert tables(new_database) == set()
 
-    call_command("migrate", "django_jobqueue", database=other_database, verbosity=0)
-    assert tables(other_database) == TABLES
+    call_command("migrate", "django_jobqueue", database=new_database, verbosity=0)
+    assert tables(new_database) == TABLES
 
 
 @pytest.mark.postgresql
