@@ -73,14 +73,14 @@ def test_a_pending_run_is_scheduled_or_retrying_where_that_says_more(ana: Client
 
 
 @pytest.mark.parametrize("query", ["", "?state=pending", "?queue=mail&job=send"])
-def test_going_back_through_250_runs_shows_each_once(ana: Client, make_run: MakeRun, query: str) -> None:
-    ids = [make_run().pk for _ in range(250)]
+def test_going_back_through_120_runs_shows_each_once(ana: Client, make_run: MakeRun, query: str) -> None:
+    ids = [make_run().pk for _ in range(120)]
     make_run("completed", queue="reports", job="render", pk=ids[-1] + 1)
     Run.objects.filter(pk=ids[-1] + 1).delete()
 
     pages = walked(ana, query, "older")
 
-    assert [len(rows) for rows in pages] == [50] * 5
+    assert [len(rows) for rows in pages] == [50, 50, 20]
     assert [*chain(*pages)] == ids[::-1]
 
 

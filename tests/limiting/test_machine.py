@@ -270,7 +270,7 @@ def test_limits_hold_and_lose_nobody_whatever_happens(configure: Configure) -> N
     run_state_machine_as_test(
         Limits,
         settings=settings(
-            max_examples=settings().max_examples // 10,
+            max_examples=settings().max_examples // 5,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.postgresql, pytest.mark.sqlite]
 
 EXPLAIN = {"postgresql": "EXPLAIN", "sqlite": "EXPLAIN QUERY PLAN"}
 
-SCHEDULES, RUNS = 2000, 20_000
+SCHEDULES, RUNS = 1000, 5000
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def tick_at(moment: datetime, skew: timedelta, number: int) -> Tick:
 def test_workers_that_tick_at_once_fire_each_due_time_once(make_schedule: MakeSchedule, race: Race) -> None:
     for number in range(30):
         make_schedule("11:59:59", name=f"letters-{number}", every_seconds=1)
-    moments = [at("12:00") + timedelta(seconds=second) for second in range(20)]
+    moments = [at("12:00") + timedelta(seconds=second) for second in range(10)]
 
     for moment in moments:
         ticks = race(partial(tick_at, moment, timedelta()))
@@ -67,12 +67,12 @@ def test_workers_that_tick_at_once_fire_each_due_time_once(make_schedule: MakeSc
 def test_workers_whose_clocks_differ_fire_each_due_time_once(make_schedule: MakeSchedule, race: Race) -> None:
     schedule = make_schedule("11:59:59", every_seconds=1)
 
-    for tenth in range(200):
+    for tenth in range(100):
         race(partial(tick_at, at("12:00") + timedelta(milliseconds=100 * tenth), timedelta(milliseconds=500)))
 
     fired = list(schedule.runs.order_by("fires_at").values_list("fires_at", flat=True))
     assert fired == [at("12:00") + timedelta(seconds=second) for second in range(len(fired))]
-    assert len(fired) >= 19
+    assert len(fired) >= 9
 
 
 def test_an_operator_who_acts_at_the_due_time_meets_either_the_old_or_the_new(
