@@ -26,7 +26,7 @@ from tests.chaos.checker import Evidence, violations
 from tests.chaos.ledger import Ledger
 from tests.chaos.settings import LEASE_SECONDS
 
-RUNS = int(os.environ.get("JOBQUEUE_CHAOS_RUNS", "50"))
+RUNS = int(os.environ.get("JOBQUEUE_CHAOS_RUNS", "30"))
 SEEDS = range(int(os.environ.get("JOBQUEUE_CHAOS_SEEDS", "1")))
 REPORT = os.environ.get("JOBQUEUE_CHAOS_REPORT")
 """The file that ``make chaos`` collects results in."""

@@ -18,6 +18,8 @@ from typing import Any
 DATABASES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 LEASE_SECONDS = 5
 """Long enough for a machine that is busy with two workers, and short enough to see one end."""
+SLOTS = 4
+"""Of a worker."""
 SUMS = ("runs", "faults", "lost", "twice", "dropped")
 HEAD = (
     "",
@@ -85,6 +87,7 @@ def run_trials(database: str, results: Path, runs: int, seeds: int, arguments: S
         "JOBQUEUE_CHAOS_RUNS": str(runs),
         "JOBQUEUE_CHAOS_SEEDS": str(seeds),
         "JOBQUEUE_CHAOS_LEASE": str(LEASE_SECONDS),
+        "JOBQUEUE_CHAOS_SLOTS": str(SLOTS),
         "JOBQUEUE_CHAOS_REPORT": str(results),
     }
     command = [

@@ -8,6 +8,9 @@ from tests.settings import *  # noqa: F403
 
 LEASE_SECONDS = float(os.environ.get("JOBQUEUE_CHAOS_LEASE", "1"))
 
+SLOTS = int(os.environ.get("JOBQUEUE_CHAOS_SLOTS", "2"))
+"""Of a worker. After a crash, as many children start as have become free."""
+
 EVERY_SECONDS = 1
 """Between two due times of the schedule."""
 
@@ -17,7 +20,7 @@ ATOMIC = ("enter", "enter_apart")
 """The jobs that write in the transaction of their end."""
 
 JOBQUEUE = {
-    "worker": {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.1, "concurrency": 4},
+    "worker": {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.1, "concurrency": SLOTS},
     "queues": {
         "chaos": {
             "backoff": {"mode": "fixed", "initial_seconds": 0, "jitter": 0},

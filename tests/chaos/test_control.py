@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.harness import Trial
 from tests.chaos.settings import LEASE_SECONDS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
 
 @pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "unfenced"])

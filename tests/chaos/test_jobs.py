@@ -11,17 +11,16 @@ from django_jobqueue.models import Run
 from tests.acceptance.programs import wait_until
 from tests.chaos.harness import RUNS, Trial
 from tests.chaos.jobs import ENDS, ERRORS, SPOILS
-from tests.chaos.settings import LEASE_SECONDS
+from tests.chaos.settings import LEASE_SECONDS, SLOTS
 
 pytestmark = pytest.mark.slow
 
-LEAKS = 4
-"""With so many slots leaked, a worker has none left."""
 TIMED_OUT = ("dead_lettered", "max_attempts", 1, 0)
 
 
+@pytest.mark.thorough("postgresql")
 def test_j1_jobs_raise_what_is_no_exception(trial: Trial) -> None:
-    trial.start_two()
+    trial.start()
     trial.ledger.add_work(RUNS)
     for error in ERRORS:
         trial.ledger.add("raise", {"error": error})
@@ -32,6 +31,7 @@ def test_j1_jobs_raise_what_is_no_exception(trial: Trial) -> None:
     assert outcomes == {("dead_lettered", 2, 0)}
 
 
+@pytest.mark.thorough
 def test_j2_jobs_take_their_process_down(trial: Trial) -> None:
     trial.start_supervised()
     trial.ledger.add_work(RUNS)
@@ -95,9 +95,10 @@ def test_j13_jobs_break_the_connection_of_their_thread(trial: Trial, how: str) -
     spoil(trial, how)
 
 
+@pytest.mark.thorough("postgresql")
 def test_l1_a_job_kills_every_worker_until_it_is_given_up(trial: Trial) -> None:
     """The wait of half a minute before the third attempt is skipped."""
-    trial.start_supervised()
+    trial.start_two()
     trial.ledger.add("fall", {"how": "os._exit", "falls": 99})
     trial.ledger.add_work(RUNS)
     poison = Run.objects.get(job="fall")
@@ -112,7 +113,7 @@ def test_l1_a_job_kills_every_worker_until_it_is_given_up(trial: Trial) -> None:
 
 def hang_in_threads(trial: Trial, job: str, payload: Mapping[str, Any]) -> None:
     worker = trial.start()
-    for _ in range(LEAKS):
+    for _ in range(SLOTS):
         trial.ledger.add(job, payload)
         trial.faults += 1
     trial.ledger.add_work(RUNS)
@@ -126,7 +127,7 @@ def hang_in_threads(trial: Trial, job: str, payload: Mapping[str, Any]) -> None:
 
 def hang_in_processes(trial: Trial, payload: Mapping[str, Any]) -> None:
     trial.start()
-    for _ in range(2 * LEAKS):
+    for _ in range(2 * SLOTS):
         trial.ledger.add("hang_apart", payload)
         trial.faults += 1
     trial.ledger.add_work(RUNS)

@@ -1,7 +1,7 @@
 """Faults of worker processes and signals: W1 to W14 of the reliability study, on each database.
 
 Some runs, two workers, and one fault at a time; whatever befalls them, the checker finds nothing. A test that is marked
-``thorough`` is run by ``make chaos`` only.
+``thorough`` is run by ``make chaos`` only, and one that is so for a database, by that only there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ def test_w1_a_worker_is_killed_while_its_jobs_run(trial: Trial) -> None:
     assert Run.objects.filter(crashes=1).exists()
 
 
-@pytest.mark.parametrize(("job", "seconds"), [("apart", 1.5), ("enter_apart", 0.3)], ids=["plain", "atomic"])
+@pytest.mark.parametrize(
+    ("job", "seconds"),
+    [
+        pytest.param("apart", 1.5, marks=pytest.mark.thorough("postgresql")),
+        pytest.param("enter_apart", 0.3, marks=pytest.mark.thorough("sqlite")),
+    ],
+    ids=["plain", "atomic"],
+)
 def test_w2_the_child_of_one_job_is_killed(trial: Trial, job: str, seconds: float) -> None:
     """It takes no other run with it, and its run is given back at once: nobody waits for its lease to end."""
     worker = trial.start()
@@ -102,7 +109,7 @@ def test_w4_a_worker_is_killed_between_a_claim_and_the_first_line_of_the_jobs(
 
 @pytest.mark.default_lease
 def test_w5_a_worker_dies_after_the_work_and_before_it_is_written(trial: Trial) -> None:
-    trial.start_supervised()
+    trial.start_two()
     trial.ledger.add("fall", {"how": "kill", "falls": 1})
     trial.ledger.add_work(RUNS)
     [fall] = trial.effects.wait_for("fall")
@@ -113,6 +120,7 @@ def test_w5_a_worker_dies_after_the_work_and_before_it_is_written(trial: Trial) 
 
 
 @pytest.mark.default_lease
+@pytest.mark.thorough("sqlite")
 def test_w6_a_worker_is_killed_as_soon_as_runs_are_completed(trial: Trial) -> None:
     victim, _ = trial.start_two()
     trial.ledger.add_work(RUNS)
@@ -124,6 +132,7 @@ def test_w6_a_worker_is_killed_as_soon_as_runs_are_completed(trial: Trial) -> No
     assert trial.finish() == []
 
 
+@pytest.mark.thorough("postgresql")
 def test_w7_workers_are_told_to_stop_one_after_the_other(trial: Trial) -> None:
     first, second = trial.start_two()
     trial.ledger.add_work(RUNS)
