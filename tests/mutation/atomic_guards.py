@@ -114,7 +114,7 @@ UNKNOWN = [
         "worker/worker.py",
         "«self._executors.kill() # first: a child may be in a transaction that keeps us from writing»",
         "self._take_in_all(); self._hand_back(); self._trade(0); self._executors.kill()",
-        "worker/test_processes.py::test_a_worker_that_stops_waits_for_no_child_that_keeps_it_from_writing",
+        "worker/test_processes.py::test_a_worker_that_stops_kills_what_does_not_end_and_hands_the_run_back",
         "a child that keeps its worker from writing is killed before that settles what has ended beside",
     ),
     Guard(

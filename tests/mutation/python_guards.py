@@ -497,14 +497,14 @@ CHILDREN = [
         "worker/executors/child_process.py",
         "if «self._ref == ref»: self._ended_by_us",
         "True",
-        f"{PROCESSES}test_who_ends_another_attempt_than_the_one_that_runs_ends_none",
+        f"{PROCESSES}test_nothing_ends_an_attempt_but_who_means_it",
         "no attempt is killed that was not meant",
     ),
     Guard(
         "worker/child.py",
         'elif self._now is not None and «list(self._now[0]) == message["interrupt"]»:',
         "True",
-        f"{PROCESSES}test_who_ends_another_attempt_than_the_one_that_runs_ends_none",
+        f"{PROCESSES}test_nothing_ends_an_attempt_but_who_means_it",
         "no attempt is interrupted that was not meant",
     ),
     Guard(
@@ -512,7 +512,7 @@ CHILDREN = [
         "copy_context().run(run_attempt, assignment, self._tell_of_start, around, self._tell_of_commit) "
         "«connections.tidy()»",
         "",
-        f"{PROCESSES}test_a_transaction_that_a_job_leaves_open_in_a_child_is_undone_and_ends_with_it",
+        f"{PROCESSES}test_what_a_job_leaves_behind_in_its_child_ends_with_it",
         "no attempt leaves a transaction to the next one in its child",
     ),
     Guard(
@@ -662,7 +662,7 @@ CHILDREN = [
         "worker/child.py",
         "«self._surroundings.restore()»",
         "",
-        f"{PROCESSES}test_a_job_that_changes_its_surroundings_changes_nothing_for_the_next_one",
+        f"{PROCESSES}test_what_a_job_leaves_behind_in_its_child_ends_with_it",
         "a job changes nothing for the next one",
     ),
     Guard(
@@ -676,14 +676,14 @@ CHILDREN = [
         "worker/child.py",
         "ended = «copy_context().run(run_attempt, »assignment",
         "run_attempt(",
-        f"{PROCESSES}test_a_language_and_a_time_zone_that_a_job_activates_end_with_it",
+        f"{PROCESSES}test_what_a_job_leaves_behind_in_its_child_ends_with_it",
         "what a job sets in its context ends with it, in a child",
     ),
     Guard(
         "worker/executors/threads.py",
         "ended = «copy_context().run(run_attempt, »assignment",
         "run_attempt(",
-        f"{PROCESSES}test_a_language_and_a_time_zone_that_a_job_activates_end_with_it",
+        f"{PROCESSES}test_a_language_and_a_time_zone_that_a_job_activates_in_a_thread_end_with_it",
         "what a job sets in its context ends with it, in a thread",
     ),
     Guard(
@@ -697,7 +697,7 @@ CHILDREN = [
         "worker/interrupts.py",
         "if self._open and «self.why is not None»:",
         "True",
-        f"{PROCESSES}test_a_signal_from_elsewhere_interrupts_nobody",
+        f"{PROCESSES}test_nothing_ends_an_attempt_but_who_means_it",
         "a signal from elsewhere interrupts nobody",
     ),
     Guard(

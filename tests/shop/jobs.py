@@ -83,12 +83,11 @@ def tell_pid(*, run: RunContext) -> int:
 
 
 @job(executor="process", max_crashes=2)
-def die(how: str, *, run: RunContext) -> None:
-    """Take the process down."""
+def die(ways: list[str], *, run: RunContext) -> None:
+    """Take the process down, with each attempt in the next way."""
+    how = ways[run.attempt - 1]
     run.progress(1, 2, how)
     _effect(run, "start")
-    if how == "exit":
-        os._exit(3)
     if how == "segfault":
         ctypes.string_at(0)
     os.kill(os.getpid(), signal.SIGKILL)

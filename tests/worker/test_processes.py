@@ -20,7 +20,7 @@ import psutil
 import pytest
 from django.contrib.auth.models import Group
 from django.db import OperationalError
-from django.utils import timezone
+from django.utils import timezone, translation
 
 import tests.shop.jobs as shop
 from django_jobqueue import RunContext, job, operations, queues
@@ -40,7 +40,10 @@ from tests.engines.endings import reap
 from tests.worker.bench import PATIENCE_SECONDS, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work, end_lease
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.sqlite,  # what happens between a worker and its child asks no database, but for what is marked as well
+]
 
 
 @pytest.fixture(autouse=True)
@@ -87,35 +90,30 @@ def test_a_child_runs_one_job_after_the_other_and_ends_with_its_worker(
     assert not child.is_running()
 
 
-@pytest.mark.parametrize(
-    ("how", "told"),
-    [
-        pytest.param("exit", "The process of the job exited with code 3.", marks=pytest.mark.slow),
-        ("segfault", "The process of the job was killed by signal 11 (SIGSEGV)."),
-        pytest.param(
-            "kill",
-            "The process of the job was killed by signal 9 (SIGKILL), as the system does when memory runs out.",
-            marks=pytest.mark.slow,
-        ),
-    ],
-)
 def test_a_job_that_takes_its_process_down_is_settled_at_once_and_disturbs_nobody(
-    start_worker: StartWorker, observer: Recorder, effects: Effects, settings: Any, how: str, told: str
+    start_worker: StartWorker, observer: Recorder, effects: Effects, settings: Any
 ) -> None:
+    told = [
+        "The process of the job was killed by signal 11 (SIGSEGV).",
+        "The process of the job was killed by signal 9 (SIGKILL), as the system does when memory runs out.",
+    ]
     settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 60}}
     beside = queues.default.add("linger")
     with start_worker(concurrency=2):
         effects.wait_for("start")
-        run = queues.default.add("die", {"how": how})
+        run = queues.default.add("die", {"ways": ["segfault", "kill"]})
         observer.wait_for(lambda: observer.settled_ids().count(run.id) == 2)
         effects.open_gate()
         observer.wait_until_settled(beside)
 
     assert ended(run) == ("dead_lettered", "crashed")
-    assert (run.reason, run.crashes, run.failures, run.error) == ("max_crashes", 2, 0, told)
-    assert run.progress == {"done": 1, "total": 2, "message": how} or run.progress is None
-    assert [attempt.error for attempt in run.attempts.all()] == [told, told]
+    assert (run.reason, run.crashes, run.failures, run.error) == ("max_crashes", 2, 0, told[1])
+    assert run.progress is None or (run.progress["done"], run.progress["total"]) == (1, 2)
+    assert list(run.attempts.order_by("number").values_list("error", flat=True)) == told
     assert ended(beside) == ("completed", "completed")
+    first, second = (effect for effect in effects.all("start") if effect.run_id == run.id)
+    assert run.attempts.get(number=1).finished_at.timestamp() - first.at < 2
+    assert second.pid != first.pid
 
 
 @pytest.mark.parametrize("executor", ["process", "thread"])
@@ -136,22 +134,8 @@ def test_a_process_that_a_job_has_forked_answers_for_no_run(
     ]
 
 
-@pytest.mark.slow
-def test_a_crash_is_noticed_within_two_seconds(
-    start_worker: StartWorker, observer: Recorder, effects: Effects, settings: Any
-) -> None:
-    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 60}}
-    run = queues.default.add("die", {"how": "kill"})
-    with start_worker(concurrency=1):
-        [first, second] = effects.wait_for("start", 2)
-        observer.wait_for(lambda: observer.settled_ids().count(run.id) == 2)
-
-    crashed = run.attempts.get(number=1)
-    assert crashed.finished_at.timestamp() - first.at < 2
-    assert second.pid != first.pid
-
-
-@pytest.mark.parametrize("die", ["", "before the commit", "after the commit"], ids=lambda die: die or "never")
+@pytest.mark.postgresql
+@pytest.mark.parametrize("die", ["before the commit", "after the commit"])
 def test_an_atomic_job_whose_process_is_killed_is_done_once_or_not_at_all(
     start_worker: StartWorker, observer: Recorder, settings: Any, die: str
 ) -> None:
@@ -195,17 +179,17 @@ def test_what_a_job_says_from_a_child_is_to_be_seen_and_decides(
     assert (run.snoozes, run.result) == (1, None)
 
 
-@pytest.mark.parametrize("name", ["overrun", pytest.param("overrun_too", marks=pytest.mark.slow)])
-def test_a_job_is_interrupted_when_its_time_is_over(work: Work, effects: Effects, name: str) -> None:
-    run = queues.default.add(name)
+def test_a_job_is_interrupted_when_its_time_is_over(work: Work, effects: Effects) -> None:
+    names = ["overrun", "overrun_too"]
+    runs = [queues.default.add(name) for name in names]
 
-    work()
+    work(concurrency=1)
 
-    assert ended(run) == ("dead_lettered", "timed_out")
-    assert run.error == "AttemptTimedOut: The attempt took longer than its timeout of 0.3 s."
-    assert f"in {name}" in (run.attempts.get().traceback or "")
-    if name == "overrun":
-        assert len(effects.all("end")) == 1
+    for run, name in zip(runs, names, strict=True):
+        assert ended(run) == ("dead_lettered", "timed_out")
+        assert run.error == "AttemptTimedOut: The attempt took longer than its timeout of 0.3 s."
+        assert f"in {name}" in (run.attempts.get().traceback or "")
+    assert len(effects.all("end")) == 1
 
 
 @pytest.mark.slow
@@ -232,22 +216,29 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-@pytest.mark.parametrize("name", ["linger", pytest.param("linger_too", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("force", [False, True], ids=["asked", "by force"])
 def test_a_job_is_interrupted_when_its_run_is_cancelled_and_the_next_one_is_not(
-    start_worker: StartWorker, observer: Recorder, effects: Effects, name: str
+    start_worker: StartWorker, observer: Recorder, effects: Effects, force: bool
 ) -> None:
-    run = queues.default.add(name)
-    with start_worker(concurrency=1):
-        effects.wait_for("start")
-        operations.cancel(run.id, actor="ann")
-        observer.wait_until_settled(run)
-        observer.wait_until_settled(following := queues.default.add("tell_pid"))  # in the same child
+    """Also by force, nobody is killed who heeds it; and who succeeds all the same has succeeded."""
 
-    assert ended(run) == ("cancelled", "cancelled")
-    assert ended(following) == ("completed", "completed")
-    if name == "linger":
-        assert run.error == "Cancel: The run was cancelled."
-        assert len(effects.all("cancelled")) == 1
+    def cancelled(name: str) -> Run:
+        run = queues.default.add(name)
+        wait_until(lambda: any(effect.run_id == run.id for effect in effects.all("start")))
+        operations.cancel(run.id, actor="ann", force=force)
+        observer.wait_until_settled(run)
+        return run
+
+    with start_worker(concurrency=1):
+        plain, coroutine, successful = (cancelled(name) for name in ("linger", "linger_too", "shrug"))
+        observer.wait_until_settled(following := queues.default.add("tell_pid"))
+
+    assert ended(plain) == ended(coroutine) == ("cancelled", "cancelled")
+    assert plain.error == "Cancel: The run was cancelled."
+    assert len(effects.all("cancelled")) == 1
+    assert ended(successful) == ended(following) == ("completed", "completed")
+    assert successful.result == "asked to end: True"
+    assert {effect.pid for effect in effects.all()} == {following.result}
 
 
 @pytest.fixture
@@ -276,20 +267,6 @@ def test_a_job_that_heeds_no_cancellation_is_killed_where_it_is_cancelled_by_for
     assert run.error == "Cancel: The job did not end when it was asked to, and its process was killed."
     assert not psutil.pid_exists(begun.pid)
     assert ended(following) == ("completed", "completed")
-
-
-@pytest.mark.parametrize("name", ["linger", pytest.param("shrug", marks=pytest.mark.slow)])
-def test_a_job_that_heeds_it_is_not_killed(
-    start_worker: StartWorker, observer: Recorder, effects: Effects, name: str
-) -> None:
-    run = queues.default.add(name)
-    with start_worker():
-        effects.wait_for("start")
-        operations.cancel(run.id, actor="ann", force=True)
-        observer.wait_until_settled(run)
-
-    run.refresh_from_db()
-    assert (run.error, run.result) in [("Cancel: The run was cancelled.", None), (None, "asked to end: True")]
 
 
 def test_a_job_whose_run_is_cancelled_by_force_is_killed_also_while_the_heartbeat_waits_for_the_database(
@@ -438,79 +415,41 @@ from tests.settings import *
 """
 
 
-@pytest.mark.slow
-def test_a_job_that_succeeds_although_its_run_is_cancelled_has_succeeded(
-    start_worker: StartWorker, observer: Recorder, effects: Effects
-) -> None:
-    run = queues.default.add("shrug")
-    with start_worker():
-        effects.wait_for("start")
-        operations.cancel(run.id, actor="ann")
-        observer.wait_until_settled(run)
-
-    assert ended(run) == ("completed", "completed")
-    assert run.result == "asked to end: True"
-
-
-@pytest.mark.slow
-def test_a_job_that_changes_its_surroundings_changes_nothing_for_the_next_one(
-    start_worker: StartWorker, observer: Recorder
-) -> None:
+@pytest.mark.postgresql
+def test_what_a_job_leaves_behind_in_its_child_ends_with_it(start_worker: StartWorker, observer: Recorder) -> None:
+    """A transaction; the surroundings of the process; a language and a time zone."""
+    names = ["leave_transaction_open", "wander", "translate"]
     with start_worker(concurrency=1):
-        observer.wait_until_settled(*[queues.default.add("wander") for _ in range(2)])
+        observer.wait_until_settled(*[queues.default.add(name) for name in names for _ in range(2)])
 
-    first, second = Run.objects.order_by("pk").values_list("result", flat=True)
-    assert first == second == [os.getcwd(), umask()]
+    assert set(Run.objects.values_list("state", "failures")) == {("completed", 0)}
+    for name, found in zip(names, [False, [os.getcwd(), umask()], in_which_language()], strict=True):
+        assert list(Run.objects.filter(job=name).values_list("result", flat=True)) == [found, found]
+    assert not Group.objects.exists()
 
 
-@pytest.mark.parametrize("executor", ["process", "thread"])
-def test_a_language_and_a_time_zone_that_a_job_activates_end_with_it(
-    start_worker: StartWorker, observer: Recorder, executor: str
+def in_which_language() -> list[str]:
+    """A process speaks, and counts its hours."""
+    return [translation.get_language(), timezone.get_default_timezone_name()]
+
+
+def test_a_language_and_a_time_zone_that_a_job_activates_in_a_thread_end_with_it(
+    start_worker: StartWorker, observer: Recorder
 ) -> None:
     @job
     def translate_here() -> list[str]:
         return shop.translate()
 
-    name = "translate" if executor == "process" else "translate_here"
     with start_worker(concurrency=1):
-        observer.wait_until_settled(*[queues.default.add(name) for _ in range(2)])
+        observer.wait_until_settled(*[queues.default.add("translate_here") for _ in range(2)])
 
-    first, second = Run.objects.order_by("pk").values_list("result", flat=True)
-    assert first == second
-    assert second != ["de", "Asia/Tokyo"]
-
-
-def test_a_transaction_that_a_job_leaves_open_in_a_child_is_undone_and_ends_with_it(
-    start_worker: StartWorker, observer: Recorder
-) -> None:
-    with start_worker(concurrency=1):
-        observer.wait_until_settled(*[queues.default.add("leave_transaction_open") for _ in range(2)])
-
-    assert set(Run.objects.values_list("state", "result")) == {("completed", False)}
-    assert not Group.objects.exists()
+    assert list(Run.objects.values_list("result", flat=True)) == [in_which_language()] * 2
 
 
 def umask() -> int:
     """That of this process."""
     os.umask(mask := os.umask(0o077))
     return mask
-
-
-@pytest.mark.slow
-def test_a_signal_from_elsewhere_interrupts_nobody(
-    start_worker: StartWorker, observer: Recorder, effects: Effects
-) -> None:
-    """Platforms send SIGTERM, and terminals SIGINT, to every process at once: the worker decides what that means."""
-    run = queues.default.add("linger")
-    with start_worker():
-        [start] = effects.wait_for("start")
-        os.kill(start.pid, signal.SIGTERM)
-        os.kill(start.pid, signal.SIGINT)
-        effects.open_gate()
-        observer.wait_until_settled(run)
-
-    assert ended(run) == ("completed", "completed")
-    assert run.result == "not cancelled"
 
 
 @pytest.mark.slow
@@ -543,13 +482,17 @@ def test_a_crash_counts_from_where_the_child_has_taken_the_run(engine: Engine) -
         child.attempt(innocent, started.append)
 
     assert isinstance(crashed, Ended)
+    assert crashed.settlement.error == "The process of the job exited with code 3."
     assert (crashed.settlement.outcome, crashed.settlement.counter) == ("crashed", "crashes")
     assert started == []
     child.leave()
 
 
-def test_who_ends_another_attempt_than_the_one_that_runs_ends_none(engine: Engine, effects: Effects) -> None:
-    """It may have been meant for the one before."""
+def test_nothing_ends_an_attempt_but_who_means_it(engine: Engine, effects: Effects) -> None:
+    """What comes late may have been meant for the one before.
+
+    Platforms send SIGTERM, and terminals SIGINT, to every process at once: the worker decides what that means.
+    """
     queues.default.add("linger")
     [claim] = engine.claim("default", "default", worker="me:1:a", limit=1, lease_seconds=30)
     before = Ref(claim.id, claim.attempt - 1)
@@ -561,6 +504,8 @@ def test_who_ends_another_attempt_than_the_one_that_runs_ends_none(engine: Engin
         child.kill_attempt(before)
         child.interrupt(before, "The run was cancelled.")
         child._wire.send(interrupt=list(before), why="The run was cancelled.")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(child.pid, number)
         effects.open_gate()
 
     assert cast(Ended, ended.result()).settlement.result == '"not cancelled"'
@@ -604,26 +549,10 @@ def test_what_a_job_has_noted_is_not_told_after_its_end() -> None:
     assert guarded == [True]
 
 
-@pytest.mark.slow
 def test_a_worker_that_stops_kills_what_does_not_end_and_hands_the_run_back(
-    start_worker: StartWorker, effects: Effects
-) -> None:
-    run = queues.default.add("linger")
-    with start_worker(grace_seconds=0) as worker:
-        [start] = effects.wait_for("start")
-        process = psutil.Process(start.pid)
-        code = worker.stop()
-
-    assert code == 0
-    assert ended(run) == ("pending", "released")
-    assert (run.crashes, run.failures, run.releases) == (0, 0, 1)
-    wait_until(lambda: not _is_alive(process))
-
-
-@pytest.mark.sqlite
-def test_a_worker_that_stops_waits_for_no_child_that_keeps_it_from_writing(
     start_worker: StartWorker, effects: Effects, on_connect: OnConnect
 ) -> None:
+    """It does not wait for a child that keeps it from writing."""
     on_connect(lambda new: new.connection.execute("PRAGMA busy_timeout = 100"))  # here; the child has its own
     has_ended = threading.Event()
 
@@ -637,11 +566,14 @@ def test_a_worker_that_stops_waits_for_no_child_that_keeps_it_from_writing(
     lingering, beside = (Run.objects.get(pk=pk) for pk in runs)
     with start_worker(concurrency=2, grace_seconds=0) as worker:
         assert has_ended.wait(PATIENCE_SECONDS)
+        process = psutil.Process(effects.all("start")[0].pid)
         code = worker.stop()
 
     assert code == 0
     assert ended(lingering) == ("pending", "released")
+    assert (lingering.crashes, lingering.failures, lingering.releases) == (0, 0, 1)
     assert ended(beside) == ("completed", "completed")
+    wait_until(lambda: not _is_alive(process))
 
 
 @pytest.mark.slow
@@ -859,36 +791,28 @@ def test_as_long_as_all_workers_of_its_queues_live_no_child_starts_ahead(
 
 
 @pytest.mark.slow
-def test_a_job_that_only_the_worker_knows_runs_there(work: Work, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_job_that_no_child_knows_runs_in_its_worker_or_if_it_needs_a_child_is_left_to_others(
+    work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
     @job
     def known_here() -> int:
         return os.getpid()
 
-    run = queues.default.add("known_here")
-    Run.objects.filter(pk=run.pk).update(crashes=1)
-
-    work()
-
-    assert ended(run) == ("completed", "completed")
-    assert run.result == os.getpid()
-    assert "default.known_here is not known in a child process, and runs here" in caplog.text
-
-
-@pytest.mark.slow
-def test_a_job_for_a_process_that_no_child_knows_is_left_to_others(
-    work: Work, caplog: pytest.LogCaptureFixture
-) -> None:
     @job(executor="process")
-    def known_here() -> None:
+    def needs_child() -> None:
         raise AssertionError("not here")
 
-    run = queues.default.add("known_here")
+    here, left = queues.default.add("known_here"), queues.default.add("needs_child")
+    Run.objects.filter(pk=here.pk).update(crashes=1)
 
-    work()
+    work(concurrency=1)
 
-    run.refresh_from_db()
-    assert (run.state, run.releases, run.attempts.count()) == ("pending", 1, 0)
-    assert "default.known_here is not known in a child process, and left to others" in caplog.text
+    assert ended(here) == ("completed", "completed")
+    assert here.result == os.getpid()
+    assert "default.known_here is not known in a child process, and runs here" in caplog.text
+    left.refresh_from_db()
+    assert (left.state, left.releases, left.attempts.count()) == ("pending", 1, 0)
+    assert "default.needs_child is not known in a child process, and left to others" in caplog.text
 
 
 def test_a_run_whose_child_cannot_start_is_put_off(
