@@ -15,6 +15,7 @@ from django_jobqueue.engines.base import LostRun, Settlement
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
 from django_jobqueue.worker.announcer import BackgroundAnnouncer
+from django_jobqueue.worker.housekeeper import Housekeeper
 from django_jobqueue.worker.maintenance import Maintenance
 from django_jobqueue.worker.observer import Observer, Observers
 from django_jobqueue.worker.runner import Ended
@@ -83,8 +84,10 @@ class Recorder(Observer):
 class Chores(Maintenance):
     """Maintenance that counts its glances, to be waited for."""
 
-    def __init__(self, observer: Observer, tally: Tally, queues: Sequence[str]) -> None:
+    def __init__(self, observer: Observer, tally: Tally, queues: Sequence[str], *, housekeeping: bool) -> None:
         super().__init__(observer, tally, queues)
+        if not housekeeping:
+            self._chores = [chore for chore in self._chores if not isinstance(chore, Housekeeper)]
         self.turns = 0
         self._turned = threading.Condition()
 
@@ -107,10 +110,13 @@ class Chores(Maintenance):
 class WorkerThread:
     """A worker that works in a thread, until the end of the block at the latest."""
 
-    def __init__(self, queues: Sequence[str], observer: Observer, **options: Any) -> None:
+    def __init__(
+        self, queues: Sequence[str], observer: Observer, *, housekeeping: bool = False, **options: Any
+    ) -> None:
+        """Without *housekeeping*, which takes longer than all else that a worker does when it begins."""
         tally = Tally()
         everybody = Observers(tally, BackgroundAnnouncer(), observer)  # who waits for it, waits for all
-        self.chores = Chores(everybody, tally, queues)
+        self.chores = Chores(everybody, tally, queues, housekeeping=housekeeping)
         self.worker = Worker(queues, chores=self.chores, observer=everybody, **options)
         self.exit_code: int | None = None
         self._error: BaseException | None = None

@@ -200,7 +200,7 @@ def test_vanished_workers_are_forgotten_after_an_hour(work: Work) -> None:
         heartbeat_at=now - timedelta(days=1),
     )
 
-    work()
+    work(housekeeping=True)
 
     assert set(Worker.objects.values_list("name", flat=True)) == {"lost", elsewhere.name}
 
@@ -211,7 +211,7 @@ def test_expired_idempotency_keys_are_forgotten(work: Work) -> None:
         expires_at = now + timedelta(seconds=seconds)
         IdempotencyKey.objects.create(key_hash=key, arguments_hash="a", run_id=1, expires_at=expires_at)
 
-    work()
+    work(housekeeping=True)
 
     assert IdempotencyKey.objects.get().key_hash == "new"
 
@@ -227,7 +227,7 @@ def test_activities_are_forgotten_after_a_year_or_as_the_project_says(
     for days in (366, 364):
         Activity.objects.create(operation="jobs.cancel", actor="ana", created_at=now - timedelta(days=days))
 
-    work()
+    work(housekeeping=True)
 
     assert Activity.objects.count() == left
 
@@ -250,7 +250,7 @@ def test_due_times_that_made_no_run_are_forgotten_as_activities_are(
             first_at = last_at - timedelta(days=9)
             schedule.skips.create(first_at=first_at, last_at=last_at, number=days, reason="overlap")
 
-    work()
+    work(housekeeping=True)
 
     assert set(Skip.objects.filter(schedule__namespace="default").values_list("number", flat=True)) == left
     assert Skip.objects.filter(schedule__namespace="elsewhere").count() == 2
