@@ -378,6 +378,7 @@ print(connection.connection is None or connection.get_autocommit())
 """
 
 
+@pytest.mark.sqlite  # Django does the same with any connection
 def test_what_was_connected_before_the_worker_was_imported_is_tidied_up_too() -> None:
     """As by a project that queries when it is set up, in a child that runs job after job."""
     done = subprocess.run([sys.executable, "-c", EARLY], check=True, capture_output=True, text=True)

@@ -202,6 +202,7 @@ NONSENSE: dict[str, Say] = {
 }
 
 
+@pytest.mark.sqlite  # it is refused before a database hears of it
 @pytest.mark.parametrize(("message", "say"), NONSENSE.items(), ids=NONSENSE)
 def test_a_decision_that_makes_no_sense_is_refused_where_it_is_made(work: Work, say: Say, message: str) -> None:
     run = worked(work, say, max_attempts=1)
@@ -224,6 +225,7 @@ LATE: dict[str, Say] = {
 }
 
 
+@pytest.mark.sqlite  # it is refused before a database hears of it
 @pytest.mark.parametrize(("method", "say"), LATE.items(), ids=LATE)
 @pytest.mark.parametrize("end", ["return", "raise"])
 def test_what_comes_after_the_end_is_refused_and_changes_nothing(work: Work, method: str, say: Say, end: str) -> None:

@@ -18,7 +18,7 @@ from django_jobqueue.management import json_lines
 from django_jobqueue.models import Run
 from tests.worker.conftest import Lose
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite]  # what lines say asks no database
 
 
 @pytest.fixture(autouse=True)
@@ -162,13 +162,13 @@ def test_a_run_whose_worker_vanished_is_an_object_too(lose: Lose) -> None:
     job(note)
     run = queues.default.add("note")
     lose(worker="gone:1:a")
+    queues.default.pause(actor="ann")  # no other attempt follows
 
-    _, lost, completed = drain()
+    _, lost = drain()
 
     assert (lost["event"], lost["run"], lost["attempt"], lost["worker"]) == ("attempt_lost", run.id, 1, "gone:1:a")
     assert (lost["outcome"], lost["state"], lost["delay_seconds"]) == ("crashed", "pending", 0)
     assert lost["error"].startswith("Worker gone:1:a vanished")
-    assert (completed["event"], completed["run"], completed["attempt"]) == ("attempt_ended", run.id, 2)
 
 
 def test_what_a_job_says_cannot_break_a_line() -> None:

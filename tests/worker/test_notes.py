@@ -84,9 +84,14 @@ def test_what_was_said_last_is_kept_however_short_the_job(work: Work) -> None:
     assert (run.progress, run.metadata) == ({"done": 1000, "total": 1000, "message": ""}, {"number": 1000})
 
 
-def test_a_job_that_says_a_lot_is_written_once_a_second(
-    start_worker: StartWorker, observer: Recorder, on_connect: OnConnect, engine: Engine
+def test_a_job_that_says_a_lot_is_written_now_and_then(
+    start_worker: StartWorker,
+    observer: Recorder,
+    on_connect: OnConnect,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.25)
     written: list[float] = []
 
     def watch(connection: Any) -> None:

@@ -43,21 +43,20 @@ def test_a_run_whose_worker_vanished_is_started_again_at_once(work: Work, lose: 
     assert (lost.id, lost.worker, state) == (run.id, "gone:1:a", "pending")
 
 
-def test_a_run_whose_worker_vanished_keeps_its_place_in_the_line(work: Work, lose: Lose) -> None:
-    order: list[str] = []
-
+def test_a_run_whose_worker_vanished_keeps_its_place_in_the_line(
+    lose: Lose, engine: Engine, observer: Recorder
+) -> None:
     @job
-    def note(name: str) -> None:
-        order.append(name)
+    def note() -> None: ...
 
-    queues.default.add("note", {"name": "first"})
+    first = queues.default.add("note")
     lose()
-    queues.default.add("note", {"name": "second"})
-    queues.default.add("note", {"name": "third"})
+    others = [queues.default.add("note") for _ in range(2)]
 
-    work(concurrency=1)
+    assert Reaper(observer).turn(Leases())
 
-    assert order == ["first", "second", "third"]
+    claims = engine.claim("default", "default", worker="me:1:a", limit=3, lease_seconds=30)
+    assert [claim.id for claim in claims] == [run.id for run in (first, *others)]
 
 
 def test_after_its_second_crash_a_run_waits_half_a_minute(work: Work, lose: Lose) -> None:
@@ -132,19 +131,18 @@ def test_runs_of_another_namespace_are_left_alone(work: Work, engine: Engine) ->
     assert Run.objects.get(pk=inserted.id).state == "running"
 
 
-def test_one_turn_takes_back_all_lost_runs_however_many(work: Work, engine: Engine) -> None:
+def test_one_turn_takes_back_all_lost_runs_however_many(engine: Engine, observer: Recorder) -> None:
     @job
-    def note() -> None:
-        pass
+    def note() -> None: ...
 
-    runs = queues.default.bulk_add([{"job": "note"} for _ in range(210)])
+    queues.default.bulk_add([{"job": "note"} for _ in range(210)])
     engine.claim("default", "default", worker="gone:1:a", limit=210, lease_seconds=30)
-    for run_id in runs:
-        end_lease(run_id)
+    Run.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
 
-    work()
+    assert Reaper(observer).turn(Leases())
 
-    assert set(Run.objects.values_list("state", "attempt", "crashes")) == {("completed", 2, 1)}
+    assert set(Run.objects.values_list("state", "attempt", "crashes")) == {("pending", 1, 1)}
+    assert len(observer.lost) == 210
 
 
 def test_a_lost_run_that_the_database_will_not_take_back_keeps_no_other_waiting(
@@ -248,7 +246,7 @@ def test_an_idle_worker_takes_back_lost_runs_without_waiting_for_its_poll(
     def note() -> None:
         pass
 
-    with start_worker() as worker:
+    with start_worker(concurrency=1) as worker:
         worker.chores.wait_for_turns(1)
         run = queues.default.add("note", delay_seconds=3600)
         long_ago = timezone.now() - timedelta(minutes=1)

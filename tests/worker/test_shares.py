@@ -311,6 +311,7 @@ shares = st.builds(
 due = st.fixed_dictionaries({queue: st.sampled_from([0, 0, 1, 3, MANY]) for queue in QUEUES})
 
 
+@pytest.mark.sqlite  # no database is asked
 @given(shares=shares, slots=st.integers(1, 20), ahead=st.integers(0, 50), due=due, data=st.data())
 def test_never_more_than_is_free_and_nothing_is_left_that_somebody_could_take(
     shares: Shares, slots: int, ahead: int, due: dict[str, int], data: st.DataObject
@@ -335,6 +336,7 @@ def test_never_more_than_is_free_and_nothing_is_left_that_somebody_could_take(
         ours.now += data.draw(st.sampled_from([0.0, QUIET_SECONDS]))
 
 
+@pytest.mark.sqlite  # no database is asked
 @given(weights=st.lists(st.integers(1, 8), min_size=2, max_size=4), slots=st.integers(1, 12))
 def test_while_all_are_busy_each_starts_runs_in_proportion_to_its_weight(weights: list[int], slots: int) -> None:
     names = QUEUES[: len(weights)]
@@ -351,7 +353,7 @@ def test_while_all_are_busy_each_starts_runs_in_proportion_to_its_weight(weights
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_of_a_quiet_queue_starts_soon_beside_ten_thousand_of_a_busy_one(
+def test_a_run_of_a_quiet_queue_starts_soon_beside_very_many_of_a_busy_one(
     start_worker: StartWorker, observer: Recorder, settings: Settings
 ) -> None:
     settings.JOBQUEUE = {"worker": {"poll_seconds": 0.02}, "queues": {"busy": {}, "quiet": {}}}
@@ -361,7 +363,7 @@ def test_a_run_of_a_quiet_queue_starts_soon_beside_ten_thousand_of_a_busy_one(
 
     job(queue="busy")(take_a_while)
     job(queue="quiet")(take_a_while)
-    queues.busy.bulk_add({"job": "take_a_while", "priority": 100} for _ in range(MANY))
+    queues.busy.bulk_add({"job": "take_a_while", "priority": 100} for _ in range(500))
 
     with start_worker("busy", "quiet", concurrency=1) as worker:
         observer.wait_for(lambda: len(observer.settled) >= 5)

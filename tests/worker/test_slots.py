@@ -257,6 +257,7 @@ def no_new_threads() -> Iterator[None]:
         threading.stack_size(size)
 
 
+@pytest.mark.sqlite  # where threads come from asks no database
 @pytest.mark.parametrize("name", ["plain", "coroutine", "child"])
 def test_an_attempt_for_which_no_thread_can_be_started_is_put_off(
     engine: Engine, caplog: Any, settings: Any, name: str

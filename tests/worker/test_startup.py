@@ -105,7 +105,8 @@ def database_that_is_away(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("arguments", [[], ["--drain"], ["--processes=2"], ["--reload"]])
+@pytest.mark.sqlite  # which tables are there, is asked of each database above
+@pytest.mark.parametrize("arguments", [[], ["--processes=2"], pytest.param(["--reload"], marks=pytest.mark.slow)])
 def test_without_tables_the_command_ends_with_one_line(tmp_path: Path, arguments: list[str]) -> None:
     with WorkerProcess(arguments, tmp_path, environment=database_without_tables(tmp_path)) as worker:
         code = worker.wait()
@@ -114,9 +115,8 @@ def test_without_tables_the_command_ends_with_one_line(tmp_path: Path, arguments
     assert worker.lines == [f"CommandError: {TOLD}"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--processes=2"]])
-def test_with_a_database_that_is_away_the_command_ends_at_once(tmp_path: Path, arguments: list[str]) -> None:
-    with WorkerProcess(arguments, tmp_path, environment=database_that_is_away(tmp_path)) as worker:
+def test_with_a_database_that_is_away_the_command_ends_at_once(tmp_path: Path) -> None:
+    with WorkerProcess([], tmp_path, environment=database_that_is_away(tmp_path)) as worker:
         code = worker.wait()
 
     assert code == 1

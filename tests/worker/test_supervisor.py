@@ -23,6 +23,8 @@ from django_jobqueue.worker.supervisor import Program, Supervisor
 from tests.acceptance.programs import wait_until
 from tests.worker.bench import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.sqlite  # no database is asked
+
 Supervise: TypeAlias = Callable[..., "SupervisorThread"]
 
 BEGIN = "import os, signal, sys, time; log = open({log!r}, 'a'); print('start', os.getpid(), file=log, flush=True); "
