@@ -174,4 +174,4 @@ def wait_until(happened: Callable[[], object], what: str, *, seconds: float = PA
     pause = threading.Event()
     while not happened():
         assert monotonic() < until, f"it did not happen: {what}"
-        pause.wait(0.01)
+        pause.wait(0.02)

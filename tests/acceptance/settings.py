@@ -8,5 +8,5 @@ LEASE_SECONDS = 2.0
 
 JOBQUEUE = {
     "worker": {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.1},
-    "queues": {"notifications": {}},
+    "queues": {"notifications": {"jobs": {"record": "tests.shop.jobs.record"}}},
 }

@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 
+import pytest
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
@@ -47,35 +48,23 @@ def test_the_run_of_a_killed_worker_starts_again_within_its_lease_and_two_second
     assert len(effects.all("end")) == 1
 
 
-def test_what_an_atomic_job_did_whose_worker_was_killed_is_undone_and_done_once(
+def test_what_an_atomic_job_did_whose_worker_was_killed_is_undone_and_done_once_and_what_may_start_once_is_lost(
     start_worker: StartWorker, effects: Effects
 ) -> None:
-    run = queues.default.add("enter", {"die": "before the commit"})
+    once = queues.default.add("hold_once")
     first = start_worker()
     effects.wait_for("start")
+    run = queues.default.add("enter", {"die": "before the commit"})
+    assert first.wait() == -signal.SIGKILL
     second = start_worker()
     second.wait_for_line(f"#{run.id}")
-    wait_until(lambda: Run.objects.get(pk=run.pk).state == "completed", "the second attempt completes the run")
+    wait_until(lambda: not Run.objects.live().exists(), "the second attempt completes the run, the other is given up")
 
-    assert first.wait() == -signal.SIGKILL
     assert [attempt.outcome for attempt in run.attempts.order_by("number")] == ["crashed", "completed"]
     assert list(Group.objects.values_list("name", flat=True)) == ["by attempt 2"]
-
-
-def test_an_at_most_once_run_of_a_killed_worker_is_not_started_again(
-    start_worker: StartWorker, effects: Effects
-) -> None:
-    run = queues.default.add("hold_once")
-    first = start_worker()
-    effects.wait_for("start")
-    start_worker().wait_until_ready()
-
-    first.send(signal.SIGKILL)
-    wait_until(lambda: Run.objects.get(pk=run.pk).state != "running", "the reaper finds it")
-
-    run.refresh_from_db()
-    assert (run.state, run.reason, run.attempt, run.crashes) == ("dead_lettered", "lost", 1, 1)
-    assert len(effects.all("start")) == 1
+    once.refresh_from_db()
+    assert (once.state, once.reason, once.attempt, once.crashes) == ("dead_lettered", "lost", 1, 1)
+    assert [effect.attempt for effect in effects.all("start") if effect.run_id == once.id] == [1]
 
 
 def test_the_late_result_of_a_frozen_worker_is_dropped(start_worker: StartWorker, effects: Effects) -> None:
@@ -106,6 +95,7 @@ def test_the_late_result_of_a_frozen_worker_is_dropped(start_worker: StartWorker
     assert "✓" not in frozen.output
 
 
+@pytest.mark.sqlite  # in each database: worker/test_leases.py, in one process
 def test_a_worker_that_was_frozen_alone_goes_on_with_its_run(start_worker: StartWorker, effects: Effects) -> None:
     run = queues.default.add("hold")
     frozen = start_worker().wait_until_ready()
@@ -155,6 +145,7 @@ def test_runs_that_a_killed_worker_had_claimed_but_not_started_are_each_started_
     )
 
 
+@pytest.mark.sqlite  # each one writes what is counted in the same way
 def test_figures_after_a_kill_are_exact_but_for_what_was_not_written_down_yet(
     start_worker: StartWorker, effects: Effects
 ) -> None:

@@ -234,7 +234,8 @@ LEFT_OUT = [
     # SQLite has one writer at a time anyway.
     pytest.param("lock", {"of_a_queue"}, marks=[pytest.mark.mysql, pytest.mark.postgresql]),
     ("running", {"of_a_queue", "of_a_job", "of_a_key"}),
-    ("keep_order", {"in_order"}),
+    # That it is seen does not depend on the database.
+    pytest.param("keep_order", {"in_order"}, marks=pytest.mark.sqlite),
 ]
 
 
@@ -244,7 +245,7 @@ def test_workers_that_leave_out_what_limits_need_are_found_out(
     start_worker: StartWorker, effects: Effects, left_out: str, broken: set[str]
 ) -> None:
     groups = add(sorted(broken))
-    for _ in WORKED:
+    for _ in WORKED if left_out == "lock" else WORKED[:2]:  # without the lock, two claims must meet by chance
         start_worker("--concurrency=8", *broken, environment=BROKEN | {LEFT_OUT_BY_WORKERS: left_out})
 
     def found_out() -> bool:

@@ -50,7 +50,9 @@ def is_near(moment: datetime | None) -> bool:
 
 
 @pytest.mark.slow
-def test_without_time_zones_all_happens_at_its_time(worker: WorkerProcess, effects: Effects) -> None:
+def test_without_time_zones_all_happens_at_its_time_and_a_crash_is_seen(
+    worker: WorkerProcess, start_worker: StartWorker, effects: Effects
+) -> None:
     start = timezone.now() + timedelta(seconds=1)
     soon = {
         queues.default.add("record").pk: start - timedelta(seconds=1),
@@ -77,20 +79,13 @@ def test_without_time_zones_all_happens_at_its_time(worker: WorkerProcess, effec
     assert (hourly.next_run_at, ahead.next_run_at) == (start + HOUR, start + HOUR)
     assert all(is_near(activity.created_at) for activity in Activity.objects.all())
 
-
-@pytest.mark.slow
-def test_without_time_zones_a_crash_is_seen_in_time(
-    worker: WorkerProcess, start_worker: StartWorker, effects: Effects
-) -> None:
-    run = queues.default.add("hold")
-    effects.wait_for("start")
-
+    held = queues.default.add("hold")
+    effects.wait_for("start", 5)
     worker.process.kill()
     start_worker(environment=worker.environment)
     effects.wait_for("start", attempt=2)
     effects.open_gate()
-
-    wait_until(lambda: Run.objects.get(pk=run.pk).state == "completed", "the run is completed")
+    wait_until(lambda: Run.objects.get(pk=held.pk).state == "completed", "the run is completed")
 
 
 def test_without_time_zones_commands_tell_local_time(zone: str) -> None:

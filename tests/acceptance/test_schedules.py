@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from textwrap import dedent
 from time import monotonic
 
@@ -20,10 +20,6 @@ from django_jobqueue.operations import schedule_create, schedule_toggle
 from django_jobqueue.scheduler import Scheduler
 from tests.acceptance.conftest import StartWorker
 from tests.acceptance.programs import ROOT, Effects, wait_until
-from tests.acceptance.supervised import SupervisorProcess
-
-PROCESSES = 8
-SECONDS = 30
 
 
 def let_pass(seconds: float) -> None:
@@ -32,17 +28,21 @@ def let_pass(seconds: float) -> None:
 
 
 @pytest.mark.slow
-def test_eight_processes_fire_each_second_once_though_some_are_killed(project: None, tmp_path: Path) -> None:
+def test_four_processes_fire_each_second_once_though_some_are_killed(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    workers = [start_worker("--concurrency=2") for _ in range(4)]
+    for worker in workers:
+        worker.wait_until_ready()
     schedule_create("every_second", job="record", every_seconds=1, actor="test")
-    with SupervisorProcess(["--processes", str(PROCESSES), "--concurrency", "2"], tmp_path) as supervisor:
-        workers = supervisor.wait_until_working(PROCESSES)
-        began = timezone.now()
-        for victim in workers[: PROCESSES // 2]:
-            let_pass(SECONDS / (PROCESSES // 2))
-            victim.kill()
-        ended = timezone.now()
-        schedule_toggle("every_second", enabled=False, actor="test")
-        assert supervisor.stop() == 0
+    began = timezone.now()
+    for victim in workers[:2]:
+        let_pass(3)
+        victim.send(signal.SIGKILL)
+    let_pass(2)
+    ended = timezone.now()
+    schedule_toggle("every_second", enabled=False, actor="test")
+    assert [worker.stop() for worker in workers[2:]] == [0, 0]
 
     fired = [run.fires_at for run in Run.objects.order_by("fires_at") if run.fires_at is not None]
     assert {after - before for before, after in pairwise(fired)} == {timedelta(seconds=1)}
@@ -50,7 +50,7 @@ def test_eight_processes_fire_each_second_once_though_some_are_killed(project: N
     assert fired[-1] >= ended - timedelta(seconds=2)
     assert not Skip.objects.exists()
     assert set(Run.objects.values_list("missed", flat=True)) == {None}
-    executed = Counter(effect.run_id for effect in Effects(tmp_path).all("start"))
+    executed = Counter(effect.run_id for effect in effects.all("start"))
     assert executed.keys() >= set(Run.objects.filter(state="completed").values_list("id", flat=True))
 
 

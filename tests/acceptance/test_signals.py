@@ -9,24 +9,15 @@ import signal
 import pytest
 
 from django_jobqueue import queues
-from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from tests.acceptance.conftest import StartWorker
 from tests.acceptance.programs import Effects
 
+pytestmark = pytest.mark.sqlite  # No database is asked: what is done in each one is in test_work.py.
+
 hangs_up = pytest.mark.skipif(
     signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="Under nohup no worker heeds a terminal that is closed."
 )
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, pytest.param(signal.SIGHUP, marks=hangs_up)])
-def test_an_idle_worker_ends_at_once(start_worker: StartWorker, number: signal.Signals) -> None:
-    worker = start_worker("--grace=3600").wait_until_ready()
-
-    worker.send(number)
-
-    assert worker.wait() == 0
-    assert not WorkerRow.objects.exists()
 
 
 @hangs_up
@@ -47,15 +38,22 @@ def test_a_terminal_that_is_closed_says_so_twice_and_jobs_may_end_all_the_same(
     assert (run.state, run.attempt) == ("completed", 1)
 
 
-def test_signals_that_mean_nothing_to_it_do_not_end_a_worker(start_worker: StartWorker, effects: Effects) -> None:
-    worker = start_worker(script='trap \'\' HUP; exec "$0" "$@"').wait_until_ready()
+def test_signals_that_mean_nothing_to_a_worker_do_not_end_it_and_cost_no_run(
+    start_worker: StartWorker, effects: Effects
+) -> None:
+    held = queues.default.add("hold")
+    worker = start_worker(script='trap \'\' HUP; exec "$0" "$@"')
+    effects.wait_for("start")
 
-    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGHUP):
         worker.send(number)
     queues.default.add("record")
 
-    effects.wait_for("start")
+    effects.wait_for("start", 2)
+    effects.open_gate()
     assert worker.stop() == 0
+    held.refresh_from_db()
+    assert (held.state, held.attempt) == ("completed", 1)
 
 
 def test_a_busy_worker_finishes_its_run_first(start_worker: StartWorker, effects: Effects) -> None:
@@ -128,39 +126,3 @@ def test_a_ctrl_c_to_the_whole_group_lets_the_run_finish(start_worker: StartWork
     run.refresh_from_db()
     assert (run.state, run.attempt) == ("completed", 1)
     assert "Traceback" not in worker.output
-
-
-def test_a_worker_that_is_told_to_stop_while_it_is_busy_with_short_runs_loses_none(
-    start_worker: StartWorker, effects: Effects
-) -> None:
-    ids = queues.default.bulk_add([{"job": "record"} for _ in range(2000)])
-    worker = start_worker("--concurrency=4", "--verbosity=0")
-    effects.wait_for("start", 100)
-
-    exit_code = worker.stop()
-
-    assert exit_code == 0
-    started = [effect.run_id for effect in effects.all("start")]
-    assert len(set(started)) == len(started)
-    assert not Run.objects.in_state("running").exists()
-    assert set(Run.objects.in_state("completed").values_list("pk", flat=True)) == set(started)
-    assert Run.objects.in_state("pending").count() == len(ids) - len(started)
-
-
-@pytest.mark.slow
-def test_workers_that_are_stopped_at_any_moment_account_for_every_run(
-    start_worker: StartWorker, effects: Effects
-) -> None:
-    ids = queues.default.bulk_add([{"job": "record_slowly"} for _ in range(400)])
-
-    for moment in range(5):
-        worker = start_worker("--concurrency=4").wait_until_ready()
-        effects.wait_for("start", 40 * (moment + 1))
-        worker.send(signal.SIGTERM)
-        assert worker.wait() == 0
-        assert not Run.objects.in_state("running").exists()
-    last = start_worker("--drain")
-
-    assert last.wait() == 0
-    assert sorted(effect.run_id for effect in effects.all("start")) == sorted(ids)
-    assert set(Run.objects.values_list("state", "crashes", "failures")) == {("completed", 0, 0)}

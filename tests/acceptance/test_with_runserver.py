@@ -81,16 +81,20 @@ def wait_for_page(address: str) -> int:
     return int(pid)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+OPTIONS = ["--processes=2", "--reload", "--settings=workshop_settings"]
+"""It goes together with all of them."""
+
+
 def test_it_serves_pages_while_workers_work_and_ends_with_them(
-    supervise: Supervise, effects: Effects, address: str, number: signal.Signals
+    supervise: Supervise, effects: Effects, address: str
 ) -> None:
-    supervisor = supervise().wait_until_ready()
+    supervisor = supervise(*OPTIONS).wait_until_ready()
     wait_for_page(address)
     run = queues.default.add("record")
     [effect] = effects.wait_for("start")
+    supervisor.wait_until_working(2)
 
-    os.killpg(supervisor.pid, number)
+    os.killpg(supervisor.pid, signal.SIGINT)
 
     assert effect.run_id == run.id
     assert supervisor.wait() == 0
@@ -98,51 +102,28 @@ def test_it_serves_pages_while_workers_work_and_ends_with_them(
     assert page(address) == ""
 
 
-def test_the_server_is_started_again_when_it_dies(supervise: Supervise, address: str) -> None:
-    supervisor = supervise().wait_until_ready()
-    first = wait_for_page(address)
-    [server] = [
-        child for child in supervisor.family() if child.ppid() == supervisor.pid and "runserver" in child.cmdline()
-    ]
-
-    for process in [server, *server.children(recursive=True)]:
-        process.kill()
-    supervisor.wait_for_line("runserver was killed by signal 9; it is started again in 1 s.")
-
-    assert wait_for_page(address) != first
-    assert supervisor.stop() == 0
-
-
-def test_the_worker_works_on_when_the_address_is_taken(supervise: Supervise, effects: Effects, address: str) -> None:
+def test_the_worker_works_on_while_the_server_cannot_and_the_server_is_started_again_and_ends_with_its_supervisor(
+    supervise: Supervise, effects: Effects, address: str
+) -> None:
     host, port = address.split(":")
     with socket.socket() as listener:
         listener.bind((host, int(port)))
         listener.listen()
         supervisor = supervise()
         supervisor.wait_for_line("runserver ended with exit code 1; it is started again in 1 s.")
-
         queues.default.add("record")
         effects.wait_for("start")
-
         assert "Error: That port is already in use." in supervisor.output
-        assert supervisor.stop() == 0
 
+    first = wait_for_page(address)
+    [server] = [
+        child for child in supervisor.family() if child.ppid() == supervisor.pid and "runserver" in child.cmdline()
+    ]
+    for process in [server, *server.children(recursive=True)]:
+        process.kill()
+    supervisor.wait_for_line("runserver was killed by signal 9; it is started again in ")
+    assert wait_for_page(address) != first
 
-@pytest.mark.parametrize("arguments", [["--processes=2"], ["--reload"], ["--settings=workshop_settings"]])
-def test_it_goes_together_with_other_options(supervise: Supervise, address: str, arguments: list[str]) -> None:
-    supervisor = supervise(*arguments).wait_until_ready()
-
-    wait_for_page(address)
-
-    assert supervisor.stop() == 0
-    assert supervisor.family() == []
-
-
-def test_the_server_ends_when_its_supervisor_was_killed(supervise: Supervise, address: str) -> None:
-    supervisor = supervise().wait_until_ready()
-    wait_for_page(address)
     supervisor.wait_until_working(1)
-
     supervisor.kill_supervisor()
-
     wait_until(lambda: not supervisor.family(), "the worker and the server end")

@@ -655,7 +655,7 @@ CHILDREN = [
         "worker/child.py",
         "«end_with_parent()» keep_output_open()",
         "",
-        "acceptance/test_children.py::test_the_children_of_a_killed_worker_end_and_their_run_starts_again",
+        "acceptance/test_children.py::test_the_children_of_a_killed_worker_end_and_their_runs_start_again",
         "a child that a job keeps busy ends with its worker",
     ),
     Guard(
