@@ -12,13 +12,12 @@ import pytest
 from docs._sphinx.options import SECTIONS, options_of
 from tests.docs.pages import DOCS, ROOT
 
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite]  # no database is asked
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the built pages."""
+
+def build(folder: Path) -> None:
     for needed in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(needed, reason="needs the dependency group docs")
-    folder = tmp_path_factory.mktemp("docs")
     program = subprocess.run(
         [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", DOCS, folder],
         cwd=ROOT,
@@ -27,29 +26,17 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=120,
     )
     assert program.returncode == 0, program.stderr
-    return folder
 
 
-@pytest.mark.slow
-@pytest.mark.sqlite  # no database is asked
-def test_each_page_is_built(built: Path) -> None:
-    assert {page.stem for page in DOCS.glob("*.md")} <= {page.stem for page in built.glob("*.html")}
+# One test: several would run in several workers of xdist, each of which would build the pages.
+def test_each_page_is_built_has_a_link_to_each_option_and_fetches_nothing_from_elsewhere(tmp_path: Path) -> None:
+    build(tmp_path)
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in tmp_path.glob("*.html")}
 
-
-@pytest.mark.slow
-@pytest.mark.sqlite  # no database is asked
-@pytest.mark.parametrize("section", SECTIONS)
-def test_each_option_can_be_linked_to(section: str, built: Path) -> None:
-    html = (built / "settings.html").read_text(encoding="utf-8")
-
-    for option in options_of(section):
-        assert f'id="{section}-{option.name.replace("_", "-")}"' in html
-
-
-@pytest.mark.slow
-@pytest.mark.sqlite  # no database is asked
-def test_pages_fetch_nothing_from_elsewhere(built: Path) -> None:
-    for page in built.glob("*.html"):
-        html = page.read_text(encoding="utf-8")
-        assert not re.search(r'<(?:script|img|iframe)[^>]+src="(?:https?:)?//', html), page.name
-        assert not re.search(r'<link[^>]+rel="stylesheet"[^>]+href="(?:https?:)?//', html), page.name
+    assert {page.stem for page in DOCS.glob("*.md")} <= set(pages)
+    for section in SECTIONS:
+        for option in options_of(section):
+            assert f'id="{section}-{option.name.replace("_", "-")}"' in pages["settings"]
+    for name, html in pages.items():
+        assert not re.search(r'<(?:script|img|iframe)[^>]+src="(?:https?:)?//', html), name
+        assert not re.search(r'<link[^>]+rel="stylesheet"[^>]+href="(?:https?:)?//', html), name
