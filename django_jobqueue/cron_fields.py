@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from croniter import croniter
-
 from django_jobqueue.errors import InvalidSchedule, nearest, shown
 
 WORDS = {
@@ -134,6 +132,8 @@ def values_of(line: str) -> Values:
 
 
 def _expanded(texts: list[str]) -> Values:
+    from croniter import croniter  # it takes its time, in programs of which few read a cron line
+
     expanded, _ = croniter.expand(" ".join(texts))
     minutes, hours, days, months, weekdays = (
         tuple(sorted(int(value) for value in (_everything(each) if values == ["*"] else values)))

@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import cache
 
 from django.db import connections
+from django.utils.module_loading import import_string
 
 from django_jobqueue.engines.base import Engine
-from django_jobqueue.engines.mysql import MySQLEngine
-from django_jobqueue.engines.postgresql import PostgreSQLEngine
-from django_jobqueue.engines.sqlite import SQLiteEngine
 from django_jobqueue.errors import ConfigError
 
-ENGINES: dict[str, type[Engine]] = {"mysql": MySQLEngine, "postgresql": PostgreSQLEngine, "sqlite": SQLiteEngine}
+ENGINES = {
+    "mysql": "django_jobqueue.engines.mysql.MySQLEngine",
+    "postgresql": "django_jobqueue.engines.postgresql.PostgreSQLEngine",
+    "sqlite": "django_jobqueue.engines.sqlite.SQLiteEngine",
+}
+"""By dotted path, as of Django's own backends: a program loads the one that it uses."""
 
 
 @cache
@@ -21,4 +24,5 @@ def engine_for(alias: str) -> Engine:
     vendor = connections[alias].vendor
     if vendor not in ENGINES:
         raise ConfigError([f"Database {alias!r} is {vendor}; runs can be kept in mysql, postgresql or sqlite."])
-    return ENGINES[vendor](alias)
+    engine: type[Engine] = import_string(ENGINES[vendor])
+    return engine(alias)

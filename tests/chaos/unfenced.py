@@ -20,10 +20,10 @@ class UnfencedConfig(AppConfig):
 
     def ready(self) -> None:
         """Let settlements end whatever attempt runs now: all that they ask is whether the run is running."""
-        from django_jobqueue.engines import ENGINES
+        from django_jobqueue.engines import engine_for
 
-        for engine in ENGINES.values():
-            engine._settle = _unfenced(engine._settle)  # type: ignore[method-assign]
+        engine = type(engine_for("default"))
+        engine._settle = _unfenced(engine._settle)  # type: ignore[method-assign]
 
 
 def _unfenced(settle: Callable[..., dict[Ref, State]]) -> Callable[..., dict[Ref, State]]:

@@ -79,6 +79,26 @@ def test_all_exports_can_be_imported_without_settings_and_import_no_models() -> 
     assert output.split() == []
 
 
+@pytest.mark.sqlite
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_loads_only_what_it_needs() -> None:
+    output = new_process(
+        """
+        import sys
+        import django
+        from django.core.management import call_command
+
+        django.setup()
+        call_command("runjobs", "--drain", verbosity=0)
+        others = {"croniter", "django_jobqueue.engines.mysql", "django_jobqueue.engines.postgresql"}
+        migrations = {name for name in sys.modules if ".migrations.0" in name}
+        print(*(others | migrations) & sys.modules.keys())
+        """
+    )
+
+    assert output.split() == []
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_job_may_be_declared_before_django_is_set_up() -> None:
     output = new_process(

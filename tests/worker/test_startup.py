@@ -79,6 +79,13 @@ def test_migrations_of_other_apps_are_none_of_our_business() -> None:
 
 
 @pytest.mark.django_db
+def test_a_project_that_migrates_no_tables_of_ours_has_them_from_elsewhere(elsewhere: str, settings: Any) -> None:
+    settings.MIGRATION_MODULES = {"django_jobqueue": None}
+
+    require_tables(elsewhere)
+
+
+@pytest.mark.django_db
 def test_another_database_is_named_in_the_command_to_run(elsewhere: str) -> None:
     with pytest.raises(CommandError) as caught:
         require_tables(elsewhere)
@@ -129,7 +136,7 @@ def test_a_database_that_is_away_is_told_on_one_line(monkeypatch: pytest.MonkeyP
     def refuse(connection: object) -> None:
         raise OperationalError('connection to "db" failed: refused\n\tIs the server running?\n')
 
-    monkeypatch.setattr(startup, "MigrationExecutor", refuse)
+    monkeypatch.setattr(startup, "MigrationRecorder", refuse)
 
     with pytest.raises(CommandError) as caught:
         require_tables("default")
