@@ -7,6 +7,7 @@ worker, however that ends.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -41,6 +42,8 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Work until the worker says that it is enough. The arguments: the descriptor of the wire, and how to print what is logged."""
     end_with_parent()
+    gc.freeze()
+    gc.enable()
     keep_output_open()
     wire, log_format = sys.argv[1:3]
     with printing_what_is_logged(sys.stderr, log_format):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -80,6 +81,12 @@ def tell_pid(*, run: RunContext) -> int:
     """Tell the process that it runs in."""
     _effect(run, "start")
     return os.getpid()
+
+
+@job(executor="process")
+def tell_of_garbage() -> dict[str, bool]:
+    """Tell whether garbage is looked for, and whether in what was loaded, too."""
+    return {"collects": gc.isenabled(), "has_frozen": gc.get_freeze_count() > 0}
 
 
 @job(executor="process", max_crashes=2)

@@ -90,6 +90,15 @@ def test_a_child_runs_one_job_after_the_other_and_ends_with_its_worker(
     assert not child.is_running()
 
 
+def test_a_child_looks_for_garbage_in_what_jobs_leave_only(work: Work) -> None:
+    run = queues.default.add("tell_of_garbage")
+
+    work()
+
+    run.refresh_from_db()
+    assert run.result == {"collects": True, "has_frozen": True}
+
+
 def test_a_job_that_takes_its_process_down_is_settled_at_once_and_disturbs_nobody(
     start_worker: StartWorker, observer: Recorder, effects: Effects, settings: Any
 ) -> None:
@@ -411,7 +420,7 @@ Path(__file__).with_name("starting").touch()
 while not Path(__file__).with_name("go on").exists():
     time.sleep(0.01)
 
-from tests.settings import *
+from tests.program_settings import *
 """
 
 
