@@ -25,8 +25,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Tell the programs that tests start which database the test database is."""
+    """Tell the programs that tests start which project they are, and which database the test database is."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_SETTINGS_MODULE", "tests.program_settings")
         patch.setenv("JOBQUEUE_TEST_DATABASE_NAME", str(connection.settings_dict["NAME"]))
         yield
 

@@ -6,9 +6,13 @@ work in the same test database.
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from pathlib import Path
+
+# What is loaded stays. To look for garbage in it, again and again, would take an eighth of each start of a program.
+gc.set_threshold(100_000)
 
 SECRET_KEY = "tests"
 USE_TZ = True

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.settings import *  # noqa: F403
+from tests.program_settings import *  # noqa: F403
 
 JOBQUEUE = {"worker": {"concurency": 4}, "queues": {"mail": {"lease_seconds": "long"}}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.settings import *  # noqa: F403
+from tests.program_settings import *  # noqa: F403
 
 LEASE_SECONDS = 2.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tests.settings import *  # noqa: F403
+from tests.program_settings import *  # noqa: F403
 
 LEASE_SECONDS = float(os.environ.get("JOBQUEUE_CHAOS_LEASE", "1"))
 
