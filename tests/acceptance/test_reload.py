@@ -88,6 +88,7 @@ def test_a_running_job_ends_with_the_old_code_and_all_workers_have_the_new(
     before = supervisor.wait_until_working(2)
 
     workshop.change_jobs(NEW, lambda: "Stopping: finishing 1 run" in supervisor.output)
+    wait_until(lambda: not all(worker.is_running() for worker in before), "the idle worker has left")
     following = queues.default.add("tell")
     effects.open_gate()
 

@@ -653,7 +653,7 @@ CHILDREN = [
     ),
     Guard(
         "worker/child.py",
-        "«end_with_parent()» keep_output_open()",
+        "«end_with_parent()» gc.freeze()",
         "",
         "acceptance/test_children.py::test_the_children_of_a_killed_worker_end_and_their_runs_start_again",
         "a child that a job keeps busy ends with its worker",
