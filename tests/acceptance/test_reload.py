@@ -87,8 +87,11 @@ def test_a_running_job_ends_with_the_old_code_and_all_workers_have_the_new(
     effects.wait_for("start")
     before = supervisor.wait_until_working(2)
 
-    workshop.change_jobs(NEW, lambda: "Stopping: finishing 1 run" in supervisor.output)
-    wait_until(lambda: not all(worker.is_running() for worker in before), "the idle worker has left")
+    def both_have_seen_it() -> bool:
+        idle_one_has_left = not all(worker.is_running() for worker in before)
+        return idle_one_has_left and "Stopping: finishing 1 run" in supervisor.output
+
+    workshop.change_jobs(NEW, both_have_seen_it)
     following = queues.default.add("tell")
     effects.open_gate()
 
