@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 SECRET_KEY = "benchmarks"
+TIME_ZONE = "UTC"  # of the dates on the page
 USE_TZ = True
 INSTALLED_APPS = ["django_jobqueue", "benchmarks"]
 
