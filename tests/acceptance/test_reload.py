@@ -19,7 +19,7 @@ from django_jobqueue.models import Worker as WorkerRow
 from tests.acceptance.programs import Effects, wait_until
 from tests.acceptance.supervised import SupervisorProcess, Workshop
 
-pytestmark = [pytest.mark.slow, pytest.mark.sqlite]  # neither touches the database
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite]  # what they ask depends on no database
 
 Supervise: TypeAlias = Callable[..., SupervisorProcess]
 

@@ -18,7 +18,7 @@ from django_jobqueue import queues
 from tests.acceptance.programs import Effects, wait_until
 from tests.acceptance.supervised import SupervisorProcess, Workshop
 
-pytestmark = [pytest.mark.slow, pytest.mark.sqlite]  # neither touches the database
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite]  # what they ask depends on no database
 
 Supervise: TypeAlias = Callable[..., SupervisorProcess]
 
