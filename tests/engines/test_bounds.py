@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from math import inf
 from time import monotonic
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 from pytest_django import Settings
@@ -135,10 +136,14 @@ class Bounded:
         pending = Run.objects.filter(queue="mail", state="pending", blocked_on=None).order_by("-run_at", "-id")
         heads = {run.priority: Bound(run.priority, run.run_at, run.id) for run in pending}
         now = monotonic() + 1000  # so that no busy machine makes it too long ago
-        self.bounds.set(*PLACE, heads.values(), seconds=1.0, now=now)
+        self.bounds.set(*PLACE, heads.values(), seconds=inf, now=now)  # nor any claim too slow
+
+    @property
+    def levels(self) -> list[Bound]:
+        return self.bounds.of(*PLACE, now=monotonic())
 
     def is_bounded(self) -> bool:
-        return bool(self.bounds.of(*PLACE, now=monotonic()))
+        return bool(self.levels)
 
     def end_bounds(self) -> None:
         """Let the time of bounded claims be over."""
@@ -154,7 +159,8 @@ class Bounded:
 
 
 @pytest.fixture
-def bounded(engine: Engine, settings: Settings) -> Bounded:
+def bounded(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Bounded:
+    monkeypatch.setattr(bounds_module, "SLOW_SECONDS", inf)  # so that only the test sets bounds
     settings.JOBQUEUE = {"queues": {"mail": {}}}
     return Bounded(engine)
 
@@ -330,7 +336,7 @@ def test_the_next_look_begins_behind_those_that_are_gone_but_not_behind_those_pa
     engine.take(first, worker="worker-a", lease_seconds=30)
 
     bounded.look(1)
-    assert bounded.bounds.of(*PLACE, now=monotonic())[0].id == others[0]
+    assert bounded.levels[0].id == others[0]
     assert bounded.look(2, Limit("key", "", "7")) == others[2:]
     assert (first, bounded.look(4)) == ([gone], others)
 
@@ -343,11 +349,11 @@ def test_a_slow_look_sets_bounds(bounded: Bounded, make_run: MakeRun, monkeypatc
 
     bounded.look(3)
     assert not bounded.is_bounded()
-    monkeypatch.setattr(bounds_module, "TIMES", 10_000.0)
+    monkeypatch.setattr(bounds_module, "TIMES", inf)
     monkeypatch.setattr(bounds_module, "LONGEST_SECONDS", 1000.0)
     bounded.look(2)
 
-    assert [bound.id for bound in bounded.bounds.of(*PLACE, now=monotonic())] == ids[:1]
+    assert [bound.id for bound in bounded.levels] == ids[:1]
 
 
 STEPS = st.lists(
@@ -364,12 +370,18 @@ STEPS = st.lists(
 @pytest.mark.postgresql
 @how(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
+@example(
+    steps=[
+        *[("add", 0, hours) for hours in (-3, -2, -1)],
+        *[("bound", 0, 0), ("claim", 1, 0), ("claim", 1, 0)],  # so that the bound moves
+        *[("add", 0, -3), ("claim", 1, 0)],
+    ]
+)
 def test_bounded_claims_take_exactly_what_whole_ones_would(engine: Engine, steps: list[tuple[str, int, int]]) -> None:
     """As many each time; and the very same, unless a run was put before a bound; and in the end all that is due."""
     with rolled_back():
         bounded, begun = Bounded(engine), timezone.now()
         due: dict[int, tuple[int, datetime, int]] = {}
-        bound: dict[int, tuple[datetime, int]] = {}
         for step, number, hours in [*steps, ("claim", 100, 0)]:
             if step == "add":
                 run_at = begun + timedelta(hours=hours, seconds=-1)
@@ -378,12 +390,10 @@ def test_bounded_claims_take_exactly_what_whole_ones_would(engine: Engine, steps
                     due[new.id] = (-number, run_at, new.id)
             elif step == "bound":
                 bounded.set_bounds()
-                bound = {
-                    level.priority: (level.run_at, level.id) for level in bounded.bounds.of(*PLACE, now=monotonic())
-                }
             else:
+                bound = {level.priority: (level.run_at, level.id) for level in bounded.levels}
                 expected = sorted(due, key=lambda run_id: due[run_id])[:number]
-                overtaken = [run for run in due.values() if bounded.is_bounded() and run[1:] < bound.get(-run[0], ())]
+                overtaken = [run for run in due.values() if run[1:] < bound.get(-run[0], ())]
                 taken = bounded.claim(number)
                 assert len(taken) == len(expected)
                 assert taken == expected or overtaken
@@ -432,7 +442,7 @@ def fill(count: int, levels: int, *, hours: int) -> None:
 
 def pages(engine: Engine, bounded: Bounded, whole: str, behind: str) -> int:
     """How many pages are looked at for ten runs, by one of these statements."""
-    bounds = bounded.bounds.of(*PLACE, now=monotonic())
+    bounds = bounded.levels
     with rolled_back():
         parameters: dict[str, Any] = {
             "namespace": "default",

@@ -168,7 +168,7 @@ def test_a_claim_that_is_rolled_back_never_was(engine: Engine, make_run: MakeRun
     assert (run.state, run.attempt, run.worker, run.lease_until) == (State.PENDING, 0, None, None)
 
 
-LATER, EARLIER = timezone.now() + timedelta(hours=1), timezone.now() - timedelta(hours=1)
+LATER, EARLIER = timezone.now() + timedelta(days=1), timezone.now() - timedelta(days=1)
 SET = [
     {"paused_at": EARLIER},
     {"concurrent_jobs": 5},

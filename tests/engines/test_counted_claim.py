@@ -45,6 +45,11 @@ class Counting:
         )
         return [claim.id for claim in claims]
 
+    def begin_at(self, run: Run) -> None:
+        """Let claims be bounded by *run*, however long the test takes, and each of them."""
+        bound = Bound(run.priority, run.run_at, run.id)
+        self.bounds.set(*PLACE, [bound], seconds=inf, now=monotonic() + 1000)
+
     @property
     def levels(self) -> list[Bound]:
         return self.bounds.of(*PLACE, now=monotonic())
@@ -114,8 +119,7 @@ def test_nothing_is_claimed_where_an_operator_has_paused_something(
     run = Run.objects.get(pk=make_run())
     counting = Counting(engine, most=5)
     if is_bounded:
-        bound = Bound(run.priority, run.run_at, run.id)
-        counting.bounds.set(*PLACE, [bound], seconds=1.0, now=monotonic())
+        counting.begin_at(run)
     QueueState.objects.create(queue="mail", job="send", paused_at=timezone.now())
 
     assert counting.claim(1) == []
@@ -126,7 +130,7 @@ def test_a_slow_claim_sets_bounds_behind_which_the_next_ones_count_too(
     engine: Engine, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "SLOW_SECONDS", -1.0)
-    monkeypatch.setattr(bounds, "TIMES", 10_000.0)
+    monkeypatch.setattr(bounds, "TIMES", inf)
     monkeypatch.setattr(bounds, "LONGEST_SECONDS", 1000.0)
     monkeypatch.setattr(bounds, "WORTH", 0.0)
     ids = [make_run() for _ in range(6)]
@@ -149,7 +153,7 @@ def test_a_slow_claim_sets_bounds_behind_which_the_next_ones_count_too(
 def test_a_level_that_no_bound_knows_is_not_overtaken(engine: Engine, make_run: MakeRun) -> None:
     low = Run.objects.get(pk=make_run())
     counting = Counting(engine, most=5)
-    counting.bounds.set(*PLACE, [Bound(low.priority, low.run_at, low.id)], seconds=1.0, now=monotonic())
+    counting.begin_at(low)
     make_run(priority=1)
 
     assert (counting.claim(1), counting.more) == ([], True)
