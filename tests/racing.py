@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 from django.db import OperationalError, connection, connections
 
+from tests.worker.bench import PATIENCE_SECONDS
+
 Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 """Calls a function in every thread, with the number of the thread; answers with what they answer, or raises."""
 
@@ -32,7 +34,7 @@ WAITING = {
 @contextmanager
 def racing(runners: int) -> Iterator[Race]:
     """So many threads, until the block ends."""
-    barrier = Barrier(runners, timeout=20)
+    barrier = Barrier(runners, timeout=PATIENCE_SECONDS)
 
     def start(function: Callable[[int], Any], number: int) -> Any:
         barrier.wait()

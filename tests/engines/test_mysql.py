@@ -18,6 +18,7 @@ from django_jobqueue.models import QueueState, Run
 from tests.engines.conftest import MakeRun, Take
 from tests.engines.endings import completed
 from tests.racing import colliding
+from tests.worker.bench import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.mysql, pytest.mark.django_db(transaction=True)]
 
@@ -40,7 +41,7 @@ def test_the_clock_is_that_of_the_server_whatever_its_time_zone(engine: Engine, 
     with connection.cursor() as cursor:
         cursor.execute("SET time_zone = '-03:00'")
 
-    assert abs(engine.now() - datetime.now(UTC)) < timedelta(seconds=5)
+    assert abs(engine.now() - datetime.now(UTC)) < timedelta(minutes=5)
     assert make_run() in set(Run.objects.due().values_list("pk", flat=True))
 
 
@@ -109,7 +110,7 @@ def test_a_claim_locks_what_it_takes_and_nothing_else(engine: Engine, make_run: 
 
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         assert len(engine.claim("default", "mail", worker="a", limit=5, lease_seconds=30)) == 5
-        assert pool.submit(claim_elsewhere).result(timeout=20) == 15
+        assert pool.submit(claim_elsewhere).result(PATIENCE_SECONDS) == 15
 
 
 def test_a_deadlock_is_tried_again_where_the_transaction_is_ours(engine: Engine, make_run: MakeRun, take: Take) -> None:

@@ -91,7 +91,7 @@ def test_a_run_that_somebody_holds_is_passed_over(
 
     def write(_number: int) -> set[tuple[str, Ref]]:
         with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '5s'")
+            cursor.execute("SET lock_timeout = '60s'")
         noted = engine.note([Note(*held.ref, progress="1"), Note(*free.ref, progress="2")])
         renewed = engine.renew([(held.ref, 60.0), (free.ref, 60.0)])
         return {("noted", ref) for ref in noted} | {("renewed", ref) for ref in renewed}

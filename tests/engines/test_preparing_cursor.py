@@ -81,7 +81,7 @@ def test_a_run_that_is_added_while_another_one_is_gets_a_cursor_of_its_own(make_
 def test_a_connection_that_was_lost_is_replaced_before_it_is_used(make_run: MakeRun) -> None:
     other = connections.create_connection("default")
     with other.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+        cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [connection.connection.info.backend_pid])
     other.close()
     connection.close_if_unusable_or_obsolete()  # as before each request
 

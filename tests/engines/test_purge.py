@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from threading import Event, Thread
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
 
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Attempt, Run
 from tests.engines.conftest import MakeRun, Take
 from tests.engines.endings import completed, failed
+from tests.worker.bench import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -40,22 +41,15 @@ def test_live_runs_are_left_alone(engine: Engine, make_run: MakeRun, take: Take)
 def test_a_run_that_somebody_has_locked_is_passed_over(engine: Engine, make_run: MakeRun, take: Take) -> None:
     locked, free = make_run(), make_run()
     engine.settle([completed(take().ref), completed(take().ref)])
-    is_locked, done = Event(), Event()
 
-    def lock() -> None:
-        with transaction.atomic():
-            Run.objects.select_for_update().get(pk=locked)
-            is_locked.set()
-            done.wait(20)
-        connections.close_all()
+    def purge() -> list[int]:
+        try:
+            return engine.purge([locked, free])
+        finally:
+            connections.close_all()
 
-    thread = Thread(target=lock)
-    thread.start()
-    assert is_locked.wait(20)
-    with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 5000")
-    purged = engine.purge([locked, free])
-    done.set()
-    thread.join()
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        Run.objects.select_for_update().get(pk=locked)
+        purged = pool.submit(purge).result(PATIENCE_SECONDS)
 
     assert purged == [free]

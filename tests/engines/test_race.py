@@ -17,6 +17,7 @@ from tests.engines import endings
 from tests.engines.conftest import Expire, MakeRun, Take
 from tests.engines.endings import completed, failed, given_up, sent_back
 from tests.racing import Race, wait_for_the_lock
+from tests.worker.bench import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,7 +111,7 @@ def test_batches_with_the_same_locks_in_another_order_do_not_block_each_other(en
             second = pool.submit(insert, "lz", "lm", "la")
             wait_for_the_lock(second, waiting=2)
             transaction.set_rollback(True)  # now each would want what the other has
-        assert sorted([first.result(timeout=20), second.result(timeout=20)]) == [[False] * 3, [True] * 3]
+        assert sorted([first.result(PATIENCE_SECONDS), second.result(PATIENCE_SECONDS)]) == [[False] * 3, [True] * 3]
 
 
 @pytest.mark.mysql
@@ -131,7 +132,7 @@ def test_batches_with_the_same_idempotency_keys_in_another_order_do_not_block_ea
             second = pool.submit(keep, 3, "z", "m", "a")
             wait_for_the_lock(second, waiting=2)
             transaction.set_rollback(True)
-        assert {len(first.result(timeout=20)), len(second.result(timeout=20))} == {0, 3}
+        assert {len(first.result(PATIENCE_SECONDS)), len(second.result(PATIENCE_SECONDS))} == {0, 3}
 
 
 @pytest.mark.mysql
@@ -141,7 +142,7 @@ def test_a_claim_does_not_wait_for_runs_that_another_is_claiming(engine: Engine,
 
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         [taken] = claim(engine, "worker-a", limit=1)
-        elsewhere = pool.submit(claim_elsewhere, engine).result(timeout=5)
+        elsewhere = pool.submit(claim_elsewhere, engine).result(PATIENCE_SECONDS)
 
     assert (taken.id, elsewhere) == (first, [second])
 
@@ -164,7 +165,7 @@ def test_a_lost_run_that_another_writes_to_is_told_to_be_locked(
 
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         Run.objects.filter(pk=locked.id).update(cancel_requested_at=timezone.now())
-        elsewhere = pool.submit(look).result(timeout=5)
+        elsewhere = pool.submit(look).result(PATIENCE_SECONDS)
 
     assert sorted(elsewhere) == [(locked.id, True), (free.id, False)]
     assert not any(lost.locked for lost in engine.lost("default"))
@@ -190,6 +191,6 @@ def test_a_renewal_on_its_way_keeps_the_run_from_the_reaper(
             engine.renew([(taken.ref, 30.0)])
             elsewhere = pool.submit(reap)
             wait_for_the_lock(elsewhere)
-        assert elsewhere.result(timeout=5) == []
+        assert elsewhere.result(PATIENCE_SECONDS) == []
 
     assert engine.renew([(taken.ref, 30.0)]) == {taken.ref: False}

@@ -21,6 +21,7 @@ from django_jobqueue.queue import Queue
 from tests.front.conftest import Columns, failing_transaction, send, statements
 from tests.listening import Listener
 from tests.racing import Race, racing, wait_for_the_lock
+from tests.worker.bench import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db
 
@@ -317,7 +318,7 @@ def test_whoever_waits_for_a_rival_gets_its_run_or_adds_one(mail: Queue, commits
             wait_for_the_lock(elsewhere)
             assert not elsewhere.done()
             transaction.set_rollback(not commits)
-        theirs = elsewhere.result(timeout=20)
+        theirs = elsewhere.result(PATIENCE_SECONDS)
 
     assert theirs.added is not commits
     assert Run.objects.get() == theirs

@@ -19,6 +19,7 @@ from tests.engines.endings import completed
 from tests.front.conftest import send
 from tests.listening import Listener
 from tests.racing import Race, racing, wait_for_the_lock
+from tests.worker.bench import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -143,7 +144,7 @@ def test_whoever_waits_for_a_rival_that_rolls_back_adds_the_run(mail: Queue, how
             wait_for_the_lock(elsewhere)
             assert not elsewhere.done()
             transaction.set_rollback(True)
-        run = elsewhere.result(timeout=20)
+        run = elsewhere.result(PATIENCE_SECONDS)
 
     assert run.added
     assert run == Run.objects.get()
@@ -158,7 +159,7 @@ def test_whoever_waits_for_a_rival_that_commits_gets_its_run(mail: Queue) -> Non
             elsewhere = pool.submit(add_elsewhere, mail)
             wait_for_the_lock(elsewhere)
             assert not elsewhere.done()
-        theirs = elsewhere.result(timeout=20)
+        theirs = elsewhere.result(PATIENCE_SECONDS)
 
     assert (theirs, theirs.added) == (ours, False)
 
@@ -172,7 +173,7 @@ def test_what_a_transaction_cannot_see_is_the_error_of_its_isolation_level(mail:
         with connection.cursor() as cursor:
             cursor.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
         assert not Run.objects.exists()  # from here on it sees nothing new
-        theirs = pool.submit(add_elsewhere, mail).result(timeout=20)
+        theirs = pool.submit(add_elsewhere, mail).result(PATIENCE_SECONDS)
         with pytest.raises(OperationalError, match="could not serialize"):
             mail.add("send")
         transaction.set_rollback(True)
