@@ -161,7 +161,7 @@ def test_deleting_a_run_deletes_its_attempts_and_leaves_its_replays(make_run: Ma
 
 # --- The words -------------------------------------------------------------------------------------------------------
 
-PAST, FUTURE = timezone.now() - timedelta(hours=1), timezone.now() + timedelta(hours=1)
+PAST, FUTURE = timezone.now() - timedelta(days=1), timezone.now() + timedelta(days=1)
 ZOO: dict[str, dict[str, Any]] = {
     "due": {"run_at": PAST},
     "due again": {"run_at": PAST, "failures": 1},

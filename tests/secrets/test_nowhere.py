@@ -156,7 +156,7 @@ def test_the_permission_shows_the_payload(staff: Staff) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_who_adds_and_waits_on_the_command_line_is_told_no_secret() -> None:
     with WorkerThread(["default"], Observer()):
-        told = command("addjob", "default.give_up", "--payload", json.dumps(PAYLOAD), "--wait", "30")
+        told = command("addjob", "default.give_up", "--payload", json.dumps(PAYLOAD), "--wait", "60")
 
     assert "was right" in told.out
     assert found(told) == []

@@ -359,7 +359,7 @@ class AnotherTestCase(Inlines):
 
 @pytest.mark.django_db(transaction=True)
 def test_threads_of_their_own_work_side_by_side() -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=60)
     names = []
 
     @job
