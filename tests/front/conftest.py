@@ -23,6 +23,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.models import Run
 from django_jobqueue.queue import Queue
+from tests.transports.hearing import wait_for_silence
 
 WriteModule: TypeAlias = Callable[[str, str], None]
 Columns: TypeAlias = "Callable[[Run], dict[str, Any]]"
@@ -102,6 +103,7 @@ def new_database(transactional_db: None, tmp_path: Path) -> Iterator[str]:
             connections[alias].connect()  # Django's test cases let only those connect that were there at their start
             yield alias
         finally:
+            wait_for_silence()  # for what is spoken into this database, nobody hears
             connections[alias].close()
             del connections[alias], connections.settings[alias]
             engine_for.cache_clear()

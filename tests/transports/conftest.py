@@ -6,6 +6,7 @@ from pytest_django import Settings
 from django_jobqueue import job
 from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.worker import maintenance
+from tests.transports.hearing import wait_for_silence
 from tests.worker.bench import Recorder
 
 
@@ -23,6 +24,12 @@ def project(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     @job(queue="mail", name="note")
     def note_mail() -> None:
         pass
+
+
+@pytest.fixture(autouse=True)
+def silence() -> None:
+    """Nothing is left to be told of other tests, or spoken into the database of one."""
+    wait_for_silence()
 
 
 @pytest.fixture

@@ -21,18 +21,23 @@ from tests.worker.bench import PATIENCE_SECONDS
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite]
 
 
+def connected(file: Path) -> sqlite3.Connection:
+    """Whoever finds the file locked waits, however long somebody else takes."""
+    return sqlite3.connect(file, timeout=PATIENCE_SECONDS, check_same_thread=False)
+
+
 @pytest.fixture(params=["wal", "delete", "truncate", "persist"])
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A database that keeps its journal in one of these ways, and that somebody has open."""
     path = tmp_path / "others.sqlite3"
-    with closing(sqlite3.connect(path)) as others:
+    with closing(connected(path)) as others:
         others.execute(f"PRAGMA journal_mode = {request.param}")
         others.execute("CREATE TABLE written (id int)")
         yield path
 
 
 def write(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as writer, writer:
+    with closing(connected(file)) as writer, writer:
         writer.execute("INSERT INTO written VALUES (1)")
 
 
@@ -51,7 +56,7 @@ class RestingEar(SQLiteEar):
 @contextmanager
 def listening(file: Path) -> Iterator[RestingEar]:
     """An ear that is told when it has heard of a write to *file*."""
-    with closing(sqlite3.connect(file, check_same_thread=False)) as reader:
+    with closing(connected(file)) as reader:
         ear = RestingEar(reader)
 
         def listen() -> None:
@@ -99,7 +104,7 @@ def test_a_commit_is_heard_whether_the_system_tells_of_it_or_not(
 
 def test_what_is_rolled_back_is_not_heard(file: Path) -> None:
     with listening(file) as ear:
-        with closing(sqlite3.connect(file)) as writer:
+        with closing(connected(file)) as writer:
             writer.execute("INSERT INTO written VALUES (1)")
             writer.rollback()
         assert not ear.told.wait(SHORT_SECONDS)

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from django_jobqueue import operations, queues
 from django_jobqueue.models import Run
 from django_jobqueue.transports.publisher import publish_on_commit
-from tests.transports.hearing import SHORT_SECONDS, heard
+from tests.transports.hearing import SHORT_SECONDS, heard, wait_for_silence
 from tests.worker.bench import PATIENCE_SECONDS, Recorder, WorkerThread, wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql, pytest.mark.sqlite]
@@ -108,9 +108,8 @@ def add_behind() -> None:
 def test_what_operators_let_go_is_heard_of(hold: Callable[[], object], let_go: Callable[[], object]) -> None:
     queues.default.add("note")
     hold()
+    wait_for_silence()
     with heard() as woken:
-        while woken.wait(SHORT_SECONDS):  # of the run, and of what holds it: that is told in the background
-            woken.clear()
         let_go()
         assert woken.wait(PATIENCE_SECONDS)
 
