@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -14,23 +15,32 @@ from django.db import OperationalError
 from django_jobqueue import Cancel, Fail, RunContext, job, operations, queues
 from django_jobqueue.engines.base import Ref
 from django_jobqueue.jobs import registry
+from django_jobqueue.worker import watchdog
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.runner import Ended, Refused, run_attempt
-from django_jobqueue.worker.self_fence import DOUBT_LEASES, SelfFence
+from django_jobqueue.worker.self_fence import DOUBT_LEASES, END_LEASES, SelfFence
 from django_jobqueue.worker.watchdog import Watchdog
-from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, WorkerThread, wait_until
 from tests.worker.conftest import OnConnect, StartWorker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LEASE_SECONDS = 1.0
+LEASE_SECONDS = 30.0
+"""So long that none comes into doubt by itself: here their last renewal was as long ago as a test says."""
 
 
 @pytest.fixture(autouse=True)
-def short_leases(project: None, settings: Any) -> None:
+def long_leases(project: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.JOBQUEUE = {"worker": {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.05}}
+    monkeypatch.setattr(watchdog, "LONGEST_SECONDS", 0.05)
+
+
+def miss(worker: WorkerThread, leases: float) -> None:
+    """Let the lease of the only run not have been renewed for so many times its length."""
+    [lease] = worker.worker._leases.all()
+    lease.renewed_at = monotonic() - leases * LEASE_SECONDS
 
 
 @pytest.fixture(params=["fails", "hangs"])
@@ -41,7 +51,7 @@ def heartbeat_returns(request: pytest.FixtureRequest, on_connect: OnConnect) -> 
     def hinder(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if not back.is_set() and request.param == "fails":
             raise OperationalError("the network is down")
-        assert back.wait(30)
+        assert back.wait(PATIENCE_SECONDS)
         return execute(sql, params, many, context)
 
     def watch(connection: Any) -> None:
@@ -53,8 +63,8 @@ def heartbeat_returns(request: pytest.FixtureRequest, on_connect: OnConnect) -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "least", "most"),
-    [({}, 2.0, 30.0), ({"concurrent_jobs": 1}, 0.8, 2.0), ({"unique": "live"}, 0.8, 2.0)],
+    ("options", "not_yet", "doubtful"),
+    [({}, 1.5, 2.0), ({"concurrent_jobs": 1}, None, 0.8), ({"unique": "live"}, None, 0.8)],
     ids=["any", "limited", "unique"],
 )
 def test_a_job_is_asked_to_end_when_its_lease_is_in_doubt_and_its_run_starts_again_for_nothing(
@@ -63,20 +73,28 @@ def test_a_job_is_asked_to_end_when_its_lease_is_in_doubt_and_its_run_starts_aga
     heartbeat_returns: Callable[[], None],
     caplog: pytest.LogCaptureFixture,
     options: dict[str, Any],
-    least: float,
-    most: float,
+    not_yet: float | None,
+    doubtful: float,
 ) -> None:
+    begun = threading.Event()
+
     @job(max_attempts=1, **options)
     async def wait(run: RunContext) -> str:
+        begun.set()
         try:
-            await asyncio.sleep(30 if run.attempt == 1 else 0)
+            await asyncio.sleep(2 * PATIENCE_SECONDS if run.attempt == 1 else 0)
         finally:
             heartbeat_returns()
         return f"by attempt {run.attempt}"
 
     run = queues.default.add("wait")
     assert run is not None
-    with start_worker():
+    with start_worker() as worker:
+        assert begun.wait(PATIENCE_SECONDS)
+        if not_yet is not None:
+            miss(worker, not_yet)
+            wait_until(lambda: "nobody can say" in caplog.text)
+        miss(worker, doubtful)
         observer.wait_for(lambda: len(observer.settled) == 2)
 
     run.refresh_from_db()
@@ -86,16 +104,19 @@ def test_a_job_is_asked_to_end_when_its_lease_is_in_doubt_and_its_run_starts_aga
     told = [record.getMessage() for record in caplog.records if "in doubt" in record.getMessage()]
     assert len(told) == 1
     assert f"run {run.id} (default.wait)" in told[0]
-    [leases] = re.findall(r"not be renewed for (\S+) s", told[0])  # each of a second
-    assert least <= float(leases) < most
+    [seconds] = re.findall(r"not be renewed for (\S+) s", told[0])
+    assert doubtful * LEASE_SECONDS <= float(seconds) < (doubtful + 1) * LEASE_SECONDS
 
 
 @pytest.mark.parametrize("person_cancels", [False, True])
 def test_a_job_that_cancels_itself_when_it_is_asked_to_end_was_cancelled_only_if_a_person_did_so(
     start_worker: StartWorker, observer: Recorder, heartbeat_returns: Callable[[], None], person_cancels: bool
 ) -> None:
+    begun = threading.Event()
+
     @job(concurrent_jobs=1)
     def wait(run: RunContext) -> str:
+        begun.set()
         if run.attempt == 1:
             wait_until(lambda: run.cancel_requested)
             if person_cancels:
@@ -106,7 +127,9 @@ def test_a_job_that_cancels_itself_when_it_is_asked_to_end_was_cancelled_only_if
 
     run = queues.default.add("wait")
     assert run is not None
-    with start_worker():
+    with start_worker() as worker:
+        assert begun.wait(PATIENCE_SECONDS)
+        miss(worker, DOUBT_LEASES)
         observer.wait_for(lambda: len(observer.settled) == (1 if person_cancels else 2))
 
     run.refresh_from_db()
@@ -140,7 +163,8 @@ def test_what_had_ended_before_its_lease_was_in_doubt_stays_as_it_was(
     away, back = threading.Event(), threading.Event()
 
     def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if away.is_set() and not back.is_set():
+        beats = threading.current_thread().name == "jobqueue-heartbeat"
+        if (beats or away.is_set()) and not back.is_set():
             raise OperationalError("the network is down")
         return execute(sql, params, many, context)
 
@@ -156,7 +180,9 @@ def test_what_had_ended_before_its_lease_was_in_doubt_stays_as_it_was(
     on_connect(watch)
     run = queues.default.add("send")
     assert run is not None
-    with start_worker():
+    with start_worker() as worker:
+        wait_until(lambda: any(lease.has_ended for lease in worker.worker._leases.all()))
+        miss(worker, DOUBT_LEASES)
         wait_until(lambda: "Lease in doubt" in caplog.text)
         back.set()
         observer.wait_until_settled(run)
@@ -172,21 +198,26 @@ def test_a_job_that_may_be_started_once_is_told_and_its_result_counts(
     heartbeat_returns: Callable[[], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    begun = threading.Event()
+
     @job(delivery="at_most_once")
     def wait(run: RunContext) -> str:
+        begun.set()
         wait_until(lambda: run.cancel_requested)
         heartbeat_returns()
         return "all the same"
 
     run = queues.default.add("wait")
     assert run is not None
-    with start_worker():
+    with start_worker() as worker:
+        assert begun.wait(PATIENCE_SECONDS)
+        miss(worker, DOUBT_LEASES)
         observer.wait_until_settled(run)
 
     run.refresh_from_db()
     assert (run.state, run.attempt, run.result) == ("completed", 1, "all the same")
-    [leases] = re.findall(r"not be renewed for (\S+) s in attempt", caplog.text)
-    assert float(leases) < 2
+    [seconds] = re.findall(r"not be renewed for (\S+) s in attempt", caplog.text)
+    assert float(seconds) < END_LEASES * LEASE_SECONDS
 
 
 def test_a_look_that_fails_keeps_the_others_from_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -218,8 +249,9 @@ def test_a_job_without_a_limit_outlives_a_short_outage(
 
     run = queues.default.add("wait")
     assert run is not None
-    with start_worker():
+    with start_worker() as worker:
         gate.wait_for_job()
+        miss(worker, DOUBT_LEASES)
         wait_until(lambda: "nobody can say" in caplog.text)
         heartbeat_returns()
         gate.open()
