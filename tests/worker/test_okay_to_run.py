@@ -17,8 +17,9 @@ from django_jobqueue.errors import ConfigError
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Attempt, Run
 from tests.listening import Listener
-from tests.worker.bench import PATIENCE_SECONDS, Recorder
-from tests.worker.conftest import OnConnect, Work
+from tests.worker.bench import PATIENCE_SECONDS, Recorder, wait_until
+from tests.worker.conftest import AroundStatements, StartWorker, Work
+from tests.worker.moments import took
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,10 +67,11 @@ def test_a_run_that_is_refused_waits_ten_seconds_where_nothing_is_said(work: Wor
 
     run = queues.default.add("serve")
 
-    work()
+    with took() as moment:
+        work()
 
     run.refresh_from_db()
-    assert 5 < seconds_until(run) <= 10
+    assert run.run_at in moment.and_seconds(10)
 
 
 def test_a_run_is_asked_again_each_time_with_all_that_is_known_of_it(work: Work) -> None:
@@ -99,33 +101,25 @@ def test_a_run_is_asked_again_each_time_with_all_that_is_known_of_it(work: Work)
 
 
 def test_a_worker_that_drains_does_not_end_before_a_run_that_is_due_again(
-    work: Work, on_connect: OnConnect, settings: Any
+    start_worker: StartWorker, settings: Any
 ) -> None:
     """It has looked for more, and found nothing, while the question was asked."""
     settings.JOBQUEUE = {"worker": {"poll_seconds": 60}}
-    looked = threading.Event()
-
-    def watch(connection: Any) -> None:
-        def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            answer = execute(sql, params, many, context)
-            if "next_at)" in sql:  # how long to wait, when nothing was found
-                looked.set()
-            return answer
-
-        connection.execute_wrappers.append(note)
 
     def ask(payload: Mapping[str, Any], run: RunContext) -> bool:
-        looked.clear()
-        return run.attempt > 1 or not looked.wait(PATIENCE_SECONDS)
+        if run.attempt == 1:
+            wait_until(lambda: worker.worker._desk.is_idle)
+        return run.attempt > 1
 
     @job(preflight={"okay_to_run": ask, "requeue_delay_seconds": 0})
     def serve() -> None:
         pass
 
-    on_connect(watch)
     run = queues.default.add("serve")
 
-    work(concurrency=2)
+    worker = start_worker(concurrency=2, drain=True)
+    with worker:
+        worker.wait()
 
     run.refresh_from_db()
     assert (run.state, run.attempt, run.releases) == ("completed", 2, 1)
@@ -290,31 +284,36 @@ def test_an_attempt_whose_question_fails_did_start(work: Work, listener: Listene
     assert listener.keys(run) == ["enqueued", "started", "failed"]
 
 
-def test_runs_that_are_refused_together_are_put_back_together(work: Work, on_connect: OnConnect, engine: Any) -> None:
+def test_runs_that_are_refused_together_are_put_back_together(
+    start_worker: StartWorker, around_statements: AroundStatements, engine: Any
+) -> None:
+    """All the others are refused while the first one is put back."""
+    releasing = threading.Event()
     releases = 0
 
-    def watch(connection: Any) -> None:
-        def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-            nonlocal releases
-            releases += sql == engine.RELEASE
-            return execute(sql, params, many, context)
-
-        connection.execute_wrappers.append(note)
-
-    barrier = threading.Barrier(20)
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal releases
+        if sql == engine.RELEASE:
+            releases += 1
+            releasing.set()
+            if releases == 1:
+                wait_until(lambda: worker.worker._desk._inbox.qsize() == 19)
+        return execute(sql, params, many, context)
 
     def ask(payload: Mapping[str, Any], run: RunContext) -> bool:
-        barrier.wait(30)
+        assert payload["first"] or releasing.wait(PATIENCE_SECONDS)
         return False
 
     @job(preflight={"okay_to_run": ask, "requeue_delay_seconds": 500})
-    def serve() -> None:
+    def serve(*, first: bool) -> None:
         raise AssertionError("not open")
 
-    on_connect(watch)
-    queues.default.bulk_add([{"job": "serve"} for _ in range(20)])
+    around_statements(note)
+    queues.default.bulk_add([{"job": "serve", "payload": {"first": number == 0}} for number in range(20)])
 
-    work(concurrency=20)
+    worker = start_worker(concurrency=20, drain=True)
+    with worker:
+        worker.wait()
 
     assert set(Run.objects.values_list("state", "releases")) == {("pending", 1)}
-    assert 1 <= releases < 20
+    assert releases == 2
