@@ -19,7 +19,7 @@ from typing import Any, cast
 import psutil
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.utils import timezone, translation
 
 import tests.shop.jobs as shop
@@ -27,17 +27,19 @@ from django_jobqueue import RunContext, job, operations, queues
 from django_jobqueue.engines.base import Claim, Engine, Ref
 from django_jobqueue.jobs import Notes, registry
 from django_jobqueue.models import Run, Worker
-from django_jobqueue.worker import heartbeat, leases
+from django_jobqueue.worker import heartbeat, leases, watchdog
+from django_jobqueue.worker import worker as rules
 from django_jobqueue.worker.assignment import Assignment
 from django_jobqueue.worker.child import Child
 from django_jobqueue.worker.executors import child_process, processes
 from django_jobqueue.worker.executors.child_process import ChildProcess, NotStarted
 from django_jobqueue.worker.reaper import crashed
 from django_jobqueue.worker.runner import Ended
+from django_jobqueue.worker.self_fence import END_LEASES
 from django_jobqueue.worker.wire import Wire, plain
 from tests.acceptance.programs import Effects
 from tests.engines.endings import reap
-from tests.worker.bench import PATIENCE_SECONDS, Recorder, wait_until
+from tests.worker.bench import PATIENCE_SECONDS, Recorder, join_threads, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work, end_lease
 
 pytestmark = [
@@ -47,15 +49,21 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: None, settings: Any) -> Iterator[Effects]:
-    """The jobs of the shop, which children know too, and what they leave behind."""
+def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: None) -> Iterator[Effects]:
+    """The jobs of the shop, which children know too, and what they leave behind.
+
+    Leases that outlast any stall of this machine are renewed often, as what passes with the heartbeat is to come soon.
+    """
     monkeypatch.setenv(shop.FOLDER, str(tmp_path))
+    monkeypatch.setattr(heartbeat, "BEATS_PER_LEASE", 100)
     monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.2)
-    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 1}}
+    monkeypatch.setattr(watchdog, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(child_process, "LAST_SECONDS", PATIENCE_SECONDS)
     reload(shop)
     effects = Effects(tmp_path)
     yield effects
     effects.open_gate()
+    join_threads()  # and with them their children, which the next test would take for its own
 
 
 def ended(run: Run) -> tuple[str, str]:
@@ -87,7 +95,7 @@ def test_a_child_runs_one_job_after_the_other_and_ends_with_its_worker(
     pids = set(Run.objects.values_list("result", flat=True))
     assert pids == {child.pid}
     assert child.pid != os.getpid()
-    assert not child.is_running()
+    wait_until(lambda: not child.is_running())
 
 
 def test_a_child_looks_for_garbage_in_what_jobs_leave_only(work: Work) -> None:
@@ -106,7 +114,7 @@ def test_a_job_that_takes_its_process_down_is_settled_at_once_and_disturbs_nobod
         "The process of the job was killed by signal 11 (SIGSEGV).",
         "The process of the job was killed by signal 9 (SIGKILL), as the system does when memory runs out.",
     ]
-    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 60}}
+    settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05, "lease_seconds": 3600}}
     beside = queues.default.add("linger")
     with start_worker(concurrency=2):
         effects.wait_for("start")
@@ -121,7 +129,7 @@ def test_a_job_that_takes_its_process_down_is_settled_at_once_and_disturbs_nobod
     assert list(run.attempts.order_by("number").values_list("error", flat=True)) == told
     assert ended(beside) == ("completed", "completed")
     first, second = (effect for effect in effects.all("start") if effect.run_id == run.id)
-    assert run.attempts.get(number=1).finished_at.timestamp() - first.at < 2
+    assert run.attempts.get(number=1).finished_at.timestamp() - first.at < PATIENCE_SECONDS / 2
     assert second.pid != first.pid
 
 
@@ -203,12 +211,16 @@ def test_a_job_is_interrupted_when_its_time_is_over(work: Work, effects: Effects
 
 @pytest.mark.slow
 def test_a_job_that_heeds_no_exception_is_killed_with_what_it_has_started(
-    start_worker: StartWorker, observer: Recorder, effects: Effects
+    start_worker: StartWorker, observer: Recorder, effects: Effects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It has done its worst before its hard timeout comes."""
+    begun = threading.Event()
+    monkeypatch.setattr(child_process, "monotonic", lambda: monotonic() if begun.is_set() else 0.0)
     run = queues.default.add("defy")
     with start_worker(concurrency=1):
-        [start, *_] = effects.wait_for("start")
+        [start] = effects.wait_for("start")
         family = [psutil.Process(start.pid), *psutil.Process(start.pid).children()]
+        begun.set()
         observer.wait_until_settled(run)
         observer.wait_until_settled(queues.default.add("tell_pid"))  # in the same slot: it did not leak
         wait_until(lambda: not any(_is_alive(each) for each in family))
@@ -227,9 +239,10 @@ def _is_alive(process: psutil.Process) -> bool:
 
 @pytest.mark.parametrize("force", [False, True], ids=["asked", "by force"])
 def test_a_job_is_interrupted_when_its_run_is_cancelled_and_the_next_one_is_not(
-    start_worker: StartWorker, observer: Recorder, effects: Effects, force: bool
+    start_worker: StartWorker, observer: Recorder, effects: Effects, monkeypatch: pytest.MonkeyPatch, force: bool
 ) -> None:
     """Also by force, nobody is killed who heeds it; and who succeeds all the same has succeeded."""
+    monkeypatch.setattr(leases, "FORCE_SECONDS", PATIENCE_SECONDS)
 
     def cancelled(name: str) -> Run:
         run = queues.default.add(name)
@@ -302,7 +315,7 @@ def test_a_job_whose_run_is_cancelled_by_force_is_killed_also_while_the_heartbea
         back.set()
 
     assert ended(run) == ("cancelled", "cancelled")
-    assert not psutil.pid_exists(begun.pid)
+    wait_until(lambda: not psutil.pid_exists(begun.pid))
 
 
 def test_a_job_whose_run_was_taken_over_is_killed_if_it_does_not_end(
@@ -311,16 +324,15 @@ def test_a_job_whose_run_was_taken_over_is_killed_if_it_does_not_end(
     effects: Effects,
     engine: Engine,
     quick_force: None,
-    settings: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    settings.JOBQUEUE["queues"] = {"default": {"lease_seconds": 3}}
     run = queues.default.add("stand_firm")
     with start_worker(concurrency=1):  # so that it does not take its own run over
         [begun] = effects.wait_for("start")
-        end_lease(run.id)
-        reap(engine, "default", crashed)
-        engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=60)
+        with transaction.atomic():  # so that no heartbeat renews the lease meanwhile
+            end_lease(run.id)
+            reap(engine, "default", crashed)
+            engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=3600)
         observer.wait_until_settled(queues.default.add("tell_pid"))
 
     assert not psutil.pid_exists(begun.pid)
@@ -331,8 +343,8 @@ def test_a_job_whose_run_was_taken_over_is_killed_if_it_does_not_end(
 
 
 @pytest.mark.parametrize(
-    ("options", "lease_seconds"),
-    [pytest.param({}, 1, marks=pytest.mark.slow), ({"concurrent_jobs": 1}, 3)],
+    ("options", "missed"),
+    [pytest.param({}, END_LEASES, marks=pytest.mark.slow), ({"concurrent_jobs": 1}, 0.95)],
     ids=["any", "exclusive"],
 )
 def test_a_job_whose_lease_is_in_doubt_is_killed_if_it_does_not_end_and_its_run_starts_again_for_nothing(
@@ -342,14 +354,15 @@ def test_a_job_whose_lease_is_in_doubt_is_killed_if_it_does_not_end_and_its_run_
     on_connect: OnConnect,
     settings: Any,
     options: dict[str, Any],
-    lease_seconds: float,
+    missed: float,
 ) -> None:
     """No heartbeat reaches the database as long as the first attempt runs."""
-    away = threading.Event()
+    away, refused = threading.Event(), threading.Event()
 
     def watch(connection: Any) -> None:
         def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
             if away.is_set() and lease.claim.ref in worker.worker._leases:
+                refused.set()
                 raise OperationalError("the network is down")
             return execute(sql, params, many, context)
 
@@ -357,12 +370,14 @@ def test_a_job_whose_lease_is_in_doubt_is_killed_if_it_does_not_end_and_its_run_
             connection.execute_wrappers.append(refuse)
 
     on_connect(watch)
-    settings.JOBQUEUE["queues"] = {"default": {"lease_seconds": lease_seconds, **options}}
+    settings.JOBQUEUE["queues"] = {"default": options}
     run = queues.default.add("stand_firm")
     with start_worker(concurrency=1) as worker:
         [first] = effects.wait_for("start")
         [lease] = worker.worker._leases.all()
         away.set()
+        assert refused.wait(PATIENCE_SECONDS)
+        lease.renewed_at = monotonic() - missed * lease.seconds
         effects.wait_for("start", 2)
         effects.open_gate()
         observer.wait_for(lambda: observer.settled_ids() == [run.id, run.id])
@@ -376,15 +391,18 @@ def test_a_job_whose_lease_is_in_doubt_is_killed_if_it_does_not_end_and_its_run_
 def test_a_job_in_a_thread_is_only_asked_to_end_by_force(
     start_worker: StartWorker, observer: Recorder, effects: Effects, quick_force: None
 ) -> None:
+    begun = threading.Event()
+
     @job
     def look(*, run: RunContext) -> str:
+        begun.set()
         wait_until(lambda: run.cancel_requested)
         wait_until((effects.folder / "gate").exists)
         return "completed all the same"
 
     run = queues.default.add("look")
     with start_worker() as worker:
-        wait_until(Run.objects.in_state("running").exists)
+        assert begun.wait(PATIENCE_SECONDS)
         operations.cancel(run.id, actor="ann", force=True)
         [lease] = worker.worker._leases.all()
         wait_until(lambda: lease.kill_at + 0.5 < monotonic())
@@ -559,22 +577,21 @@ def test_what_a_job_has_noted_is_not_told_after_its_end() -> None:
 
 
 def test_a_worker_that_stops_kills_what_does_not_end_and_hands_the_run_back(
-    start_worker: StartWorker, effects: Effects, on_connect: OnConnect
+    start_worker: StartWorker, effects: Effects, on_connect: OnConnect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not wait for a child that keeps it from writing."""
     on_connect(lambda new: new.connection.execute("PRAGMA busy_timeout = 100"))  # here; the child has its own
-    has_ended = threading.Event()
+    monkeypatch.setattr(rules, "LAST_TRIES_SECONDS", PATIENCE_SECONDS)
 
     @job
     def end_beside() -> str:
         effects.wait_for("start")
-        has_ended.set()
         return "done"
 
     runs = queues.default.bulk_add([{"job": "linger_in_transaction"}, {"job": "end_beside"}])
     lingering, beside = (Run.objects.get(pk=pk) for pk in runs)
     with start_worker(concurrency=2, grace_seconds=0) as worker:
-        assert has_ended.wait(PATIENCE_SECONDS)
+        wait_until(lambda: any(lease.has_ended for lease in worker.worker._leases.all()))
         process = psutil.Process(effects.all("start")[0].pid)
         code = worker.stop()
 
@@ -673,7 +690,7 @@ def test_a_child_starts_before_the_run_of_a_vanished_worker_is_free(
 
     assert ended(run) == ("completed", "completed")
     assert (run.attempt, run.result) == (2, child.pid)
-    assert not child.is_running()
+    wait_until(lambda: not child.is_running())
 
 
 @pytest.mark.slow
@@ -703,15 +720,23 @@ def test_as_many_children_start_as_runs_are_likely_to_come(
 
 
 def test_children_that_have_had_nothing_to_do_for_long_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    class Told(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self.pid)
+
+    monkeypatch.setattr("django_jobqueue.worker.executors.child_process.subprocess.Popen", Told)
     monkeypatch.setattr(processes, "IDLE_SECONDS", 0.5)
     executor = processes.ProcessExecutor(lambda _: None, lambda _: None, lambda _: None)
 
     executor.prepare(2)
-    wait_until(lambda: len(descendants()) == 2)
+    wait_until(lambda: len(started) == 2)
     wait_until(lambda: not descendants())
 
     executor.prepare(1)
-    wait_until(descendants)
+    wait_until(lambda: len(started) == 3)
     executor.close(PATIENCE_SECONDS)
     assert not descendants()
 
@@ -828,6 +853,7 @@ def test_a_run_whose_child_cannot_start_is_put_off(
     work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "settings_that_are_not_there")
+    monkeypatch.setattr(processes, "NOT_STARTED_DELAY_SECONDS", 3600)
     run = queues.default.add("tell_pid")
 
     work()
