@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -14,7 +15,7 @@ from django_jobqueue import RunContext, Snooze, job, queues
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
 from django_jobqueue.worker import heartbeat
-from tests.worker.bench import Gate, Recorder, wait_until
+from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, wait_until
 from tests.worker.conftest import OnConnect, StartWorker, Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,7 +92,7 @@ def test_a_job_that_says_a_lot_is_written_now_and_then(
     engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.25)
+    monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.15)
     written: list[float] = []
 
     def watch(connection: Any) -> None:
@@ -105,7 +106,7 @@ def test_a_job_that_says_a_lot_is_written_now_and_then(
     @job
     def chat(run: RunContext) -> int:
         said = 0
-        while len(written) < 3:
+        while said < 100 or len(written) < 4:
             said += 1
             run.progress(said)
         return said
@@ -115,12 +116,11 @@ def test_a_job_that_says_a_lot_is_written_now_and_then(
     with start_worker(concurrency=3):
         observer.wait_until_settled(*runs)
 
-    assert written[2] - written[0] > 1.8 * heartbeat.NOTES_SECONDS
+    # The first may have come late, and so be followed by the second at once.
+    assert written[3] - written[0] >= 2 * heartbeat.NOTES_SECONDS
     for run in runs:
         run.refresh_from_db()
         assert run.progress == {"done": run.result, "total": None, "message": ""}
-        assert run.result is not None
-        assert run.result > 100
 
 
 def test_a_job_that_says_nothing_is_not_written_about(
@@ -277,29 +277,38 @@ def test_a_message_of_any_kind_can_be_shown(work: Work) -> None:
 
 
 def test_what_many_jobs_say_is_written_together_and_once(
-    start_worker: StartWorker, gate: Gate, on_connect: OnConnect, engine: Engine
+    start_worker: StartWorker, gate: Gate, on_connect: OnConnect, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The heartbeat waits until all have spoken, and one of them speaks again when that is written."""
+    monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.1)
+    all_have_spoken, is_written = threading.Event(), threading.Event()
+    together = threading.Barrier(8, action=all_have_spoken.set, timeout=PATIENCE_SECONDS)
     batches: list[int] = []
 
     def watch(connection: Any) -> None:
         def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            assert all_have_spoken.wait(PATIENCE_SECONDS)
             if sql == engine.NOTE:  # type: ignore[attr-defined]
                 batches.append(len(json.loads(params["notes"])))
             return execute(sql, params, many, context)
 
-        connection.execute_wrappers.append(note)
+        if threading.current_thread().name == "jobqueue-heartbeat":
+            connection.execute_wrappers.append(note)
 
     @job
     def copy(run: RunContext) -> None:
         run.progress(1)
+        if together.wait() == 0:
+            assert is_written.wait(PATIENCE_SECONDS)
+            run.progress(2)
         gate.wait_to_pass()
 
     on_connect(watch)
     queues.default.bulk_add([{"job": "copy"} for _ in range(8)])
-    with start_worker(concurrency=8) as worker:
+    with start_worker(concurrency=8):
         wait_until(lambda: queues.default.runs().filter(progress__done=1).count() == 8)
-        worker.chores.wait_for_turns(2)  # about two seconds
+        is_written.set()
+        wait_until(queues.default.runs().filter(progress__done=2).exists)
         gate.open()
 
-    assert sum(batches) == 8
-    assert len(batches) <= 2
+    assert batches == [8, 1]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -360,15 +361,19 @@ def test_a_program_that_hangs_is_killed_after_its_grace(
     caplog: pytest.LogCaptureFixture,
     tether: list[str],
 ) -> None:
-    monkeypatch.setattr(rules, "KILL_AFTER_SECONDS", 0.2)
+    clock_jumps = threading.Event()
+    monkeypatch.setattr(rules, "monotonic", lambda: monotonic() + 7200.0 * clock_jumps.is_set())
     hanging, obedient = script(DEFY, "Worker 1"), script(OBEY, "Worker 2")
     hanging.program = replace(hanging.program, arguments=[*tether, *hanging.program.arguments])
-    supervisor = supervise(hanging, obedient, grace_seconds=0.1)
+    supervisor = supervise(hanging, obedient, grace_seconds=3600)
     process = psutil.Process(hanging.wait_for_start())
     wait_until(lambda: "ready" in hanging.log(), "it cannot be terminated any more")
-    obedient.wait_for_start()
+    obeying = psutil.Process(obedient.wait_for_start())
 
     supervisor.stop()
+    wait_until(lambda: not obeying.is_running(), "the other one ends")
+    assert process.is_running()
+    clock_jumps.set()
 
     assert supervisor.wait() == 3
     wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "it ends")
