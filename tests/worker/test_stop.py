@@ -14,12 +14,13 @@ from django_jobqueue import RunContext, job, queues
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
-from django_jobqueue.worker import desk, heartbeat, lock_waits, shutdown
+from django_jobqueue.worker import desk, heartbeat, lock_waits, pace, shutdown
 from django_jobqueue.worker import worker as rules
 from django_jobqueue.worker.runner import Ended
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, join_threads, wait_until
 from tests.worker.conftest import AroundStatements, OnConnect, StartWorker
 from tests.worker.test_leases import CLAIMS
+from tests.worker.test_pace import hurried
 
 BreakConnection: TypeAlias = Callable[..., list[str]]
 
@@ -84,28 +85,27 @@ def test_a_busy_worker_finishes_what_it_began_and_begins_nothing_new(
 
 
 def test_runs_claimed_ahead_are_handed_back_when_the_worker_stops(
-    start_worker: StartWorker, observer: Recorder, gate: Gate
+    start_worker: StartWorker, observer: Recorder, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queues.default.bulk_add([{"job": "note", "priority": 2} for _ in range(150)])
+    monkeypatch.setattr(pace, "STALLED_SECONDS", 3600.0)  # that would be a reason, too
     running = queues.default.add("wait", priority=1)
     behind = queues.default.bulk_add([{"job": "note"} for _ in range(20)])
     due_at = Run.objects.get(pk=behind[0]).run_at
 
-    with start_worker(concurrency=1) as worker:
+    with hurried(start_worker(concurrency=1)) as worker:
         gate.wait_for_job()
         worker.worker.stop()
         observer.wait_for(lambda: observer.stops)
         wait_until(lambda: not Run.objects.in_state("running").filter(pk__in=behind).exists())
-        handed_back = set(Run.objects.filter(pk__in=behind).values_list("state", "failures", "crashes"))
+        handed_back = set(Run.objects.filter(pk__in=behind).values_list("state", "releases", "failures", "crashes"))
         gate.open()
         exit_code = worker.wait()
 
     running.refresh_from_db()
     assert exit_code == 0
-    assert handed_back == {("pending", 0, 0)}
+    assert handed_back == {("pending", 1, 0, 0)}
     assert running.state == "completed"
     assert observer.stops == [1]
-    assert Run.objects.filter(pk__in=behind, releases=1).exists(), "none was claimed ahead"
     assert set(Run.objects.filter(pk__in=behind).values_list("run_at", flat=True)) == {due_at}, "they lost their place"
     assert not Run.objects.filter(pk__in=behind, attempts__isnull=False).exists()
 
@@ -173,10 +173,9 @@ def test_an_at_most_once_run_that_was_only_claimed_is_not_lost(
     def pay(run: RunContext) -> None:
         paid.append(run.id)
 
-    queues.default.bulk_add([{"job": "note", "priority": 2} for _ in range(150)])
     queues.default.add("wait", priority=1)
     payments = queues.default.bulk_add([{"job": "pay"} for _ in range(10)])
-    with start_worker(concurrency=1) as worker:
+    with hurried(start_worker(concurrency=1)) as worker:
         gate.wait_for_job()
         worker.worker.stop()
         observer.wait_for(lambda: observer.stops)
@@ -187,7 +186,7 @@ def test_an_at_most_once_run_that_was_only_claimed_is_not_lost(
         successor.wait()
 
     assert sorted(paid) == sorted(payments)
-    assert set(Run.objects.filter(pk__in=payments).values_list("state", flat=True)) == {"completed"}
+    assert set(Run.objects.filter(pk__in=payments).values_list("state", "releases")) == {("completed", 1)}
 
 
 def test_a_second_request_to_stop_hands_everything_back_at_once(start_worker: StartWorker, gate: Gate) -> None:
@@ -204,9 +203,9 @@ def test_a_second_request_to_stop_hands_everything_back_at_once(start_worker: St
 
 
 def test_leases_are_renewed_until_the_last_job_of_a_stopping_worker_has_ended(
-    start_worker: StartWorker, observer: Recorder, gate: Gate, settings: Any
+    start_worker: StartWorker, observer: Recorder, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.JOBQUEUE = {"worker": {"lease_seconds": 3, "poll_seconds": 0.05}}
+    monkeypatch.setattr(heartbeat, "BEATS_PER_LEASE", 100)
     run = queues.default.add("wait")
     elsewhere = Recorder()
 
@@ -251,10 +250,11 @@ def test_a_worker_ends_though_its_heartbeat_waits_for_a_database_that_does_not_a
     start_worker: StartWorker, on_connect: OnConnect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "LAST_SECONDS", 0.1)
-    answered, asked = threading.Event(), threading.Event()
+    answered = threading.Event()
+    beating: SimpleQueue[threading.Thread] = SimpleQueue()
 
     def hang(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        asked.set()
+        beating.put(threading.current_thread())
         assert answered.wait(PATIENCE_SECONDS)
         return execute(sql, params, many, context)
 
@@ -264,13 +264,13 @@ def test_a_worker_ends_though_its_heartbeat_waits_for_a_database_that_does_not_a
 
     on_connect(watch)
     with start_worker() as worker:
-        assert asked.wait(PATIENCE_SECONDS)
+        thread = beating.get(timeout=PATIENCE_SECONDS)
         exit_code = worker.stop()
-    [beating] = [thread for thread in threading.enumerate() if thread.name == "jobqueue-heartbeat"]
+    still_waits = thread.is_alive()
     answered.set()
-    beating.join(PATIENCE_SECONDS)
+    thread.join(PATIENCE_SECONDS)
 
-    assert exit_code == 0
+    assert (exit_code, still_waits) == (0, True)
 
 
 def test_a_worker_ends_though_a_connection_of_an_idle_thread_cannot_be_closed(
@@ -279,9 +279,11 @@ def test_a_worker_ends_though_a_connection_of_an_idle_thread_cannot_be_closed(
     monkeypatch.setattr(rules, "CLOSE_SECONDS", 0.1)
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
     answered = threading.Event()
+    idle: SimpleQueue[threading.Thread] = SimpleQueue()
 
     @job
     def connect() -> None:
+        idle.put(threading.current_thread())
         Run.objects.count()
         close = connection._close  # type: ignore[attr-defined]  # the stubs lack it
 
@@ -295,13 +297,12 @@ def test_a_worker_ends_though_a_connection_of_an_idle_thread_cannot_be_closed(
     with start_worker() as worker:
         observer.wait_until_settled(run)
         exit_code = worker.stop()
-    idle = [thread for thread in threading.enumerate() if thread.name == "jobqueue-1"]
+    thread = idle.get_nowait()
+    still_waits = thread.is_alive()
     answered.set()
-    for thread in idle:
-        thread.join(PATIENCE_SECONDS)
+    thread.join(PATIENCE_SECONDS)
 
-    assert exit_code == 0
-    assert len(idle) == 1
+    assert (exit_code, still_waits) == (0, True)
 
 
 def test_a_worker_that_waits_for_a_database_that_does_not_answer_is_broken_off_after_its_grace(
@@ -359,7 +360,7 @@ def test_an_error_of_our_own_ends_a_worker_and_costs_its_runs_nothing(
 
     running.refresh_from_db()
     assert (running.state, running.attempt, running.crashes, running.releases) == ("pending", 1, 0, 1)
-    assert not WorkerRow.objects.exists()
+    wait_until(lambda: not WorkerRow.objects.exists())
 
 
 @pytest.fixture
@@ -476,8 +477,10 @@ def test_a_result_that_cannot_be_written_because_somebody_has_locked_its_run_is_
     engine: Engine,
     around_statements: AroundStatements,
     end_job: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The lock ends at the worst moment: the worker has just seen it, and goes on to hand back what still runs."""
+    monkeypatch.setattr(rules, "LAST_TRIES_SECONDS", PATIENCE_SECONDS)
     unlock, unlocked = threading.Event(), threading.Event()
     looks: list[str] = []
 
@@ -518,6 +521,7 @@ def test_a_run_that_has_not_started_is_not_handed_back_as_if_it_had(
 ) -> None:
     """Its job has put it back, and somebody has locked it. The lock ends when the worker has seen it for the last time."""
     monkeypatch.setattr(lock_waits, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(rules, "LAST_TRIES_SECONDS", PATIENCE_SECONDS)
     unlock, unlocked = threading.Event(), threading.Event()
 
     def not_now(payload: Any, run: RunContext) -> bool:
