@@ -24,7 +24,7 @@ from example_project.demo.programs import MANAGE, DemoFailed, Program
 from example_project.shop.models import Customer, Product
 
 LIMIT_SECONDS = 120
-"""All runs must have ended by then; on an ordinary machine they need a small part of it."""
+"""What the demo waits for must have come by then; on an ordinary machine that takes a small part of it."""
 
 TICKER = "sales_ticker"
 """The schedule of the shop that is due each second."""
@@ -43,7 +43,7 @@ def tell() -> int:
     visits = Visits(loaded=Customer.objects.count())
 
     with Program("runserver", "--noreload", "127.0.0.1:0", tell=lambda line: None) as server:
-        site = server.wait_for(r"http://\S+?:\d+/", seconds=30)[0]
+        site = server.wait_for(r"http://\S+?:\d+/", seconds=LIMIT_SECONDS)[0]
         say(f"The site is at {site}. Now a worker: manage.py runjobs")
         with Program("runjobs", "--no-reload", tell=sample(SHOWN_LINES)) as worker:
             visit(Browser(site), visits)
@@ -97,13 +97,13 @@ def visit(browser: Browser, visits: Visits) -> None:
 
 
 def stop_the_ticker(worker: Program) -> int:
-    """Disable the schedule that fires each second, and return how often it was due until then."""
-    worker.wait_for(r"sum_up_sales", seconds=30)
+    """Disable the schedule that fires each second, and return how often it had to fire until then."""
+    worker.wait_for(r"sum_up_sales", seconds=LIMIT_SECONDS)
     operations.schedule_toggle(TICKER, enabled=False, actor="demo", reason="The visitors have gone.")
-    due = figures.seconds_due(TICKER)
-    say(f"Meanwhile the schedule {TICKER} was due {due} times. Now it is disabled: manage.py showschedules")
+    ticks = figures.times_to_fire(TICKER)
+    say(f"Meanwhile the schedule {TICKER} had to fire {ticks} times. Now it is disabled: manage.py showschedules")
     call_command("showschedules")
-    return due
+    return ticks
 
 
 def wait_for_the_last_run(*programs: Program) -> None:
