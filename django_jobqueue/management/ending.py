@@ -9,15 +9,26 @@ import threading
 logger = logging.getLogger(__name__)
 
 TELL_SECONDS = 0.5
-"""To say what is broken off. A thread may hang in the middle of a line, so that nobody can say anything any more."""
+"""At most, to say what is broken off. A thread may hang in the middle of a line, so that nobody can say anything any more."""
 
 
 def end_within(seconds: float, code: int) -> None:
     """Let this process end with *code* in so many seconds, even if it has not come to its end by itself."""
-    for after, call, arguments in ((seconds, _tell, []), (seconds + TELL_SECONDS, os._exit, [code])):
-        timer = threading.Timer(after, call, arguments)
-        timer.daemon, timer.name = True, "jobqueue-ending"
-        timer.start()
+    telling, told = threading.Event(), threading.Event()
+
+    def tell() -> None:
+        telling.set()
+        _tell()
+        told.set()
+
+    def end() -> None:
+        telling.wait()
+        told.wait(TELL_SECONDS)
+        os._exit(code)
+
+    for thread in (threading.Timer(seconds, tell), threading.Thread(target=end)):
+        thread.daemon, thread.name = True, "jobqueue-ending"
+        thread.start()
 
 
 def _tell() -> None:

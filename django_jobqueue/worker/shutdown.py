@@ -14,6 +14,8 @@ LAST_SECONDS = 1.0
 """What observers get to come to their end, even where the grace is over."""
 STUCK_SECONDS = 3.0
 """After the grace, for the main thread to hand back what still runs; less than most who send a SIGTERM wait beyond it."""
+LOOK_SECONDS = 1.0
+"""The longest time between two looks. Where it is more, the whole process stood still: that is not the main thread's fault."""
 
 
 def nobody_ends_it() -> None:
@@ -34,6 +36,9 @@ class Shutdown:
         self._recycling = False
         self._break_off = break_off
         self._has_broken_off = False
+        self._looked_at = monotonic()
+        self._stuck_seconds = 0.0
+        """For how long the main thread has not come to its end, by the looks since the grace was over."""
 
     @property
     def wanted(self) -> bool:
@@ -70,7 +75,11 @@ class Shutdown:
 
     def look(self) -> None:
         """Break off what cannot come to its end: the main thread may wait for a database for ever. For another thread."""
-        if self.deadline is None or self._has_broken_off or monotonic() < self.deadline + STUCK_SECONDS:
+        before, self._looked_at = self._looked_at, monotonic()
+        if self.deadline is None or self._has_broken_off:
+            return
+        self._stuck_seconds += max(0.0, min(self._looked_at - max(before, self.deadline), LOOK_SECONDS))
+        if self._stuck_seconds < STUCK_SECONDS:
             return
         self._has_broken_off = True
         self._break_off()

@@ -17,6 +17,7 @@ from django_jobqueue.models import Worker as WorkerRow
 from django_jobqueue.worker import desk, heartbeat, lock_waits, pace, shutdown
 from django_jobqueue.worker import worker as rules
 from django_jobqueue.worker.runner import Ended
+from django_jobqueue.worker.shutdown import Shutdown
 from tests.worker.bench import PATIENCE_SECONDS, Gate, Recorder, join_threads, wait_until
 from tests.worker.conftest import AroundStatements, OnConnect, StartWorker
 from tests.worker.test_leases import CLAIMS
@@ -332,6 +333,18 @@ def test_a_worker_that_waits_for_a_database_that_does_not_answer_is_broken_off_a
         answered.set()
 
     assert "The database keeps this worker from coming to its end." in caplog.text
+
+
+def test_a_worker_that_stood_still_beyond_its_grace_gets_its_time_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, broken_off_at = 0.0, []
+    monkeypatch.setattr(shutdown, "monotonic", lambda: now)
+    stop = Shutdown(5.0, lambda: broken_off_at.append(now))
+    stop.ask()
+
+    for now in (1.0, 4.5, 5.5, 60.0, 61.0, 61.25, 61.75, 62.0):  # noqa: B007  # it is the clock
+        stop.look()
+
+    assert broken_off_at == [61.75]
 
 
 def test_an_error_of_our_own_ends_a_worker_and_costs_its_runs_nothing(
