@@ -38,6 +38,7 @@ from django_jobqueue import testing
 from django_jobqueue.conf import get_config
 from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
+from django_jobqueue.retry import Backoff
 from tests.docs.expectations import Expectation, compare_output
 from tests.docs.pages import ROOT, Block, blocks
 
@@ -68,6 +69,7 @@ class Reader:
         self._undo.enter_context(patch.dict(sys.modules))
         for name, value in vars(registry).items():
             self._undo.enter_context(patch.object(registry, name, type(value)()))
+        self._undo.enter_context(patch.object(Backoff, "delay", _long_enough(Backoff.delay)))
         self._undo.enter_context(override_settings(MAILERS={"default": {"BACKEND": MAILBOX}}))  # from Django 6.1 on
         return self
 
@@ -177,6 +179,11 @@ class _PytestFunction(TestCase):
         used = [mark.args for mark in getattr(self._function, "pytestmark", []) if mark.name == "usefixtures"]
         with testing.inline() if ("jobqueue_inline",) in used else nullcontext():
             self._function(**dict.fromkeys(inspect.signature(self._function).parameters, testing))
+
+
+def _long_enough(delay: Callable[..., float]) -> Callable[..., float]:
+    """Let a retry be due at once, or only when the page is read, however slow a machine is."""
+    return lambda *of_failure: (seconds := delay(*of_failure)) and max(seconds, 30.0)
 
 
 def _parsed(page: Path, block: Block, source: str) -> list[ast.stmt]:
