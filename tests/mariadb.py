@@ -12,7 +12,7 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
 
-SECONDS_TO_START = 60
+SECONDS_TO_START = 120
 """How long a server may take on a busy machine."""
 
 

@@ -97,7 +97,7 @@ class PostgresServer:
         for process in family:
             with suppress(psutil.NoSuchProcess):  # a backend may end by itself meanwhile
                 process.kill()
-        psutil.wait_procs(family, timeout=10)
+        psutil.wait_procs(family, timeout=60)
         self._pid_file.unlink()  # the dead process may still be a zombie, which the next start would take for alive
 
     def close(self) -> None:

@@ -57,5 +57,5 @@ with tests.servers.PostgresServer() as server:
         postmaster = psutil.Process(int(owner.stdout.readline()))
         owner.kill()
 
-    _gone, alive = psutil.wait_procs([postmaster], timeout=10)
+    _gone, alive = psutil.wait_procs([postmaster], timeout=60)
     assert not alive

@@ -23,7 +23,7 @@ def build(folder: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert program.returncode == 0, program.stderr
 
