@@ -24,7 +24,7 @@ STARTS = {"at_a_rate": 10, "of_all": 15}
 """How many runs of a queue may start today."""
 
 JOBQUEUE = {
-    "worker": {"lease_seconds": 4.0, "poll_seconds": 0.1},
+    "worker": {"lease_seconds": 30.0, "poll_seconds": 0.1},
     "queues": {
         "of_a_queue": {"concurrent_jobs": MOST["of_a_queue"], "jobs": TURN},
         "of_a_job": {"jobs": {"take_turn": {"run": TURN["take_turn"], "concurrent_jobs": MOST["of_a_job"]}}},

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self, TypeAlias
+
+from django.db import connection
+from django.utils import timezone
+
+from django_jobqueue.models import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
@@ -38,10 +45,10 @@ class Effects:
     def all(self, word: str | None = None) -> list[Effect]:
         """What was written so far, in its order."""
         log = self.folder / "effects"
-        lines = log.read_text().splitlines() if log.exists() else []
+        whole, _, _ = log.read_text().rpartition("\n") if log.exists() else ("", "", "")
         effects = [
             Effect(int(run_id), int(attempt), int(pid), said, float(at))
-            for run_id, attempt, pid, said, at in map(str.split, lines)
+            for run_id, attempt, pid, said, at in map(str.split, whole.splitlines())
         ]
         return [effect for effect in effects if word in (None, effect.word)]
 
@@ -153,6 +160,19 @@ class WorkerProcess:
         self.send(signal.SIGTERM)
         return self.wait()
 
+    def freeze(self) -> None:
+        """Let it stand still: not in the middle of a write, which on SQLite would keep everybody else from writing."""
+        self.send(signal.SIGSTOP)
+        while connection.vendor == "sqlite" and not _can_write():
+            self.send(signal.SIGCONT)
+            self.send(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """End it in the middle of it all. Nobody waits for the end of its leases."""
+        self.send(signal.SIGKILL)
+        self.wait()
+        end_leases(self.pid)
+
     def _has_ended(self) -> bool:
         return not self._reader.is_alive()
 
@@ -166,6 +186,19 @@ class WorkerProcess:
                 self._printed.notify_all()
         with self._printed:
             self._printed.notify_all()
+
+
+def _can_write() -> bool:
+    with closing(sqlite3.connect(connection.settings_dict["NAME"], timeout=1, isolation_level=None)) as other:
+        with suppress(sqlite3.OperationalError):
+            other.execute("BEGIN IMMEDIATE")
+        return other.in_transaction
+
+
+def end_leases(pid: int) -> None:
+    """Let it be time for the leases of a worker to end, which is gone or frozen, and renews none."""
+    held = Run.objects.in_state("running").filter(worker__contains=f":{pid}:")
+    held.update(lease_until=timezone.now())
 
 
 def wait_until(happened: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:

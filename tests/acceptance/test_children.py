@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 
 import psutil
 import pytest
@@ -28,8 +27,7 @@ def test_the_children_of_a_killed_worker_end_and_their_runs_start_again(
     assert first.pid not in begun
     assert len(begun) == 2
 
-    first.send(signal.SIGKILL)
-    first.wait()
+    first.kill()
     wait_until(
         lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children),
         "the children end",

@@ -17,12 +17,12 @@ from pytest_django import Settings
 
 from django_jobqueue import operations, queues
 from django_jobqueue.limiting.limiter import Limiter
-from django_jobqueue.models import Run
+from django_jobqueue.models import QueueState, Run
 from tests.acceptance import limited_settings
 from tests.acceptance.broken.apps import LEFT_OUT as LEFT_OUT_BY_WORKERS
 from tests.acceptance.conftest import StartWorker
 from tests.acceptance.limited_settings import MOST, OPERATED, STARTS
-from tests.acceptance.programs import Effect, Effects, WorkerProcess, wait_until
+from tests.acceptance.programs import PATIENCE_SECONDS, Effect, Effects, WorkerProcess, end_leases, wait_until
 from tests.acceptance.settings import VENDOR
 
 pytestmark = pytest.mark.slow
@@ -35,6 +35,7 @@ LONG = 0.1
 LIMITED = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.limited_settings"}
 BROKEN = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.broken.settings"}
 QUEUES = list(limited_settings.JOBQUEUE["queues"])  # type: ignore[call-overload]
+UNRATED = [name for name in QUEUES if name not in (*STARTS, "operated")]
 OTHERS = [name for name in QUEUES if name != "of_a_queue"]
 WORKED = [OTHERS, OTHERS, ["of_a_queue"], ["of_a_queue", "operated"]]
 """What each worker works. Whoever works one queue that only counts, counts and claims in one round trip."""
@@ -142,6 +143,7 @@ class Operator:
         self.effects = effects
         self.groups = groups
         self.most = OPERATED
+        self.keep_busy()
 
     def order(self, most: int, change: Callable[[], object]) -> None:
         if most > self.most:
@@ -153,7 +155,13 @@ class Operator:
         self.most = most
         if most:
             seen = self.starts()
-            wait_until(lambda: self.starts() > seen + 1, "two more have started")
+            wait_until(lambda: self.keep_busy() > seen + 1, "two more have started")
+
+    def keep_busy(self) -> int:
+        """See to it that there is always something to start, however late we are; return how many runs have started."""
+        if Run.objects.filter(queue="operated", state="pending").count() < 5:
+            self.groups |= add(["operated"], count=20)
+        return self.starts()
 
     def write(self, most: int) -> None:
         with (self.effects.folder / "effects").open("a") as log:
@@ -179,23 +187,30 @@ def give_orders(operator: Operator) -> None:
     operator.order(1, limit_to(1))
     operator.order(0, partial(operations.pause_queue, "operated", actor="ana"))
     operator.order(1, partial(operations.resume_queue, "operated", actor="ana"))
-    soon = timezone.now() + timedelta(seconds=0.3)
-    operator.order(4, limit_to(4, until=soon))
-    operator.order(OPERATED, lambda: wait_until(lambda: timezone.now() > soon, "that time is over"))
+    operator.order(4, limit_to(4, until=timezone.now() + timedelta(hours=1)))
+    operator.order(OPERATED, lambda: QueueState.objects.update(concurrent_jobs_until=timezone.now()))  # it is over
     operator.order(1, limit_to(1))
     operator.order(OPERATED, partial(operations.clear_limit, "operated", "concurrent_jobs", actor="ana"))
 
 
-def kill_one_at_work(workers: Sequence[WorkerProcess], effects: Effects) -> None:
+def keep_busy(groups: Groups) -> None:
+    """Add more, when all has ended that may start: each worker is to have its part, however late it is."""
+    if not Run.objects.live().exclude(blocked_on="rate:").exists():
+        groups |= add(UNRATED, LONG / 4)
+
+
+def kill_one_at_work(workers: Sequence[WorkerProcess], effects: Effects, groups: Groups) -> None:
     """Kill one of the workers while it has a run between its start and its end, and write that down."""
     for worker in cycle(workers):
+        keep_busy(groups)
         worker.send(signal.SIGSTOP)
         told = Counter(effect.word for effect in effects.all() if effect.pid == worker.pid)
         if told["start"] > told["end"]:
             worker.send(signal.SIGKILL)
-            worker.process.wait()
+            worker.wait()
             with (effects.folder / "effects").open("a") as log:
                 log.write(f"0 0 {worker.pid} killed {time.time():.6f}\n")
+            end_leases(worker.pid)
             return
         worker.send(signal.SIGCONT)
 
@@ -207,10 +222,14 @@ def test_no_limit_is_exceeded_and_all_is_done_though_a_worker_is_killed(
     workers = [start_worker("--concurrency=16", *worked, environment=LIMITED) for worked in WORKED]
     for worker in workers:
         worker.wait_until_ready()
-    groups = add([name for name in QUEUES if name != "operated"], LONG / 4)
-    effects.wait_for("end", 20)
-    kill_one_at_work(workers, effects)
-    groups |= add(["operated"], count=60)
+    groups = add(UNRATED, LONG / 4) | add([*STARTS])
+
+    def three_are_at_work() -> bool:
+        keep_busy(groups)
+        return len({effect.pid for effect in effects.all("end")}) > 2
+
+    wait_until(three_are_at_work, "three of them work")
+    kill_one_at_work(workers, effects, groups)
     give_orders(Operator(effects, groups))
 
     wait_until(lambda: not Run.objects.live().exclude(blocked_on="rate:").exists(), "all that may start has ended")
@@ -222,7 +241,6 @@ def test_no_limit_is_exceeded_and_all_is_done_though_a_worker_is_killed(
     assert most["of_a_queue"] > 1
     assert most["of_a_job"] > 1
     assert most["of_all"] > 1
-    assert len({effect.pid for effect in done if effect.word == "start"}) > 2
     assert not Run.objects.exclude(queue__in=STARTS).exclude(state="completed").exists()
     for name, number in STARTS.items():
         rated = Run.objects.filter(queue=name)
@@ -253,4 +271,4 @@ def test_workers_that_leave_out_what_limits_need_are_found_out(
             groups.update(add(sorted(broken)))
         return breaches(effects.all(), groups) == broken
 
-    wait_until(found_out, "the breach is seen")
+    wait_until(found_out, "the breach is seen", seconds=5 * PATIENCE_SECONDS)  # some need a chance

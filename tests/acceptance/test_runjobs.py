@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from django_jobqueue import queues
@@ -96,6 +97,7 @@ def test_a_worker_touches_its_liveness_file_while_it_lives_and_takes_it_away_whe
     busy = file.stat().st_mtime
     wait_until(lambda: file.stat().st_mtime > busy, "it is touched while a job runs")
     worker.send(signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED, "it is frozen")
     frozen = file.stat().st_mtime
     time.sleep(1.5)  # nothing is to happen
     assert file.stat().st_mtime == frozen

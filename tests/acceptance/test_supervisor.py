@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,8 +20,7 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from tests.acceptance.conftest import StartWorker
-from tests.acceptance.programs import Effects, wait_until
-from tests.acceptance.settings import LEASE_SECONDS
+from tests.acceptance.programs import Effects, end_leases, wait_until
 from tests.acceptance.supervised import AS_PROCESS_ONE, SupervisorProcess, Workshop, can_be_process_one
 
 # A supervisor touches no database. What workers do in it, whoever has started them, is asked in each one elsewhere.
@@ -119,19 +117,15 @@ def test_a_killed_worker_is_replaced_and_its_run_starts_again(supervise: Supervi
     [first] = effects.wait_for("start")
     before = {worker.pid for worker in supervisor.wait_until_working(2)}
 
-    killed_at = time.time()
     os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: first.pid not in {worker.pid for worker in supervisor.workers()}, "it is dead")
+    end_leases(first.pid)
     [again] = effects.wait_for("start", attempt=2)
-    run.refresh_from_db()
-    claimed_at = run.started_at
     supervisor.wait_for_line("was killed by signal 9; it is started again in 1 s.")
-    wait_until(lambda: first.pid not in {worker.pid for worker in supervisor.workers()}, "the dead worker is buried")
     after = {worker.pid for worker in supervisor.wait_until_working(2)}
     effects.open_gate()
     wait_until_all_is_done()
 
-    assert claimed_at is not None  # what comes then, on a busy machine, is the start of a child
-    assert claimed_at.timestamp() - killed_at <= LEASE_SECONDS + 2
     assert again.pid != first.pid
     assert len(before & after) == 1
     run.refresh_from_db()
@@ -221,13 +215,17 @@ def test_a_worker_that_hangs_is_killed_and_what_outlasts_the_grace_of_another_is
     for _ in range(2):
         queues.default.add("hold")
     supervisor = supervise("--concurrency=1", "--grace=0.2")
-    hanging, _ = effects.wait_for("start", 2)
+    hanging, busy = effects.wait_for("start", 2)
     supervisor.wait_until_working(2)
     os.kill(hanging.pid, signal.SIGSTOP)
 
-    exit_code = supervisor.stop()
+    supervisor.send(signal.SIGSTOP)  # it is to find only one of them, however long the other one takes to its end
+    for stopped in (supervisor.pid, busy.pid):
+        os.kill(stopped, signal.SIGTERM)
+    wait_until(lambda: psutil.Process(busy.pid).status() == psutil.STATUS_ZOMBIE, "the busy one ends")
+    supervisor.send(signal.SIGCONT)
 
-    assert exit_code == 3
+    assert supervisor.wait() == 3
     assert supervisor.output.count("did not stop in time, and is killed.") == 1
     assert supervisor.family() == []
     assert Run.objects.get(state="pending").releases == 1
@@ -276,7 +274,7 @@ def test_workers_that_lost_their_supervisor_finish_hand_back_what_outlasts_their
         raise NotImplementedError
 
     held, outlasting = queues.default.add("hold"), queues.default.add("outlast")
-    supervisor = supervise("--concurrency=1", "--grace=5", environment=workshop.environment)
+    supervisor = supervise("--concurrency=1", "--grace=12", environment=workshop.environment)
     effects.wait_for("start", 2)
     supervisor.wait_until_working(2)
 

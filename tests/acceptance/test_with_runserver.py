@@ -64,7 +64,7 @@ def supervise(tmp_path: Path, workshop: Workshop, address: str) -> Iterator[Supe
 
 def page(address: str) -> str:
     """The page, or nothing."""
-    connection = http.client.HTTPConnection(address, timeout=10)
+    connection = http.client.HTTPConnection(address, timeout=60)
     try:
         connection.request("GET", "/hello")
         return connection.getresponse().read().decode()
@@ -76,9 +76,16 @@ def page(address: str) -> str:
 
 def wait_for_page(address: str) -> int:
     """Wait until the page is served; return the process that serves it."""
-    wait_until(lambda: page(address), "the page is served")
-    [pid] = re.findall(r"hello from (\d+)", page(address))
-    return int(pid)
+    pid = None
+
+    def is_served() -> bool:
+        nonlocal pid
+        pid = re.search(r"hello from (\d+)", page(address))
+        return pid is not None
+
+    wait_until(is_served, "the page is served")
+    assert pid is not None
+    return int(pid[1])
 
 
 OPTIONS = ["--processes=2", "--reload", "--settings=workshop_settings"]

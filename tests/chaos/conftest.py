@@ -33,6 +33,8 @@ def trial(
     with Trial(name.upper(), what.replace("_", " "), tmp_path, request.param, environment) as trial:
         if request.node.get_closest_marker("default_lease") and REPORT is not None:
             trial.lease_seconds = WorkerConfig().lease_seconds
+        if (lease := request.node.get_closest_marker("lease")) and REPORT is None:
+            [trial.lease_seconds] = lease.args
         yield trial
 
 

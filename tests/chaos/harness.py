@@ -7,11 +7,10 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,7 +19,7 @@ from django.db import connection
 
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.models.run import RunQuerySet
-from tests.acceptance.programs import PATIENCE_SECONDS, Effect, Effects, WorkerProcess, wait_until
+from tests.acceptance.programs import PATIENCE_SECONDS, Effect, Effects, WorkerProcess, end_leases, wait_until
 from tests.acceptance.supervised import SupervisorProcess
 from tests.chaos.checker import Evidence, violations
 from tests.chaos.ledger import Ledger
@@ -31,13 +30,10 @@ SEEDS = range(int(os.environ.get("JOBQUEUE_CHAOS_SEEDS", "1")))
 REPORT = os.environ.get("JOBQUEUE_CHAOS_REPORT")
 """The file that ``make chaos`` collects results in."""
 
-FORGIVABLE_SECONDS = 2.0
+FORGIVABLE_SECONDS = 2.0 if REPORT else 25.0
 """How much later than its lease the run of a killed worker may start again, and how soon that of a killed child is given
-back. That is for a machine that is not busy."""
-FORGIVABLE_STARTS = 0 if REPORT else 4
-"""In the suite it may be: then the slowest start of a worker in the same trial counts, so many times. Runs start again in a
-child, which loads the same project; with leases of a second no child can be ready in time, and one for each slot of a
-worker starts at the same moment."""
+back. In the suite the machine may stall; who waited for something else, such as for what follows a second crash, would wait
+for half a minute."""
 
 LOST = re.compile(r"(Lease lost[^:]*): run (\d+) .* attempt (\d+)")
 DROPPED = "Lease lost, result dropped"
@@ -63,7 +59,6 @@ class Trial:
     shifts: dict[int, int] = field(default_factory=dict)
     """By how many seconds the clock of a process was ahead."""
     _written: bool = False
-    _slowest_start: float = 0.0
     _workers: list[WorkerProcess] = field(default_factory=list)
     _kills: dict[int, float] = field(default_factory=dict)
     _exits: list[tuple[str, int, int]] = field(default_factory=list)
@@ -93,23 +88,19 @@ class Trial:
         environment: Mapping[str, str] | None = None,
     ) -> WorkerProcess:
         """Start a worker, and return when it works."""
-        began = monotonic()
         worker = WorkerProcess(
             ["chaos", "--log-format=json", *arguments],
             self.folder,
             environment={**self._environment(settings), **(environment or {})},
         )
         self._workers.append(self._programs.enter_context(worker))
-        worker.wait_until_ready()
-        self._slowest_start = max(self._slowest_start, monotonic() - began)
-        return worker
+        return worker.wait_until_ready()
 
     def start_two(self) -> tuple[WorkerProcess, WorkerProcess]:
         return self.start(), self.start()
 
     def start_supervised(self, *arguments: str) -> SupervisorProcess:
         """Start two workers with a supervisor, and return when both work."""
-        began = monotonic()
         supervisor = SupervisorProcess(
             ["chaos", "--log-format=json", "--processes=2", *arguments],
             self.folder,
@@ -117,7 +108,6 @@ class Trial:
         )
         self._workers.append(self._programs.enter_context(supervisor))
         supervisor.wait_until_working(2)
-        self._slowest_start = max(self._slowest_start, monotonic() - began)
         return supervisor
 
     def _environment(self, settings: str) -> dict[str, str]:
@@ -128,20 +118,54 @@ class Trial:
         """So many starts to wait for before a fault, as the seed will have it."""
         return int(RUNS * self.ledger.random.uniform(least, most)) + 1
 
+    def wait_for_start(self, run_id: int, attempt: int = 1) -> Effect:
+        """Wait until this attempt has started."""
+
+        def found() -> list[Effect]:
+            return [effect for effect in self.effects.all("start") if effect[:2] == (run_id, attempt)]
+
+        wait_until(found, f"attempt {attempt} of run {run_id} starts")
+        return found()[0]
+
+    def wait_at_work(self, happened: Callable[[], object], what: str) -> None:
+        """Wait until *happened* is true; until then there are always runs to be worked, however late somebody is."""
+
+        def look() -> object:
+            if self.runs().live().count() < RUNS // 5:
+                self.ledger.add_work(RUNS // 5, longest=1.0)
+            return happened()
+
+        wait_until(look, what)
+
     def wait_until_busy(self, worker: WorkerProcess) -> None:
         """Wait until jobs run in *worker*, which cannot end at once."""
+        self.wait_at_work(lambda: self._running(worker) >= 2, "it is busy")
 
-        def is_busy() -> bool:
-            words = [effect.word for effect in self.effects.all() if effect.pid == worker.pid]
-            return words.count("start") - words.count("end") >= 2
-
-        wait_until(is_busy, "it is busy")
+    def kill_at_work(self, worker: WorkerProcess) -> None:
+        """End *worker* while a job runs in it."""
+        while True:
+            self.wait_until_busy(worker)
+            worker.send(signal.SIGSTOP)  # what runs now runs until it is killed
+            if self._running(worker):
+                break
+            worker.send(signal.SIGCONT)
+        self.kill(worker)
 
     def kill(self, worker: WorkerProcess) -> None:
         """End *worker* in the middle of it all."""
         worker.send(signal.SIGKILL)
-        worker.wait()
+        self.bury(worker.pid)
         self.note_kill(worker.pid)
+
+    def bury(self, pid: int) -> None:
+        """Wait until this worker is dead. In the suite, nobody waits for the end of its leases."""
+        next(worker for worker in self._workers if worker.pid == pid).wait()
+        if REPORT is None:
+            end_leases(pid)
+
+    def open_gate(self, attempt: int) -> None:
+        """Let this attempt of ``hold`` end."""
+        (self.folder / f"gate {attempt}").touch()
 
     def note_kill(self, pid: int, at: float | None = None) -> None:
         """Take down that this process was killed, *at* that time or just now."""
@@ -162,10 +186,6 @@ class Trial:
         self._report(evidence, found)
         return found
 
-    @property
-    def forgivable_seconds(self) -> float:
-        return FORGIVABLE_SECONDS + FORGIVABLE_STARTS * self._slowest_start
-
     def runs(self) -> RunQuerySet:
         """Those that were added, without those that the schedule has made."""
         return Run.objects.filter(pk__in=self.ledger.acknowledged)
@@ -176,6 +196,11 @@ class Trial:
 
     def expect_exit(self, worker: WorkerProcess, code: int, expected: int) -> None:
         self._exits.append((str(worker.pid), code, expected))
+
+    def _running(self, worker: WorkerProcess) -> int:
+        """How many jobs run in *worker*, by what they have written."""
+        words = [effect.word for effect in self.effects.all() if effect.pid == worker.pid]
+        return words.count("start") - words.count("end")
 
     def _all_ended(self) -> bool:
         return not self.runs().live().exists()
@@ -193,8 +218,8 @@ class Trial:
             dropped={attempt for what, attempt in told if what == DROPPED},
             written=list(_entries()),
             kills=self._kills,
-            lease_seconds=self.lease_seconds,
-            forgivable_seconds=self.forgivable_seconds,
+            lease_seconds=0 if REPORT is None else self.lease_seconds,  # see bury()
+            forgivable_seconds=FORGIVABLE_SECONDS,
             clock_is_right=self.clock_is_right,
             exits=self._exits,
             orphans=[*self._processes(), *_sessions()],
@@ -204,8 +229,11 @@ class Trial:
         return effect._replace(at=effect.at - self.shifts.get(effect.pid, 0))
 
     def _processes(self) -> list[str]:
-        """Those of the workers that are left, and those of their children."""
-        return [f"process {process}" for process in SupervisorProcess([], self.folder).family()]
+        """Those of the workers that are left, and those of their children, which may take a moment to see that they are alone."""
+        family = SupervisorProcess([], self.folder).family
+        with suppress(AssertionError):
+            wait_until(lambda: not family(), "no process is left")
+        return [f"process {process}" for process in family()]
 
     def _report(self, evidence: Evidence, found: list[str]) -> None:
         self._write(

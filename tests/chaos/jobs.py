@@ -10,12 +10,14 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from django.contrib.auth.models import Group
 from django.db import DatabaseError, connection, transaction
 
 from django_jobqueue import RunContext
+from tests.shop.jobs import FOLDER
 from tests.shop.jobs import _effect as trace
 
 
@@ -62,19 +64,28 @@ SPOILS: dict[str, Callable[[], object]] = {
 """What a job can do to the connection of its thread."""
 
 
-def work(seconds: float, *, run: RunContext) -> str:
-    """Take so long, between two traces."""
+def work(seconds: float, again: float | None = None, *, run: RunContext) -> str:
+    """Take so long, between two traces; or when it is started *again*, so long."""
     trace(run, "start")
-    time.sleep(seconds)
+    time.sleep(seconds if again is None or run.attempt == 1 else again)
     trace(run, "end")
     return f"by attempt {run.attempt}"
 
 
-def enter(seconds: float, *, run: RunContext) -> str:
+def enter(seconds: float, again: float | None = None, *, run: RunContext) -> str:
     """Write something, in one transaction with the end of the run."""
     trace(run, "start")
     Group.objects.create(name=f"{run.id} {run.attempt}")
-    time.sleep(seconds)
+    time.sleep(seconds if again is None or run.attempt == 1 else again)
+    trace(run, "end")
+    return f"by attempt {run.attempt}"
+
+
+def hold(*, run: RunContext) -> str:
+    """Wait until the gate of this attempt is open."""
+    trace(run, "start")
+    while not Path(os.environ[FOLDER], f"gate {run.attempt}").exists():
+        time.sleep(0.01)
     trace(run, "end")
     return f"by attempt {run.attempt}"
 

@@ -6,8 +6,9 @@ import signal
 
 import pytest
 
-from tests.chaos.harness import Trial
-from tests.chaos.settings import LEASE_SECONDS
+from django_jobqueue.models import Run
+from tests.acceptance.programs import end_leases, wait_until
+from tests.chaos.harness import DROPPED, Trial
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
@@ -16,12 +17,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 def test_control_the_checker_finds_out_workers_without_the_fence(trial: Trial, fenced: bool) -> None:
     settings = "tests.chaos.settings" if fenced else "tests.chaos.unfenced_settings"
     frozen = trial.start(settings=settings)
-    trial.ledger.add("work", {"seconds": 2 * LEASE_SECONDS})
-    trial.effects.wait_for("start")
-    frozen.send(signal.SIGSTOP)
+    trial.ledger.add("hold", {})
+    [run_id] = trial.ledger.acknowledged
+    trial.wait_for_start(run_id)
+    frozen.freeze()
+    end_leases(frozen.pid)
     trial.start(settings=settings)
-    trial.effects.wait_for("start", attempt=2)
+    trial.wait_for_start(run_id, attempt=2)
+    trial.open_gate(attempt=1)
     frozen.send(signal.SIGCONT)
+    if fenced:
+        frozen.wait_for_line(f"{DROPPED}: run {run_id} ")
+    else:
+        wait_until(lambda: Run.objects.get(pk=run_id).state == "completed", "the late result is taken")
+    trial.open_gate(attempt=2)
 
     found = trial.finish()
 

@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from tests.acceptance.programs import wait_until
 from tests.chaos.harness import RUNS, Trial
 from tests.chaos.pooler import Pooler
 from tests.chaos.proxy import CLAIM, ENTER, SETTLE, Proxy
@@ -16,6 +15,7 @@ from tests.chaos.spare_server import SpareServer
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.lease(6.0)
 @pytest.mark.postgresql
 def test_d1_the_database_is_stopped_for_longer_than_a_lease(server: SpareServer, trial: Trial) -> None:
     trial.start_two()
@@ -24,7 +24,7 @@ def test_d1_the_database_is_stopped_for_longer_than_a_lease(server: SpareServer,
 
     server.stop("fast")
     trial.faults += 1
-    time.sleep(2.5 * LEASE_SECONDS)  # nobody could tell of it
+    time.sleep(1.2 * trial.lease_seconds)  # nobody could tell of it
     trial.ledger.add_work(1)
     server.start()
 
@@ -119,7 +119,7 @@ def test_d8_the_replies_to_some_commits_are_lost(server: SpareServer, proxy: Pro
         trial.effects.wait_for("start", int(RUNS * part))
         proxy.lose_reply(statement)
         trial.faults += 1
-        wait_until(lambda: proxy.lost == trial.faults, "the reply is lost")
+        trial.wait_at_work(lambda: proxy.lost == trial.faults, "the reply is lost")
 
     assert trial.finish() == []
     assert crashes(trial) == {0}

@@ -102,6 +102,7 @@ def test_l1_a_job_kills_every_worker_until_it_is_given_up(trial: Trial) -> None:
     trial.ledger.add("fall", {"how": "os._exit", "falls": 99})
     trial.ledger.add_work(RUNS)
     poison = Run.objects.get(job="fall")
+    trial.bury(trial.effects.wait_for("fall")[0].pid)
     trial.faults += 3
 
     wait_until(lambda: Run.objects.filter(pk=poison.pk, crashes=2).update(run_at=poison.run_at), "it crashes twice")

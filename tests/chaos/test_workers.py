@@ -16,7 +16,6 @@ from django_jobqueue.models import Run
 from tests.acceptance.programs import PATIENCE_SECONDS, WorkerProcess, wait_until
 from tests.chaos.harness import RUNS, Trial
 from tests.chaos.proxy import CLAIM, Proxy
-from tests.chaos.settings import LEASE_SECONDS
 from tests.chaos.spare_server import SpareServer
 
 pytestmark = pytest.mark.slow
@@ -27,32 +26,31 @@ def test_w1_a_worker_is_killed_while_its_jobs_run(trial: Trial) -> None:
     victim, _ = trial.start_two()
     trial.ledger.add_work(RUNS, longest=1.0)
     trial.effects.wait_for("start", trial.some())
-    trial.wait_until_busy(victim)
 
-    trial.kill(victim)
+    trial.kill_at_work(victim)
 
     assert trial.finish() == []
     assert Run.objects.filter(crashes=1).exists()
 
 
+@pytest.mark.lease(60.0)
 @pytest.mark.parametrize(
-    ("job", "seconds"),
+    "job",
     [
-        pytest.param("apart", 1.5, marks=pytest.mark.thorough("postgresql")),
-        pytest.param("enter_apart", 0.3, marks=pytest.mark.thorough("sqlite")),
+        pytest.param("apart", marks=pytest.mark.thorough("postgresql")),
+        pytest.param("enter_apart", marks=pytest.mark.thorough("sqlite")),
     ],
     ids=["plain", "atomic"],
 )
-def test_w2_the_child_of_one_job_is_killed(trial: Trial, job: str, seconds: float) -> None:
+def test_w2_the_child_of_one_job_is_killed(trial: Trial, job: str) -> None:
     """It takes no other run with it, and its run is given back at once: nobody waits for its lease to end."""
     worker = trial.start()
-    trial.ledger.add(job, {"seconds": seconds})
+    trial.ledger.add(job, {"seconds": 600, "again": 0.1})
     first = min(trial.ledger.acknowledged)
     for _ in range(RUNS // 5):
         trial.ledger.add("apart", {"seconds": 0.3})
     trial.ledger.add_work(RUNS)
-    wait_until(lambda: any(effect.run_id == first for effect in trial.effects.all("start")), "a child works")
-    victim = next(effect.pid for effect in trial.effects.all("start") if effect.run_id == first)
+    victim = trial.wait_for_start(first).pid
 
     psutil.Process(victim).kill()
     trial.note_kill(victim)
@@ -113,6 +111,7 @@ def test_w5_a_worker_dies_after_the_work_and_before_it_is_written(trial: Trial) 
     trial.ledger.add("fall", {"how": "kill", "falls": 1})
     trial.ledger.add_work(RUNS)
     [fall] = trial.effects.wait_for("fall")
+    trial.bury(fall.pid)
     trial.note_kill(fall.pid, fall.at)
 
     assert trial.finish() == []
@@ -239,6 +238,7 @@ def test_w12_a_worker_gets_signals_that_it_has_no_use_for(trial: Trial) -> None:
     assert set(trial.runs().values_list("crashes", "failures")) == {(0, 0)}
 
 
+@pytest.mark.lease(1.0)
 def test_w13_a_worker_freezes_for_three_leases(trial: Trial) -> None:
     frozen, _ = trial.start_two()
     trial.ledger.add_work(RUNS, longest=1.0)
@@ -246,7 +246,7 @@ def test_w13_a_worker_freezes_for_three_leases(trial: Trial) -> None:
 
     frozen.send(signal.SIGSTOP)
     trial.faults += 1
-    time.sleep(3 * LEASE_SECONDS)  # it cannot tell that it has slept enough
+    time.sleep(3 * trial.lease_seconds)  # it cannot tell that it has slept enough
     frozen.send(signal.SIGCONT)
 
     assert trial.finish() == []

@@ -22,6 +22,7 @@ from django.utils import timezone, translation
 
 from django_jobqueue import Cancel, Retry, RunContext, job
 from django_jobqueue.errors import AttemptTimedOut
+from django_jobqueue.models import Run
 
 FOLDER = "JOBQUEUE_TEST_EFFECTS"
 """The variable that names the folder of the effects, and of the gate."""
@@ -38,6 +39,17 @@ def add_up(a: int, b: int) -> int:
 def record(*, run: RunContext) -> None:
     """Leave a trace."""
     _effect(run, "start")
+
+
+@job
+def fall(*, run: RunContext) -> None:
+    """Take the worker down, once, when it has claimed runs that it has not started."""
+    _effect(run, "start")
+    fallen = Path(os.environ[FOLDER], "fallen")
+    if not fallen.exists() and Run.objects.in_state("running").filter(pk__gt=run.id).exists():
+        fallen.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+        _wait_for_gate()  # the end may take a moment
 
 
 @job
