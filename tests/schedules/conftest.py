@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any, TypeAlias
 
 import pytest
@@ -12,7 +13,7 @@ from django_jobqueue.conf.schedules import parse_options
 from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.models import Run, Schedule
 from django_jobqueue.operations.schedule_columns import columns_of, write_columns
-from django_jobqueue.scheduler import Scheduler, Tick
+from django_jobqueue.scheduler import Scheduler, Tick, ticks
 
 MakeSchedule: TypeAlias = Callable[..., Schedule]
 TickAt: TypeAlias = Callable[[datetime | str], Tick]
@@ -29,6 +30,12 @@ def project(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "__dict__", vars(JobRegistry()))
     settings.JOBQUEUE = {"queues": {"mail": {}}}
     job(queue="mail")(send)
+
+
+@pytest.fixture(autouse=True)
+def no_tick_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor leaves off before it is done, however busy the machine."""
+    monkeypatch.setattr(ticks, "LONGEST_TICK_SECONDS", inf)
 
 
 def at(moment: datetime | str) -> datetime:

@@ -15,6 +15,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Engine, NewRun
 from django_jobqueue.models import Run, Schedule
 from django_jobqueue.scheduler import Scheduler
+from tests.schedules.conftest import at
 
 # On MySQL the index is in the statement; see ``tests/engines/test_mysql.py``.
 pytestmark = [pytest.mark.django_db, pytest.mark.postgresql, pytest.mark.sqlite]
@@ -49,10 +50,11 @@ def many() -> list[Schedule]:
 
 
 def test_an_idle_tick_is_a_single_query_by_the_index_of_due_times(many: list[Schedule]) -> None:
+    now = many[0].next_run_at
     Schedule.objects.filter(name="s0").delete()
 
     with CaptureQueriesContext(connection) as queries:
-        tick = Scheduler().tick(timezone.now() - timedelta(minutes=1))
+        tick = Scheduler().tick(now)
 
     assert tick.fired == 0
     assert len(queries) == 1
@@ -80,11 +82,12 @@ def test_what_is_due_is_found_by_indexes(many: list[Schedule], engine: Engine) -
 
 def test_a_tick_asks_as_much_for_a_hundred_schedules_as_for_one(many: list[Schedule]) -> None:
     def queries(number: int) -> int:
-        Schedule.objects.update(next_run_at=timezone.now() + timedelta(days=1))
+        due = at("12:00") + timedelta(hours=number)
+        Schedule.objects.update(next_run_at=due + timedelta(days=1))
         ids = [schedule.pk for schedule in many[:number]]
-        Schedule.objects.filter(pk__in=ids).update(next_run_at=timezone.now() - timedelta(seconds=5))
+        Schedule.objects.filter(pk__in=ids).update(next_run_at=due)
         with CaptureQueriesContext(connection) as found:
-            Scheduler().tick()
+            assert Scheduler().tick(due).fired == number
         return len(found)
 
     assert queries(1) == queries(100)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Barrier
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
 from django_jobqueue.errors import JobQueueError
 from django_jobqueue.models import Run, Schedule, Skip
 from django_jobqueue.operations import schedule_delete, schedule_edit, schedule_skip_next, schedule_toggle
 from django_jobqueue.scheduler import Scheduler, Tick
+from tests.racing import Race, racing
 from tests.schedules.conftest import Fired, MakeSchedule, TickAt, at
-
-Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,20 +27,8 @@ RUNNERS = 4
 @pytest.fixture
 def race() -> Iterator[Race]:
     """Call a function in four threads at the same moment, each with its number and its own connection."""
-    barrier = Barrier(RUNNERS, timeout=20)
-
-    def start(function: Callable[[int], Any], number: int) -> Any:
-        barrier.wait()
-        return function(number)
-
-    with ThreadPoolExecutor(RUNNERS) as pool:
-
-        def race(function: Callable[[int], Any]) -> list[Any]:
-            calls = [pool.submit(start, function, number) for number in range(RUNNERS)]
-            return [call.result() for call in calls]
-
+    with racing(RUNNERS) as race:
         yield race
-        race(lambda _number: connections.close_all())
 
 
 def tick_at(moment: datetime, skew: timedelta, number: int) -> Tick:
