@@ -8,7 +8,6 @@ import enum
 import json
 import math
 import pathlib
-import time
 import types
 import uuid
 from collections import OrderedDict, namedtuple
@@ -240,12 +239,10 @@ def test_a_small_value_that_stands_for_endless_text_is_refused_at_once() -> None
     bomb: list[Any] = ["x" * 50]
     for _ in range(20):
         bomb = [bomb] * 10
-    began = time.monotonic()
 
-    message = refusal({"v": bomb}, 1000)
+    message = refusal({"v": bomb}, 1000)  # to encode all of it would never end
 
     assert "takes more than 4000 bytes as JSON, and 1000 are allowed" in message
-    assert time.monotonic() - began < 5
 
 
 def test_any_json_value_can_be_a_result() -> None:
