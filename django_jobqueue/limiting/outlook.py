@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
@@ -15,22 +16,26 @@ from django_jobqueue.limits import Allowance, Bucket, Candidate, Limit
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
 
+MOST_LOOKED_AT = 100
+"""Of those who wait in front of a line for tokens."""
+
 
 class Outlook:
     """Reads what a claim reads, without the lock: by the time that it is read, it may be over."""
 
     def __init__(self, run: Run) -> None:
-        self._run = Candidate(
-            run.pk, run.priority, run.run_at, run.job, run.concurrency_key, run.rate_key, run.blocked_on
-        )
+        self._run = _candidate(run)
         self._namespace, self._queue = run.namespace, run.queue
         self._config = get_config()
         self._engine = engine_for(self._config.database)
         self.now = self._engine.now()
         self.rules = Limiter().rules(run.queue)
-        self.allowance = Allowance(self.rules, self._engine.running(run.namespace, [run.queue])[run.queue])
+        self._running = self._engine.running(run.namespace, [run.queue])[run.queue]
         self._due = set(buckets.due(run.namespace, run.queue, self.now)) if self.rules.rated else set()
-        self._prepare()
+        self.allowance = self._allowance(self._limits)
+        for limit in self._due.intersection(self._limits):
+            bucket = self.allowance.buckets[limit]
+            bucket.count(self._takers(limit, bucket.whole_tokens))
 
     @property
     def is_seen(self) -> bool:
@@ -86,16 +91,21 @@ class Outlook:
             limits.append(line)
         return limits
 
-    def _prepare(self) -> None:
-        """Let the allowance know the buckets and the order of the key of the run, as a claim does."""
-        limits = self._limits
+    def _allowance(self, limits: Collection[Limit]) -> Allowance:
+        """The allowance, which knows the buckets of *limits* and the order of their keys, as that of a claim does."""
+        allowance = Allowance(self.rules, self._running)
         rates = [limit for limit in limits if limit.kind == "rate"]
-        self.allowance.buckets = buckets.load(self._namespace, self._queue, self.rules, rates, self.now)
-        for limit in self._due.intersection(rates):
-            bucket = self.allowance.buckets[limit]
-            bucket.count(self._waiting(limit)[: 1 + bucket.whole_tokens].count())
+        allowance.buckets = buckets.load(self._namespace, self._queue, self.rules, rates, self.now)
         lines = QueueLines(self._engine, self._namespace, self._queue, self.rules)
-        self.allowance.heads = lines.heads([limit for limit in limits if self.rules.keeps_order(limit)])
+        allowance.heads = lines.heads([limit for limit in limits if self.rules.keeps_order(limit)])
+        return allowance
+
+    def _takers(self, line: Limit, tokens: int) -> int:
+        """How many wait in *line* for its *tokens*, and one more; but for those in front whom something else holds."""
+        waiting = self._waiting(line).order_by("-priority", "run_at", "pk")[: 1 + tokens]
+        first = list(map(_candidate, waiting[:MOST_LOOKED_AT]))
+        allowance = self._allowance({limit for run in first for limit in self.rules.limits(run)})
+        return waiting.count() - sum(allowance.admit(run) not in {None, line} for run in first)
 
     def _waiting(self, line: Limit) -> QuerySet[Run]:
         """Those who wait in *line*."""
@@ -106,3 +116,8 @@ class Outlook:
             state=State.PENDING,
             blocked_on=str(line),
         )
+
+
+def _candidate(run: Run) -> Candidate:
+    """A run as a claim looks at it."""
+    return Candidate(run.pk, run.priority, run.run_at, run.job, run.concurrency_key, run.rate_key, run.blocked_on)

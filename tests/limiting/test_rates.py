@@ -242,6 +242,23 @@ def test_who_is_held_by_a_slot_takes_no_token(configure: Configure) -> None:
     assert office.claim() == [held]
 
 
+def test_a_token_that_nobody_who_waits_can_take_is_told_to_be_free_and_is(configure: Configure) -> None:
+    configure(concurrent_jobs_per_key=1, jobs={"send": {"rate_limit": "1/h"}})
+    office = Office()
+    office.add()
+    held = office.add(key="a")
+    office.claim()
+    assert office.add("post", key="a") in office.claim()  # takes the key
+    pass_time(hours=1)
+    newcomer = office.add()
+
+    told = {each.limit for each in explain(newcomer) if each.code != Rule.NO_WORKER}
+
+    assert told == set()
+    assert office.claim() == [newcomer]
+    assert parked() == {held: "key:/a"}
+
+
 def test_many_who_wait_are_put_off_once(configure: Configure) -> None:
     configure(rate_limit="60/h")
     office = Office()
