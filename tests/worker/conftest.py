@@ -15,6 +15,7 @@ from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Claim, Engine
 from django_jobqueue.jobs import JobRegistry, registry
 from django_jobqueue.models import Run
+from django_jobqueue.worker import heartbeat, hold
 from tests.worker.bench import Gate, Recorder, WorkerThread, join_threads
 
 Work: TypeAlias = Callable[..., int]
@@ -31,6 +32,19 @@ def project(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test declare jobs of its own with ``@job``, in a queue that is looked at often."""
     monkeypatch.setattr(registry, "__dict__", JobRegistry().__dict__)
     settings.JOBQUEUE = {"worker": {"poll_seconds": 0.05}}
+
+
+@pytest.fixture(autouse=True)
+def no_outages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reapers take a machine that stalls for seconds neither for an outage nor for a jump of the clock."""
+    for limit in ("OUTAGE_SECONDS", "OUTAGE_LEASES", "JUMP_SECONDS"):
+        monkeypatch.setattr(hold, limit, 3600.0)
+
+
+@pytest.fixture
+def quick_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three heartbeats a second, for leases that outlast any stall of the machine."""
+    monkeypatch.setattr(heartbeat, "BEATS_PER_LEASE", 90)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -12,12 +13,29 @@ from django_jobqueue import job, queues
 from django_jobqueue.engines import engine_for
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
+from django_jobqueue.worker import hold
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.reaper import Reaper
 from tests.worker.bench import Recorder, wait_until
 from tests.worker.conftest import Lose, end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def no_outages() -> None:
+    """None but those of the tests."""
+
+
+@pytest.fixture(autouse=True)
+def still_clocks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the hold see time pass only where a test says so: by our clock, and by that of the database.
+
+    The latter is ahead of all that a test does, for on SQLite it tells what is due.
+    """
+    ticks, now = monotonic(), engine.now() + timedelta(minutes=5)
+    monkeypatch.setattr(hold, "monotonic", lambda: ticks)
+    monkeypatch.setattr(engine, "now", lambda: now)
 
 
 @pytest.fixture
