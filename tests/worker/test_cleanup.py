@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -13,10 +12,12 @@ from django.utils import timezone
 from django_jobqueue import Fail, job, queues
 from django_jobqueue.models import Activity, Attempt, IdempotencyKey, Run, Schedule, Skip, Worker
 from django_jobqueue.operations import forgetting, purging
+from django_jobqueue.worker import chore, purger
 from django_jobqueue.worker.housekeeper import Housekeeper
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.purger import LEAST_REST_SECONDS, Purger
 from tests.listening import Listener
+from tests.worker.bench import wait_until
 from tests.worker.conftest import StartWorker, Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,27 +50,19 @@ def jobs() -> None:
         raise OSError("no disk")
 
 
-def wait_until(worker: Any, happened: Callable[[], bool]) -> None:
-    """Wait for turns of the worker until *happened*."""
-    for _ in range(200):
-        if happened():
-            return
-        worker.chores.wait_for_turns(1)
-    raise AssertionError("it did not happen")
-
-
 def test_an_idle_worker_purges(start_worker: StartWorker) -> None:
     for _ in range(3):
         old_run()
 
-    with start_worker() as worker:
-        wait_until(worker, lambda: not Run.objects.exists())
+    with start_worker():
+        wait_until(lambda: not Run.objects.exists())
 
     assert not Attempt.objects.exists()
 
 
 def test_a_worker_that_is_never_idle_purges_too(start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purging, "WINDOW", 10)
+    monkeypatch.setattr(purger, "SHARE", 1.0)  # lest it rest for long after a turn that took long
     old = [old_run().pk for _ in range(40)]
 
     @job
@@ -78,12 +71,12 @@ def test_a_worker_that_is_never_idle_purges_too(start_worker: StartWorker, monke
 
     queues.default.bulk_add([{"job": "busy"} for _ in range(20)])
 
-    with start_worker(concurrency=4) as worker:
-        wait_until(worker, lambda: not Run.objects.filter(pk__in=old).exists())
+    with start_worker(concurrency=4):
+        wait_until(lambda: not Run.objects.filter(pk__in=old).exists())
         still_busy = Run.objects.live().exists()
+        wait_until(Run.objects.in_state("completed").exists)
 
     assert still_busy
-    assert Run.objects.in_state("completed").exists()
 
 
 def test_what_is_not_kept_vanishes_as_it_ends(work: Work, settings: Any, listener: Listener) -> None:
@@ -113,18 +106,18 @@ def test_a_cancelled_run_that_is_not_kept_vanishes_within_seconds(start_worker: 
     run = queues.default.add("note", delay_seconds=3600)
     Run.objects.filter(pk=run.pk).cancel_pending()
 
-    with start_worker() as worker:
-        wait_until(worker, lambda: not Run.objects.exists())
+    with start_worker():
+        wait_until(lambda: not Run.objects.exists())
 
 
 def test_where_nothing_is_ever_purged_no_run_is_looked_at(settings: Any, django_assert_max_num_queries: Any) -> None:
     never = {"completed_after_seconds": None, "failed_after_seconds": None}
     settings.JOBQUEUE = {"queues": {"default": {"cleanup": never}}}
     old_run()
-    purger = Purger()
+    never_purging = Purger()
 
     with django_assert_max_num_queries(3) as queries:  # the clock, and the workers
-        purger.turn(Leases())
+        never_purging.turn(Leases())
 
     assert not [query for query in queries.captured_queries if "jobqueue_run" in query["sql"]]
     assert Run.objects.exists()
@@ -144,11 +137,12 @@ class Clock:
 @pytest.fixture
 def rest(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
     """Take the turn of a chore, and answer how long it then wants to rest, but for the jitter."""
-    monkeypatch.setattr("django_jobqueue.worker.purger.monotonic", Clock())
+    monkeypatch.setattr(purger, "monotonic", Clock())
+    monkeypatch.setattr(chore, "monotonic", lambda: 0.0)
 
-    def rest(chore: Any) -> Any:
-        chore.turn(Leases())
-        return pytest.approx(chore.due_at - monotonic(), rel=0.25)
+    def rest(taken: Any) -> Any:
+        taken.turn(Leases())
+        return pytest.approx(taken.due_at, rel=0.25)
 
     return rest
 
@@ -159,9 +153,9 @@ def test_the_purger_rests_nine_times_as_long_as_it_took(
     monkeypatch.setattr(purging, "WINDOW", 10)
     for _ in range(25):
         old_run()
-    purger = Purger()
+    busy = Purger()
 
-    assert [rest(purger) for _ in range(3)] == [4.5] * 3
+    assert [rest(busy) for _ in range(3)] == [4.5] * 3
     assert not Run.objects.exists()
 
 
@@ -178,12 +172,12 @@ def test_between_two_walks_the_purger_rests_a_while(rest: Callable[[Any], Any]) 
 
 
 def test_a_new_walk_begins_at_the_oldest_run_again() -> None:
-    purger = Purger()
+    walker = Purger()
     for _ in range(2):
         old_run()
-        purger.turn(Leases())
+        walker.turn(Leases())
         assert not Run.objects.exists()
-        purger.turn(Leases())  # looks in vain, and ends the walk
+        walker.turn(Leases())  # looks in vain, and ends the walk
 
 
 def test_vanished_workers_are_forgotten_after_an_hour(work: Work) -> None:

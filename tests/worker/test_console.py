@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import BytesIO, StringIO, TextIOWrapper
+from itertools import count
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from django.utils import timezone
 
 from django_jobqueue import Cancel, Fail, Retry, RunContext, Snooze, job, operations, queues
 from django_jobqueue.models import Run
+from django_jobqueue.worker import runner
 from tests.worker.conftest import Lose
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite]  # what lines say asks no database
@@ -79,16 +82,17 @@ def raise_(error: Exception) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("act", "told"),
     [
-        (lambda: None, r"✓ default\.act +#{id} +\d+ ms"),
-        (raise_(ValueError("no")), r"✗ default\.act +#{id} +\d+ ms  ValueError: no(; \S+)?; again in 9 s"),
-        (raise_(Retry(delay_seconds=60)), r"✗ default\.act +#{id} +\d+ ms  Retry(; \S+)?; again in 60 s"),
-        (raise_(Snooze(delay_seconds=5)), r"… default\.act +#{id} +\d+ ms  again in 5 s"),
-        (raise_(Fail("useless")), r"☠ default\.act +#{id} +\d+ ms  Fail: useless(; \S+)?; failed: job_failed"),
-        (raise_(Cancel("withdrawn")), r"⊘ default\.act +#{id} +\d+ ms  Cancel: withdrawn(; \S+)?; cancelled"),
+        (lambda: None, r"✓ default\.act +#{id} +250 ms"),
+        (raise_(ValueError("no")), r"✗ default\.act +#{id} +250 ms  ValueError: no(; \S+)?; again in 900 s"),
+        (raise_(Retry(delay_seconds=60)), r"✗ default\.act +#{id} +250 ms  Retry(; \S+)?; again in 60 s"),
+        (raise_(Snooze(delay_seconds=500)), r"… default\.act +#{id} +250 ms  again in 500 s"),
+        (raise_(Fail("useless")), r"☠ default\.act +#{id} +250 ms  Fail: useless(; \S+)?; failed: job_failed"),
+        (raise_(Cancel("withdrawn")), r"⊘ default\.act +#{id} +250 ms  Cancel: withdrawn(; \S+)?; cancelled"),
     ],
 )
-def test_each_attempt_is_one_readable_line(act: Callable[[], None], told: str) -> None:
-    job(name="act", backoff={"mode": "fixed", "initial_seconds": 9, "jitter": 0})(act)
+def test_each_attempt_is_one_readable_line(act: Callable[[], None], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "monotonic", count(monotonic(), 0.25).__next__)  # read at its begin, and at its end
+    job(name="act", backoff={"mode": "fixed", "initial_seconds": 900, "jitter": 0})(act)
     run = queues.default.add("act")
 
     lines = drain()

@@ -17,6 +17,8 @@ from tests.worker.conftest import Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+LATER = {"mode": "fixed", "initial_seconds": 1000}
+
 
 class OddError(BaseException):
     """Not even an Exception."""
@@ -148,7 +150,7 @@ def test_a_wish_that_breaks_while_it_is_read_is_a_failure(work: Work, kind: str)
     async def fall_down() -> None:
         raise Broken
 
-    job(name="fall", max_attempts=2)(fall if kind == "plain" else fall_down)
+    job(name="fall", max_attempts=2, backoff=LATER)(fall if kind == "plain" else fall_down)
     run = queues.default.add("fall")
 
     work(concurrency=1)
@@ -173,7 +175,7 @@ def test_an_error_for_which_the_rules_break_is_one_that_no_rule_mentions(work: W
     async def fall_down() -> None:
         raise ValueError("as usual")
 
-    options: dict[str, Any] = {option: [OddError]}
+    options: dict[str, Any] = {option: [OddError], "backoff": LATER}
     job(name="fall", max_attempts=2, **options)(fall if kind == "plain" else fall_down)
     run = queues.default.add("fall")
 
@@ -244,7 +246,7 @@ def test_an_error_of_several_lines_is_kept_as_one(work: Work) -> None:
     ],
 )
 def test_a_retry_at_an_impossible_moment_harms_nobody(work: Work, moment: datetime) -> None:
-    @job
+    @job(backoff=LATER)
     def wait() -> None:
         raise Retry(at=moment)
 
@@ -266,7 +268,7 @@ def test_a_retry_at_an_impossible_moment_harms_nobody(work: Work, moment: dateti
 @pytest.mark.parametrize("time", [60, 1.5, timedelta(minutes=1), datetime(2030, 1, 1, tzinfo=UTC)])
 @pytest.mark.parametrize("outcome", [Retry, Snooze])
 def test_a_time_without_its_name_is_refused_lest_the_run_go_on_at_once(work: Work, outcome: Any, time: object) -> None:
-    @job(backoff={"mode": "fixed", "initial_seconds": 1000})
+    @job(backoff=LATER)
     def wait() -> None:
         raise outcome(time)
 

@@ -125,9 +125,9 @@ def test_each_attempt_is_one_object() -> None:
 @pytest.mark.parametrize(
     ("act", "outcome", "state", "reason", "delay_seconds", "error"),
     [
-        (raise_(ValueError("no")), "retried", "pending", None, 9, "ValueError: no"),
+        (raise_(ValueError("no")), "retried", "pending", None, 900, "ValueError: no"),
         (raise_(Retry(delay_seconds=60)), "retried", "pending", None, 60, "Retry"),
-        (raise_(Snooze(delay_seconds=5)), "snoozed", "pending", None, 5, None),
+        (raise_(Snooze(delay_seconds=500)), "snoozed", "pending", None, 500, None),
         (raise_(Fail("useless")), "failed", "failed", "job_failed", None, "Fail: useless"),
         (raise_(Cancel("withdrawn")), "cancelled", "cancelled", "cancelled", None, "Cancel: withdrawn"),
     ],
@@ -135,7 +135,7 @@ def test_each_attempt_is_one_object() -> None:
 def test_an_attempt_tells_how_it_ended_and_what_follows(
     act: Callable[[], None], outcome: str, state: str, reason: str | None, delay_seconds: float, error: str | None
 ) -> None:
-    job(name="act", backoff={"mode": "fixed", "initial_seconds": 9, "jitter": 0})(act)
+    job(name="act", backoff={"mode": "fixed", "initial_seconds": 900, "jitter": 0})(act)
     queues.default.add("act")
 
     _, line = drain()
@@ -230,7 +230,7 @@ def test_another_format_is_refused() -> None:
 def coloured(**options: Any) -> bool:
     """Whether lines of each kind have any escapes."""
     job(name="act", max_attempts=1)(raise_(ValueError("no")))
-    job(name="again")(raise_(ValueError("no")))
+    job(name="again", backoff={"mode": "fixed", "initial_seconds": 900})(raise_(ValueError("no")))
     job(note)
     queues.default.bulk_add([{"job": "act"}, {"job": "again"}, {"job": "note"}])
     output = runjobs(**options)
