@@ -21,7 +21,7 @@ from django_jobqueue.worker.exchange import Exchange
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.runner import Ended, run_attempt
 from tests.listening import Listener
-from tests.worker.bench import Gate
+from tests.worker.bench import Gate, join_threads
 from tests.worker.conftest import Lose, Refuse, StartWorker, Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -97,6 +97,8 @@ def test_a_run_that_may_start_once_and_is_cut_off_is_looked_after(
     with start_worker(grace_seconds=0) as worker:
         gate.wait_for_job()
         worker.stop()
+    gate.open()
+    join_threads()  # there was no time to wait until all is told
 
     follower = queues.default.runs("pending").get()
     assert follower.payload == {"run_id": run.pk}

@@ -15,9 +15,9 @@ from django.utils import timezone
 from django_jobqueue import Cancel, Fail, RunContext, Snooze, job, operations, queues, signals
 from django_jobqueue.engines.base import Engine
 from django_jobqueue.models import Run
-from django_jobqueue.worker import announcer
+from django_jobqueue.worker import announcer, pace
 from tests.listening import Listener, received_by
-from tests.worker.bench import Gate, Recorder
+from tests.worker.bench import Gate, Recorder, join_threads
 from tests.worker.conftest import Lose, StartWorker, Work
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -240,6 +240,8 @@ def test_what_becomes_of_attempts_that_outlast_the_grace_is_told_of(
     with start_worker(grace_seconds=0) as worker:
         gate.wait_for_job()
         worker.stop()
+    gate.open()
+    join_threads()  # there was no time to wait until all is told
 
     assert listener.keys(run) == ["enqueued", "started", *told]
 
@@ -261,14 +263,16 @@ def test_a_late_attempt_whose_lease_was_lost_tells_of_nothing(
 
 
 def test_an_attempt_is_told_of_when_it_starts_and_not_when_it_is_claimed(
-    start_worker: StartWorker, gate: Gate, listener: Listener
+    start_worker: StartWorker, gate: Gate, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for limit in ("SHORT_SECONDS", "AHEAD_SECONDS", "STALLED_SECONDS"):  # claim ahead at once, and wait for long
+        monkeypatch.setattr(pace, limit, 3600.0)
+
     @job
     def wait() -> None:
         gate.wait_to_pass()
 
     declare(fine)
-    queues.default.bulk_add([{"job": "note", "priority": 2} for _ in range(150)])
     running = queues.default.add("wait", priority=1)
     behind = queues.default.bulk_add([{"job": "note"} for _ in range(20)])
 
@@ -438,10 +442,11 @@ def test_a_receiver_may_add_runs(work: Work, listener: Listener) -> None:
 def test_where_nobody_listens_no_thread_is_there_for_it(start_worker: StartWorker, observer: Recorder) -> None:
     declare(fine)
     run = queues.default.add("note")
+    before = threading.enumerate()
 
     with start_worker():
         observer.wait_until_settled(run)
-        names = {thread.name for thread in threading.enumerate()}
+        names = {thread.name for thread in threading.enumerate() if thread not in before}
 
     assert "jobqueue-announcer" not in names
 
