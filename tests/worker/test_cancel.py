@@ -30,8 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def quick_heartbeat(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
+def quick(quick_heartbeat: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.2)
 
 
@@ -75,9 +74,15 @@ def test_a_coroutine_is_cancelled_within_a_heartbeat_and_its_run_not_tried_again
 @pytest.mark.postgresql
 @pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
 def test_where_workers_are_told_a_run_is_cancelled_at_once(
-    start_worker: StartWorker, observer: Recorder, started: threading.Event, settings: Any, many: bool
+    start_worker: StartWorker,
+    observer: Recorder,
+    started: threading.Event,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    many: bool,
 ) -> None:
     """The next heartbeat would come in twenty minutes."""
+    monkeypatch.setattr(heartbeat, "BEATS_PER_LEASE", 3)
     settings.JOBQUEUE = {"worker": {"lease_seconds": 3600, "poll_seconds": 0.05}}
 
     @job
@@ -318,8 +323,9 @@ def test_a_job_whose_lease_is_lost_is_asked_to_end(
             end = {"state": "cancelled", "reason": "cancelled", "lease_until": None, "finished_at": timezone.now()}
             Run.objects.filter(pk=run.pk).update(**end)
         else:
-            end_lease(run.id)
-            reap(engine, "default", crashed)
+            with transaction.atomic():  # lest a heartbeat come in between
+                end_lease(run.id)
+                assert reap(engine, "default", crashed)
             engine.claim("default", "default", worker="other:1:a", limit=1, lease_seconds=30)
         wait_until(lambda: ended)
         observer.wait_until_settled(queues.default.add("follow"))
@@ -332,7 +338,6 @@ def test_a_job_whose_lease_is_lost_is_asked_to_end(
 
 @pytest.mark.postgresql
 def test_a_lease_that_is_locked_for_a_while_is_not_lost(
-    settings: Any,
     start_worker: StartWorker,
     observer: Recorder,
     gate: Gate,
@@ -340,7 +345,6 @@ def test_a_lease_that_is_locked_for_a_while_is_not_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The heartbeat passes over a row that somebody else has locked."""
-    settings.JOBQUEUE = {"worker": {"lease_seconds": 2, "poll_seconds": 0.05}}  # longer than it is locked
     monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.02)
     monkeypatch.setattr(heartbeat, "GONE_SECONDS", 0.05)
     asked: list[bool] = []

@@ -285,10 +285,10 @@ def test_a_thread_that_outlives_its_job_decides_nothing(work: Work) -> None:
 # Cancelling.
 
 
+@pytest.mark.usefixtures("quick_heartbeat")
 def test_a_job_sees_within_a_heartbeat_that_it_is_asked_to_cancel(
-    start_worker: StartWorker, observer: Recorder, gate: Gate, settings: Any
+    start_worker: StartWorker, observer: Recorder, gate: Gate
 ) -> None:
-    settings.JOBQUEUE = {"worker": {"lease_seconds": 1, "poll_seconds": 0.05}}
     asked: list[bool] = []
 
     @job
