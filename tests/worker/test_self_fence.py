@@ -108,6 +108,37 @@ def test_a_job_is_asked_to_end_when_its_lease_is_in_doubt_and_its_run_starts_aga
     assert doubtful * LEASE_SECONDS <= float(seconds) < (doubtful + 1) * LEASE_SECONDS
 
 
+@pytest.mark.parametrize(
+    ("options", "doubtful"),
+    [({}, 2.0), ({"concurrent_jobs": 1}, 0.8), ({"unique": "live"}, 0.8), ({"delivery": "at_most_once"}, 0.8)],
+    ids=["any", "limited", "unique", "at most once"],
+)
+def test_no_job_is_asked_to_end_before_its_lease_is_in_doubt(
+    settings: Any, options: dict[str, Any], doubtful: float
+) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 3600}}
+
+    @job(**options)
+    def wait() -> None:
+        pass
+
+    queues.default.add("wait")
+    leases = Leases()
+    exchange = Exchange("me:1:a", ["default"], leases)
+    exchange.trade([], 1)
+    [lease] = leases.all()
+    asked: list[Ref] = []
+    fence = SelfFence(leases, lambda ref, _: asked.append(ref), exchange.known_rules)
+
+    lease.renewed_at = monotonic() - (doubtful - 0.05) * lease.seconds
+    fence.look()
+    assert asked == []
+
+    lease.renewed_at = monotonic() - doubtful * lease.seconds
+    fence.look()
+    assert asked == [lease.claim.ref]
+
+
 @pytest.mark.parametrize("person_cancels", [False, True])
 def test_a_job_that_cancels_itself_when_it_is_asked_to_end_was_cancelled_only_if_a_person_did_so(
     start_worker: StartWorker, observer: Recorder, heartbeat_returns: Callable[[], None], person_cancels: bool
