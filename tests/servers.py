@@ -19,6 +19,9 @@ import psutil
 
 HOST = "127.0.0.1"
 
+PATIENCE = "--timeout=300"
+"""In seconds, for machines that are busy or stall: the default is a minute."""
+
 
 class PostgresServer:
     """A PostgreSQL with a folder of its own; it ends with the block, or with the process, that started it.
@@ -84,11 +87,11 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start, or start again: on the same port, with the same data."""
-        self._run("pg_ctl", "start", f"--log={self.folder / 'log'}")
+        self._run("pg_ctl", "start", PATIENCE, f"--log={self.folder / 'log'}")
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
         """Stop: when all clients have left, after sending them away, or without tidying up."""
-        self._run("pg_ctl", "stop", f"--mode={mode}")
+        self._run("pg_ctl", "stop", PATIENCE, f"--mode={mode}")
 
     def kill(self) -> None:
         """Kill all its processes at once, as the end of a machine would."""

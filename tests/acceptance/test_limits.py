@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import cycle
 from typing import TypeAlias
 
 import pytest
@@ -35,7 +35,6 @@ LONG = 0.1
 LIMITED = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.limited_settings"}
 BROKEN = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.broken.settings"}
 QUEUES = list(limited_settings.JOBQUEUE["queues"])  # type: ignore[call-overload]
-UNRATED = [name for name in QUEUES if name not in (*STARTS, "operated")]
 OTHERS = [name for name in QUEUES if name != "of_a_queue"]
 WORKED = [OTHERS, OTHERS, ["of_a_queue"], ["of_a_queue", "operated"]]
 """What each worker works. Whoever works one queue that only counts, counts and claims in one round trip."""
@@ -51,14 +50,14 @@ Groups: TypeAlias = dict[int, list[str]]
 """What counts together with each run. What stands before the slash says by which limit."""
 
 
-def add(names: Sequence[str], seconds: float = LONG, count: int = RUNS) -> Groups:
-    """Add runs to queues that take so many *seconds*."""
+def add(names: Sequence[str], seconds: float = LONG, count: int = RUNS, *, gated: bool = False) -> Groups:
+    """Add runs to queues that take so many *seconds*; if *gated*, from when the gate is open."""
     groups: Groups = {}
     for name in names:
         keys = [KEYS[number % len(KEYS)] for number in range(count)]
         jobs = [["take_turn", "take_another"][number % 2 if name == "of_all" else 0] for number in range(count)]
         ids = queues[name].bulk_add(
-            {"job": job, "payload": {"seconds": seconds}, "concurrency_key": key, "priority": number}
+            {"job": job, "payload": {"seconds": seconds, "gated": gated}, "concurrency_key": key, "priority": number}
             for number, (job, key) in enumerate(zip(jobs, keys, strict=True))
         )
         for run_id, job, key in zip(ids, jobs, keys, strict=True):
@@ -193,26 +192,13 @@ def give_orders(operator: Operator) -> None:
     operator.order(OPERATED, partial(operations.clear_limit, "operated", "concurrent_jobs", actor="ana"))
 
 
-def keep_busy(groups: Groups) -> None:
-    """Add more, when all has ended that may start: each worker is to have its part, however late it is."""
-    if not Run.objects.live().exclude(blocked_on="rate:").exists():
-        groups |= add(UNRATED, LONG / 4)
-
-
-def kill_one_at_work(workers: Sequence[WorkerProcess], effects: Effects, groups: Groups) -> None:
-    """Kill one of the workers while it has a run between its start and its end, and write that down."""
-    for worker in cycle(workers):
-        keep_busy(groups)
-        worker.send(signal.SIGSTOP)
-        told = Counter(effect.word for effect in effects.all() if effect.pid == worker.pid)
-        if told["start"] > told["end"]:
-            worker.send(signal.SIGKILL)
-            worker.wait()
-            with (effects.folder / "effects").open("a") as log:
-                log.write(f"0 0 {worker.pid} killed {time.time():.6f}\n")
-            end_leases(worker.pid)
-            return
-        worker.send(signal.SIGCONT)
+def kill(worker: WorkerProcess, effects: Effects) -> None:
+    """Kill one of the workers, and write that down before others may start what it had claimed."""
+    worker.send(signal.SIGKILL)
+    worker.wait()
+    with (effects.folder / "effects").open("a") as log:
+        log.write(f"0 0 {worker.pid} killed {time.time():.6f}\n")
+    end_leases(worker.pid)
 
 
 @pytest.mark.also_on_mysql
@@ -222,25 +208,27 @@ def test_no_limit_is_exceeded_and_all_is_done_though_a_worker_is_killed(
     workers = [start_worker("--concurrency=16", *worked, environment=LIMITED) for worked in WORKED]
     for worker in workers:
         worker.wait_until_ready()
-    groups = add(UNRATED, LONG / 4) | add([*STARTS])
+    groups = add([name for name in QUEUES if name != "operated"], LONG / 4, gated=True)
 
-    def three_are_at_work() -> bool:
-        keep_busy(groups)
-        return len({effect.pid for effect in effects.all("end")}) > 2
+    def at_work() -> list[WorkerProcess]:
+        pids = {effect.pid for effect in effects.all("start")}
+        return [worker for worker in workers if worker.pid in pids]
 
-    wait_until(three_are_at_work, "three of them work")
-    kill_one_at_work(workers, effects, groups)
+    def they_overlap() -> bool:
+        """More than fit into two workers."""
+        most = most_at_once(effects.all("start"), groups)
+        return len(at_work()) > 2 and min(most["of_a_queue"], most["of_a_job"], most["of_all"]) > 1
+
+    wait_until(they_overlap, "three of them work, and runs of each limit overlap")
+    kill(random.choice(at_work()), effects)
+    effects.open_gate()
     give_orders(Operator(effects, groups))
 
     wait_until(lambda: not Run.objects.live().exclude(blocked_on="rate:").exists(), "all that may start has ended")
     wait_until(lambda: Run.objects.filter(crashes=1).exists(), "a run of the killed worker, of any queue, is reaped")
 
     done = effects.all()
-    most = most_at_once(done, groups)
     assert breaches(done, groups) == set()
-    assert most["of_a_queue"] > 1
-    assert most["of_a_job"] > 1
-    assert most["of_all"] > 1
     assert not Run.objects.exclude(queue__in=STARTS).exclude(state="completed").exists()
     for name, number in STARTS.items():
         rated = Run.objects.filter(queue=name)

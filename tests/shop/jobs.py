@@ -59,9 +59,11 @@ def record_slowly(*, run: RunContext) -> None:
     time.sleep(0.01)
 
 
-def take_turn(seconds: float = 0.01, *, run: RunContext) -> None:
+def take_turn(seconds: float = 0.01, gated: bool = False, *, run: RunContext) -> None:
     """Take some time, between two traces. Now and then, the first attempt comes to nothing."""
     _effect(run, "start")
+    if gated:
+        _wait_for_gate()
     time.sleep(seconds)
     _effect(run, "end")
     if run.attempt == 1 and run.id % 7 == 0:
