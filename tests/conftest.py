@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -11,8 +12,9 @@ from tests.emptying import empty_tables
 from tests.listening import Listener
 
 # A busy machine is no failure. Others are drawn each time, and the suite runs on two databases and two Pythons.
-hypothesis.settings.register_profile("suite", deadline=None, max_examples=50)
-hypothesis.settings.register_profile("thorough", deadline=None, max_examples=3000)
+busy: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("suite", max_examples=50, **busy)
+hypothesis.settings.register_profile("thorough", max_examples=3000, **busy)
 hypothesis.settings.load_profile("suite")
 
 

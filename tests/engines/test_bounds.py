@@ -368,7 +368,7 @@ STEPS = st.lists(
 
 @pytest.mark.django_db
 @pytest.mark.postgresql
-@how(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@how(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS)
 @example(
     steps=[

@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from django_jobqueue.engines.base import Engine, Glance
 from django_jobqueue.models import Run, Schedule
+from django_jobqueue.worker import hold
 from django_jobqueue.worker import maintenance as maintaining
 from django_jobqueue.worker.leases import Leases
 from django_jobqueue.worker.maintenance import Maintenance
@@ -101,6 +102,8 @@ def test_a_worker_that_finds_nothing_to_do_sends_one_statement(
 ) -> None:
     settings.JOBQUEUE = {"worker": {"poll_seconds": 60, "lease_seconds": 600}}
     monkeypatch.setattr(maintaining, "LOOK_SECONDS", inf)
+    for name in ("OUTAGE_SECONDS", "JUMP_SECONDS"):
+        monkeypatch.setattr(hold, name, 3600.0)  # so that a busy machine is not taken for one that was frozen
     maintenance = Maintenance(Observer(), Tally(), ["default"])
     maintenance.turn(Leases())  # what only the first turn does
     maintenance._look_at = 0.0

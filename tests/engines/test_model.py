@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.utils import timezone
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -245,7 +245,5 @@ class EngineAgainstModel(RuleBasedStateMachine):
 def test_the_engine_does_what_the_model_does() -> None:
     run_state_machine_as_test(
         EngineAgainstModel,
-        settings=settings(
-            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        ),
+        settings=settings(max_examples=40, stateful_step_count=40),
     )
