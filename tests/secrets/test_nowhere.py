@@ -164,7 +164,7 @@ def test_who_adds_and_waits_on_the_command_line_is_told_no_secret() -> None:
 
 @pytest.mark.django_db
 def test_what_was_kept_before_a_field_was_secret_is_not_shown(staff: Staff) -> None:
-    @job
+    @job(max_attempts=1)
     def note(word: str) -> None:
         raise ValueError(word)
 
