@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from django_jobqueue import operations
 from django_jobqueue.admin import activities
@@ -19,20 +20,26 @@ from tests.admin.conftest import ACTIVITIES, VIEWS, WORKERS, MakeRun, Staff, pag
 from tests.operations.test_recording import RECORDED, RECORDED_AS
 
 
-def test_workers_are_alive_or_lost_by_their_heartbeat(ana: Client) -> None:
+def test_workers_are_alive_or_lost_by_their_heartbeat(ana: Client, settings: Settings) -> None:
+    settings.JOBQUEUE = {"worker": {"lease_seconds": 2 * 3600}}
     now = timezone.now()
-    for name, age in [("web-1:4411:abcd", 3), ("web-2:90:ffee", 300)]:
-        seen = now - timedelta(seconds=age)
+    for name, hours in [("web-1:4411:abcd", 1.5), ("web-2:90:ffee", 3.5)]:
+        seen = now - timedelta(hours=hours)
         Worker.objects.create(
-            name=name, queues=["mail"], concurrency=8, running=3, started_at=now - timedelta(hours=3), heartbeat_at=seen
+            name=name,
+            queues=["mail"],
+            concurrency=8,
+            running=3,
+            started_at=now - timedelta(days=2.5),
+            heartbeat_at=seen,
         )
 
     text = page(ana.get(WORKERS))
 
     assert text.index("web-1:4411:abcd") < text.index(" alive") < text.index("web-2:90:ffee") < text.index(" lost")
-    assert "3 s ago" in text
-    assert "5 min ago" in text
+    assert "1 h ago" in text
     assert "3 h ago" in text
+    assert "2 d ago" in text
     assert "3 / 8" in text
 
 

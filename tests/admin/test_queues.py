@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from django_jobqueue import operations
 from django_jobqueue.admin import queue_figures
@@ -70,8 +71,8 @@ def test_the_page_stands_among_the_others_as_queues(ana: Client) -> None:
 
 def test_runs_are_counted_by_what_they_wait_for(ana: Client, make_run: MakeRun) -> None:
     now = timezone.now()
-    for delay, failures in [(-60, 0), (-60, 0), (60, 0), (60, 1), (120, 0)]:
-        make_run(run_at=now + timedelta(seconds=delay), failures=failures)
+    for hours, failures in [(-1, 0), (-1, 0), (1, 0), (1, 1), (2, 0)]:
+        make_run(run_at=now + timedelta(hours=hours), failures=failures)
     make_run("running")
     make_run("completed")
     make_run(namespace="staging")
@@ -127,9 +128,12 @@ def test_no_query_reads_more_runs_than_it_counts(staff: Staff, make_run: MakeRun
         assert "LIMIT 1001" in sql or "= 'running'" in sql
 
 
-@pytest.mark.parametrize(("age", "working"), [(0, True), (25, True), (40, False)])
-def test_a_queue_has_a_worker_while_its_heartbeat_is_younger_than_a_lease(ana: Client, age: int, working: bool) -> None:
-    seen = timezone.now() - timedelta(seconds=age)
+@pytest.mark.parametrize(("minutes", "working"), [(0, True), (50, True), (70, False)])
+def test_a_queue_has_a_worker_while_its_heartbeat_is_younger_than_a_lease(
+    ana: Client, settings: Settings, minutes: int, working: bool
+) -> None:
+    settings.JOBQUEUE = {"queues": {"mail": {"lease_seconds": 3600}, "reports": {}}}
+    seen = timezone.now() - timedelta(minutes=minutes)
     Worker.objects.create(name="w", queues=["mail", "gone"], concurrency=8, started_at=seen, heartbeat_at=seen)
 
     assert row(ana, "mail").queue.workers == working
