@@ -149,23 +149,23 @@ class TestLivenessFile:
         file = tmp_path / "alive"
         assert problems(f"--liveness-file={file}") == [f"{file} cannot be found: No such file or directory."]
 
-        touched(file, seconds_ago=31)
+        touched(file, hours_ago=60.5)
         [told] = problems(f"--liveness-file={file}")
-        assert told.startswith(f"{file} was touched 31 s ago, more than 30 s")
-        assert command("checkjobs", f"--liveness-file={file}", "--within=1m").out == WELL
+        assert told.startswith(f"{file} was touched 2 d 12 h ago, more than 30 s")
+        assert command("checkjobs", f"--liveness-file={file}", "--within=3d").out == WELL
 
     def test_every_supervised_worker_must_live(self, tmp_path: Path) -> None:
         for name in ("alive", "alive.1"):
             (tmp_path / name).touch()
-        touched(tmp_path / "alive.2", seconds_ago=60)
-        touched(tmp_path / "alive.old", seconds_ago=3600)
+        touched(tmp_path / "alive.2", hours_ago=60.5)
+        touched(tmp_path / "alive.old", hours_ago=99)
 
         [told] = problems(f"--liveness-file={tmp_path / 'alive'}")
 
-        assert told.startswith(f"{tmp_path / 'alive.2'} was touched 1 min ago")
+        assert told.startswith(f"{tmp_path / 'alive.2'} was touched 2 d 12 h ago")
 
 
-def touched(file: Path, *, seconds_ago: float) -> None:
+def touched(file: Path, *, hours_ago: float) -> None:
     file.touch()
-    then = timezone.now().timestamp() - seconds_ago
+    then = timezone.now().timestamp() - hours_ago * 3600
     os.utime(file, (then, then))

@@ -296,7 +296,8 @@ def test_who_wants_silence_gets_it_on_a_terminal_too(make_run: MakeRun) -> None:
     assert err.getvalue() == ""
 
 
-def test_what_is_done_in_a_moment_shows_no_progress(make_run: MakeRun) -> None:
+def test_what_is_done_in_a_moment_shows_no_progress(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "EVERY_SECONDS", 3600)  # a moment, to a busy machine
     make_run()
     err = Terminal()
 

@@ -91,12 +91,12 @@ def test_testcron_refuses_what_is_wrong(arguments: list[str], message: str) -> N
 
 @pytest.mark.django_db
 def test_showschedules_shows_what_code_declares_before_any_worker_has_started(mail: Queue) -> None:
-    job(queue="mail", schedule=schedule("0 2 * * *", timezone="Europe/Berlin"))(ping)
+    job(queue="mail", schedule=schedule("0 2 29 2 *", timezone="Europe/Berlin"))(ping)
 
     [titles, line] = command("showschedules").lines
 
     assert titles.split("  ")[0] == "schedule"
-    assert line.startswith("mail.ping  enabled  0 2 * * * (Europe/Berlin)  ")
+    assert line.startswith("mail.ping  enabled  0 2 29 2 * (Europe/Berlin)  ")
     assert "(in " in line
     assert line.endswith("  mail.ping")
 
