@@ -32,7 +32,7 @@ def manage(
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 
@@ -89,13 +89,14 @@ def test_settings_that_cannot_work_are_told_line_by_line(settings: Settings) -> 
 
 @pytest.fixture
 def without_rights(transactional_db: None) -> Iterator[None]:
-    """The connection is that of a user who may do nothing."""
+    """The connection is that of a user who may do nothing. All databases of the server have their users in common."""
+    nobody = connection.ops.quote_name(f"nobody of {connection.settings_dict['NAME']}")
     with connection.cursor() as cursor:
-        cursor.execute("CREATE ROLE jobqueue_test_nobody")
-        cursor.execute("SET ROLE jobqueue_test_nobody")
+        cursor.execute(f"CREATE ROLE {nobody}")
+        cursor.execute(f"SET ROLE {nobody}")
         yield
         cursor.execute("RESET ROLE")
-        cursor.execute("DROP ROLE jobqueue_test_nobody")
+        cursor.execute(f"DROP ROLE {nobody}")
 
 
 @pytest.mark.postgresql
