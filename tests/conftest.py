@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,11 +28,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Tell the programs that tests start which project they are, and which database the test database is."""
+    """Tell the programs that tests start which project they are, and which database the test database is.
+
+    PostgreSQL drops it when nobody is connected any more, and waits for no more than 5 s: so wait for those who linger.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DJANGO_SETTINGS_MODULE", "tests.program_settings")
         patch.setenv("JOBQUEUE_TEST_DATABASE_NAME", str(connection.settings_dict["NAME"]))
         yield
+    for thread in threading.enumerate():
+        if thread.name == "jobqueue-publisher":
+            thread.join(60)
 
 
 @pytest.fixture(scope="session", autouse=True)
