@@ -15,7 +15,7 @@ from django_jobqueue.models import Run
 from django_jobqueue.signals import Event, RunEvent
 from django_jobqueue.transports.publisher import publisher
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 SIGNALS = [
     signals.run_enqueued,

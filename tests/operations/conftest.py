@@ -75,7 +75,7 @@ def at_once() -> AtOnce:
     callers = 4
 
     def at_once(call: Callable[[], Any]) -> list[Any]:
-        barrier = Barrier(callers, timeout=20)
+        barrier = Barrier(callers, timeout=60)
 
         def start(_number: int) -> Any:
             barrier.wait()
