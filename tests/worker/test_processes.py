@@ -49,13 +49,9 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: None) -> Iterator[Effects]:
-    """The jobs of the shop, which children know too, and what they leave behind.
-
-    Leases that outlast any stall of this machine are renewed often, as what passes with the heartbeat is to come soon.
-    """
+def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, project: None, quick_heartbeat: None) -> Iterator[Effects]:
+    """The jobs of the shop, which children know too, and what they leave behind."""
     monkeypatch.setenv(shop.FOLDER, str(tmp_path))
-    monkeypatch.setattr(heartbeat, "BEATS_PER_LEASE", 100)
     monkeypatch.setattr(heartbeat, "NOTES_SECONDS", 0.2)
     monkeypatch.setattr(watchdog, "LONGEST_SECONDS", 0.05)
     monkeypatch.setattr(child_process, "LAST_SECONDS", PATIENCE_SECONDS)

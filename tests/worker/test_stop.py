@@ -204,9 +204,8 @@ def test_a_second_request_to_stop_hands_everything_back_at_once(start_worker: St
 
 
 def test_leases_are_renewed_until_the_last_job_of_a_stopping_worker_has_ended(
-    start_worker: StartWorker, observer: Recorder, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    start_worker: StartWorker, observer: Recorder, gate: Gate, quick_heartbeat: None
 ) -> None:
-    monkeypatch.setattr(heartbeat, "BEATS_PER_LEASE", 100)
     run = queues.default.add("wait")
     elsewhere = Recorder()
 
