@@ -329,8 +329,8 @@ def test_a_coroutine_that_blocks_the_loop_is_named_and_keeps_its_lease(
         [lease] = Run.objects.filter(pk=run.pk).values_list("lease_until", flat=True)
         monkeypatch.setattr(loop_watch, "BLOCKED_SECONDS", 0.0)
         wait_until(lambda: f"by run {run.id} " in caplog.text)
-        monkeypatch.setattr(loop_watch, "BLOCKED_SECONDS", 3600.0)
         wait_until(Run.objects.filter(pk=run.pk, lease_until__gt=lease).exists)
+        monkeypatch.setattr(loop_watch, "BLOCKED_SECONDS", 3600.0)
         gate.open()
         wait_until(lambda: Run.objects.in_state("completed").count() == 4)
 
