@@ -242,6 +242,20 @@ def test_who_is_held_by_a_slot_takes_no_token(configure: Configure) -> None:
     assert office.claim() == [held]
 
 
+def test_a_token_that_somebody_waits_for_is_told_to_be_taken_and_is(configure: Configure) -> None:
+    configure(jobs={"send": {"rate_limit": "1/h"}})
+    office = Office()
+    _first, waiting = office.add_many(2)
+    office.claim()
+    pass_time(hours=1)
+    newcomer = office.add(priority=1)
+
+    told = {each.limit for each in explain(newcomer) if each.code != Rule.NO_WORKER}
+
+    assert told == {"rate:send"}
+    assert office.claim() == [waiting]
+
+
 def test_a_token_that_nobody_who_waits_can_take_is_told_to_be_free_and_is(configure: Configure) -> None:
     configure(concurrent_jobs_per_key=1, jobs={"send": {"rate_limit": "1/h"}})
     office = Office()

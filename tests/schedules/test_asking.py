@@ -111,7 +111,7 @@ def test_a_schedule_whose_function_hangs_waits_and_the_others_do_not(
     assert not Skip.objects.exists()
 
 
-def test_what_was_answered_about_another_payload_or_due_time_is_not_used(fired: Fired, hanging: Hanging) -> None:
+def test_what_was_answered_about_another_due_time_is_not_used(fired: Fired, hanging: Hanging) -> None:
     declare(hanging, "hangs")
     caller = Asker()
     scheduler = Scheduler(caller)
@@ -124,6 +124,21 @@ def test_what_was_answered_about_another_payload_or_due_time_is_not_used(fired: 
 
     assert fired("hangs") == ["12:30"]
     assert Run.objects.get().payload == {"to": "12:30"}
+
+
+def test_what_was_answered_about_another_payload_is_not_used(make_schedule: MakeSchedule, hanging: Hanging) -> None:
+    preflight = {"on_before_add": lambda new: bool(hanging(at("12:00")))}
+    job(queue="mail", name="post", preflight=preflight)(send)
+    make_schedule("11:30", job="post", cron="0 * * * *", payload={"to": "ann"})
+    caller = Asker()
+    scheduler = Scheduler(caller)
+    scheduler.tick(at("12:00"))
+    schedule_edit("letters", payload={"to": "bob"}, actor="ann")
+
+    let_go(hanging, caller)
+    scheduler.tick(at("12:00"))
+
+    assert Run.objects.get().payload == {"to": "bob"}
 
 
 def test_a_due_time_that_another_worker_has_fired_meanwhile_is_not_fired_again(fired: Fired, hanging: Hanging) -> None:
