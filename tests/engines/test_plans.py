@@ -24,7 +24,8 @@ from tests.engines.endings import completed, given_up, reap
 pytestmark = [pytest.mark.slow, pytest.mark.postgresql, pytest.mark.sqlite, pytest.mark.usefixtures("new_table")]
 
 Call: TypeAlias = Callable[[], object]
-Statement: TypeAlias = "tuple[str, dict[str, Any]]"
+Statement: TypeAlias = "tuple[str, dict[str, Any], bool]"
+"""With its values, and whether its plan is kept for others."""
 Plan: TypeAlias = "dict[str, Any]"
 
 KEY = Limit("key", "", "1")
@@ -152,7 +153,7 @@ def statements(call: Call) -> list[Statement]:
 
     def record(execute: Callable, sql: str, parameters: dict[str, Any], many: bool, context: dict[str, Any]) -> Any:
         if "jobqueue_run" in sql:
-            asked.append((sql, parameters))
+            asked.append((sql, parameters, is_prepared(context["cursor"])))
         return execute(sql, parameters, many, context)
 
     with connection.execute_wrapper(record):
@@ -161,11 +162,36 @@ def statements(call: Call) -> list[Statement]:
     return asked
 
 
+def is_prepared(cursor: Any) -> bool:
+    """Whether *cursor* sends statements and values apart, so that one plan must do for all values."""
+    if connection.vendor != "postgresql":
+        return False
+    from django.db.backends.postgresql.base import ServerBindingCursor
+
+    return isinstance(cursor.cursor, ServerBindingCursor)
+
+
 def explained(statement: Statement, how: str) -> list[Any]:
-    sql, parameters = statement
+    sql, parameters, prepared = statement
+    if prepared:
+        sql = prepare(sql)
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN {how} {sql}", parameters)
-        return cursor.fetchall()
+        answer = cursor.fetchall()
+    if prepared:
+        execute("DEALLOCATE statement")
+    return answer
+
+
+def prepare(sql: str) -> str:
+    """Prepare a statement as a session does that keeps plans, and return how it is said with values."""
+    names = list(dict.fromkeys(VALUE.findall(sql)))
+    execute(f"PREPARE statement AS {VALUE.sub(lambda value: f'${names.index(value[1]) + 1}', sql)}", {})
+    values = ", ".join(f"%({name})s" for name in names)
+    return f"EXECUTE statement ({values})"
+
+
+VALUE = re.compile(r"%\((\w+)\)s")
 
 
 def slow_parts(statement: Statement) -> list[str]:
@@ -220,6 +246,21 @@ def work(call: Call) -> int:
     return len(steps)
 
 
+@pytest.fixture
+def _planned_once(new_table: None, engine: Engine) -> Iterator[None]:
+    engine.plan_once()
+    yield
+    connection.close()
+
+
+@pytest.fixture(params=["planned each time", pytest.param("planned once", marks=pytest.mark.postgresql)])
+def _planning(request: pytest.FixtureRequest) -> None:
+    """Let PostgreSQL plan our statements for each set of values, as elsewhere, or once for all, as in a worker."""
+    if request.param == "planned once":
+        request.getfixturevalue("_planned_once")
+
+
+@pytest.mark.usefixtures("_planning")
 @pytest.mark.parametrize("filled", [never_counted, counted_when_new, counted_when_purged, counted_when_full])
 def test_every_statement_finds_its_rows_by_an_index(engine: Engine, filled: Callable[[Engine], None]) -> None:
     filled(engine)
@@ -234,6 +275,24 @@ def test_every_statement_finds_its_rows_by_an_index(engine: Engine, filled: Call
     assert slow == {}
 
 
+@pytest.mark.postgresql
+@pytest.mark.usefixtures("_planned_once")
+@pytest.mark.parametrize("rows", [None, 0, 10, 200, 2_000])
+def test_a_plan_that_was_made_for_a_small_table_is_good_for_a_large_one(engine: Engine, rows: int | None) -> None:
+    fill_all(engine, 100)
+    asked = {name: [each for each in statements(call) if each[-1]] for name, call in calls(engine).items()}
+    execute("TRUNCATE jobqueue_run")
+    if rows is not None:
+        fill(engine, State.PENDING, rows, hours=-1)
+        execute("ANALYZE jobqueue_run")
+
+    slow = {name: parts for name, prepared in asked.items() for each in prepared if (parts := slow_parts(each))}
+
+    assert slow == {}
+    assert len([name for name, prepared in asked.items() if prepared]) > 20
+
+
+@pytest.mark.usefixtures("_planning")
 def test_the_work_does_not_grow_with_what_need_not_be_done(engine: Engine) -> None:
     fill_all(engine, 5_000)
     execute("ANALYZE")

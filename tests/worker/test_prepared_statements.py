@@ -1,8 +1,9 @@
-"""Prepared statements: the worker's own thread has them, and jobs have what their project wants."""
+"""Prepared statements: a worker has its own, which are planned once; what the project says is said as it wants."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -17,45 +18,73 @@ from tests.worker.conftest import Work
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]
 
 
-def prepared() -> int:
-    """How many statements are prepared in the session of this thread."""
+def prepared() -> list[str]:
+    """What is prepared in the session of this thread."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_prepared_statements")
-        [count] = cursor.fetchone()
-    return int(count)
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        return [statement for [statement] in cursor.fetchall()]
 
 
-class Counting(Observer):
-    """Counts after each settlement, in the main thread."""
+def planning() -> str:
+    """How the session of this thread plans what is prepared."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW plan_cache_mode")
+        [mode] = cursor.fetchone()
+    return str(mode)
 
-    most = 0
+
+class Looking(Observer):
+    """Looks after each settlement, in the main thread, at what that has prepared; and asks something itself."""
+
+    statements: Sequence[str] = ()
+    mode = ""
 
     def attempts_settled(self, settled: Sequence[tuple[Ended, State]]) -> None:
-        self.most = max(self.most, prepared())
+        assert len(Run.objects.filter(pk__in=[ended.claim.id for ended, _ in settled])) == len(settled)
+        self.statements, self.mode = prepared(), planning()
 
 
 @pytest.fixture
-def observer() -> Counting:
-    return Counting()
+def observer() -> Looking:
+    return Looking()
 
 
 @pytest.fixture
-def results(work: Work, observer: Counting) -> list[object]:
-    """What each of some jobs, one after the other, has counted in its thread, which said the same thing often."""
+def results(work: Work, observer: Looking) -> list[object]:
+    """What each of some jobs, one after the other, has found in the session of its thread, which said the same thing often."""
 
     @job
-    def count() -> int:
-        return max(prepared() for _ in range(10))
+    def look() -> list[Any]:
+        return [*(len(prepared()) for _ in range(10)), planning()]
 
-    queues.default.bulk_add({"job": "count"} for _ in range(10))
+    queues.default.bulk_add({"job": "look"} for _ in range(10))
     work(concurrency=1, observer=observer)
     return [run.result for run in Run.objects.all()]
 
 
-def test_a_worker_prepares_its_statements_and_no_others(results: list[object], observer: Counting) -> None:
-    assert observer.most > 0
-    assert results == [0] * 10
-    assert prepared() == 0
+def test_a_worker_prepares_its_statements_and_no_others(results: list[object], observer: Looking) -> None:
+    assert any("UPDATE jobqueue_run" in statement for statement in observer.statements)
+    assert not any('FROM "jobqueue_run"' in statement for statement in observer.statements)
+    assert results == [[0] * 10 + ["auto"]] * 10
+    assert prepared() == []
+
+
+@pytest.mark.usefixtures("results")
+def test_a_worker_lets_its_statements_be_planned_once(observer: Looking) -> None:
+    assert observer.mode == "force_generic_plan"
+    assert planning() == "auto"
+
+
+@pytest.fixture
+def binding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say what a project says that has its own statements sent apart from their values."""
+    connections.close_all()
+    monkeypatch.setitem(connections.settings["default"], "OPTIONS", {"server_side_binding": True})
+
+
+@pytest.mark.usefixtures("binding", "results")
+def test_a_worker_does_not_plan_once_what_the_project_binds(observer: Looking) -> None:
+    assert observer.mode == "auto"
 
 
 @pytest.fixture
@@ -66,5 +95,6 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("pool", "results")
-def test_a_worker_prepares_nothing_where_sessions_are_pooled(observer: Counting) -> None:
-    assert observer.most == 0
+def test_a_worker_prepares_nothing_where_sessions_are_pooled(observer: Looking) -> None:
+    assert observer.statements == []
+    assert observer.mode == "auto"

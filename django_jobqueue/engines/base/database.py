@@ -32,6 +32,9 @@ class Database(ABC):
     has_one_writer: ClassVar[bool] = False
     """Whether a transaction that writes keeps everybody else from writing."""
 
+    def plan_once(self) -> None:  # noqa: B027  # nothing is to be done where plans are not made anew for each statement
+        """Let the plans of our statements be kept, for as long as the calling thread has its connection; it is open."""
+
     def begin_to_write(self) -> None:  # noqa: B027  # nothing is to be done where writers keep out of each other's way
         """Be the first statement of a transaction that may be kept waiting by others who write, not later ones."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, cast
+from weakref import WeakSet
 
 from django_jobqueue.engines.base import Database
 
@@ -14,6 +15,19 @@ BUSY = ("40001", "40P01")
 
 KEPT_WAITING = "55P03"
 """What it calls a lock that was not to be had within the lock_timeout."""
+
+PLANNED_AFTER = 3
+"""How often a statement is said in a session that keeps plans, before its plan is kept."""
+
+# Left to itself, PostgreSQL plans a claim anew each time, as it cannot know how few runs the limit will be; and a plan
+# that it keeps was the best one for a table that may have been empty then. Each of our statements has its index.
+PLAN_ONCE = """
+    SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
+           set_config('enable_seqscan', 'off', false),
+           set_config('enable_bitmapscan', 'off', false),
+           set_config('enable_sort', 'off', false),
+           set_config('jit', 'off', false)
+"""
 
 AWAY = ("08", "57P01", "57P02", "57P03", "25006")
 """How what it calls an error begins where the connection is lost, the server shuts down or starts, or takes no writes."""
@@ -24,6 +38,20 @@ SHORT = ("53", KEPT_WAITING, "57", "58")
 
 class PostgreSQLDatabase(Database):
     """Moments by the server's clock."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(alias)
+        self._planning_once: WeakSet[Any] = WeakSet()
+        """The connections of psycopg that keep the plans of our statements."""
+
+    def plan_once(self) -> None:
+        server: Any = self.connection.connection
+        if server.cursor_factory is binding_cursor_class():  # the mode would hold for the project's statements too
+            return
+        self._do(PLAN_ONCE)
+        if server.prepare_threshold is None:
+            server.prepare_threshold = PLANNED_AFTER
+        self._planning_once.add(server)
 
     def is_busy(self, error: BaseException) -> bool:
         return state_of(error) in BUSY
@@ -84,9 +112,13 @@ class PostgreSQLDatabase(Database):
         return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     def _cursor(self) -> Any:
-        """A cursor that lets psycopg read moments. Django would write their zone into each, which takes ten times as long."""
         connection: Any = self.connection
-        cursor = connection.cursor()
+        plans_once = connection.connection in self._planning_once
+        return self._reading_moments(binding_cursor(connection) if plans_once else connection.cursor())
+
+    def _reading_moments(self, cursor: Any) -> Any:
+        """Let psycopg read moments for *cursor*. Django would write their zone into each, which takes ten times as long."""
+        connection: Any = self.connection
         if connection.timezone is UTC:  # so is the zone of the session, then
             adapters = connection.Database.adapters
             loader = adapters.get_loader(adapters.types["timestamptz"].oid, connection.Database.pq.Format.TEXT)
@@ -95,6 +127,23 @@ class PostgreSQLDatabase(Database):
 
     def timestamps(self) -> Callable[[datetime], str]:
         return datetime.isoformat
+
+
+def binding_cursor_class() -> Any:
+    """What sends a statement and its values apart. The other one of Django writes the values into the statement."""
+    from django.db.backends.postgresql.base import ServerBindingCursor  # psycopg need not be installed
+
+    return ServerBindingCursor
+
+
+def binding_cursor(connection: Any) -> Any:
+    """A cursor of Django's *connection*, which is open, that sends a statement and its values apart."""
+    server = connection.connection
+    before, server.cursor_factory = server.cursor_factory, binding_cursor_class()
+    try:
+        return connection.cursor()
+    finally:
+        server.cursor_factory = before
 
 
 def state_of(error: BaseException) -> str | None:

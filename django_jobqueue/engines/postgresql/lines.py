@@ -155,6 +155,8 @@ class PostgreSQLLines(PostgreSQLClaiming, Lines):
         rows = self.fetch(self.FRONT, {"namespace": namespace, "queue": queue, "lines": document})
         return list(map(Candidate._make, rows))
 
+    # A key that is only said to be equal needs no order: then the primary key, which leads through the history, gives the
+    # order as well as the index of the keys does.
     HEADS = """
         WITH own (job) AS MATERIALIZED (
             SELECT json_array_elements_text(%(own_keys)s::json)
@@ -166,10 +168,10 @@ class PostgreSQLLines(PostgreSQLClaiming, Lines):
                      FROM jobqueue_run
                     WHERE namespace = %(namespace)s
                       AND queue = %(queue)s
-                      AND concurrency_key = wanted.value
+                      AND concurrency_key BETWEEN wanted.value AND wanted.value
                       AND state IN ('pending', 'running')
                       AND CASE wanted.job WHEN '' THEN job NOT IN (SELECT job FROM own) ELSE job = wanted.job END
-                 ORDER BY id
+                 ORDER BY concurrency_key, id
                     LIMIT 1) AS head
     """
 

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError
 
-from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase, state_of
+from django_jobqueue.engines.postgresql.database import PostgreSQLDatabase, binding_cursor, state_of
 
 PREPARED_AFTER = 5
 """How often a statement is said on a connection before it is prepared."""
@@ -104,13 +104,7 @@ class PostgreSQLPreparing(PostgreSQLDatabase):
         kept, session.cursor = session.cursor, None
         if kept is not None and session.zone is connection.timezone:
             return kept
-        from django.db.backends.postgresql.base import ServerBindingCursor  # psycopg need not be installed
-
-        before, session.server.cursor_factory = session.server.cursor_factory, ServerBindingCursor
-        try:
-            return self._cursor().cursor
-        finally:
-            session.server.cursor_factory = before
+        return self._reading_moments(binding_cursor(connection)).cursor
 
     def _session(self, connection: Any) -> Session:
         """The session that *connection* has now."""
