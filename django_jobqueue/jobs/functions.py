@@ -43,7 +43,8 @@ def imported_function(where: str, path: str) -> Callable[..., Any]:
         what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         raise ConfigError([f"{where}: {module_name!r} cannot be imported: {what}."]) from error
     if not hasattr(module, name):
-        raise ConfigError([f"{where}: {module_name!r} has no {name!r}. {nearest(name, vars(module))}"])
+        public = [known for known in vars(module) if not known.startswith("_")]
+        raise ConfigError([f"{where}: {module_name!r} has no {name!r}. {nearest(name, public)}"])
     function: Any = getattr(module, name)
     if not callable(function):
         raise ConfigError([f"{where}: {path!r} is not a function, but {type(function).__name__}."])

@@ -85,7 +85,9 @@ def _workers(run: Run, now: datetime) -> Iterator[Obstacle]:
     worked = {worked for worker in live_workers(now=now) for worked in worker.queues}
     if run.queue not in worked:
         others = f", only {', '.join(map(repr, sorted(worked)))}" if worked else ""
-        sentence = f"No live worker works queue {run.queue!r}{others}. Start one: manage.py runjobs {run.queue}"
+        is_ours = queue is None or not queue.external
+        where = f"Start one: manage.py runjobs {run.queue}" if is_ours else "Start one where it is worked."
+        sentence = f"No live worker works queue {run.queue!r}{others}. {where}"
         yield Obstacle(code=Rule.NO_WORKER, sentence=sentence)
 
 

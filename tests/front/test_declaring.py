@@ -326,6 +326,7 @@ def test_nothing_is_imported_before_it_is_asked_for(settings: Settings, write_mo
         ),
         ("broken.send", "'broken' cannot be imported: No module named 'nonesuch'."),
         ("letters.sned", "'letters' has no 'sned'. Did you mean 'send'?"),
+        ("letters.nonesuch", "'letters' has no 'nonesuch'. Known: LIMIT, send."),
         ("letters.LIMIT", "'letters.LIMIT' is not a function, but int."),
     ],
 )

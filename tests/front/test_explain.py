@@ -282,8 +282,9 @@ def test_a_run_of_an_external_queue_is_told_so_and_whether_a_worker_of_it_lives(
 
     Worker.objects.all().delete()
 
-    told, _ = explain(run.pk)
+    told, alone = explain(run.pk)
     assert str(told) == "Another deployment works queue 'mail', by rules that are not known here."
+    assert str(alone) == "No live worker works queue 'mail'. Start one where it is worked."
     assert codes(run) == ["external", "no_worker"]
 
 
