@@ -23,6 +23,7 @@ BENCHMARKS = (
     "claims",
     "drain",
     "flat",
+    "flood",
     "idle",
     "latency",
     "limits",

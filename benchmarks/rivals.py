@@ -88,10 +88,10 @@ def measure(options: Namespace) -> None:
                 theirs[rival].append(told.seconds)
                 versions[rival] = told.version
     print_table(
-        f"{connection.display_name}: {options.runs:,} jobs, median of {options.rounds} rounds",
+        f"{connection.display_name}: jobs that do nothing, median of {options.rounds} rounds",
         [
             Row(
-                f"django-jobqueue {django_jobqueue.__version__}: {get_config().worker.concurrency} threads",
+                f"django-jobqueue {django_jobqueue.__version__}: {get_config().worker.concurrency} threads, {options.runs:,} jobs",
                 rate(options.runs, ours),
                 "1.00",
             ),
@@ -106,7 +106,7 @@ def _row(rival: Rival, version: str | None, runs: int, ours: Sequence[float], ta
     jobs = max(1, runs // rival.part)
     ratio = median(ours) / runs * jobs / median(taken)
     goal = "less than ours: " + ("met" if ratio < 1 else "MISSED")
-    return Row(f"{rival.name} {version}: {rival.settings}", rate(jobs, taken), f"{ratio:.3f}", goal)
+    return Row(f"{rival.name} {version}: {rival.settings}, {jobs:,} jobs", rate(jobs, taken), f"{ratio:.3f}", goal)
 
 
 def rate(runs: int, taken: Sequence[float]) -> str:

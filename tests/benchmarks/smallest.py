@@ -18,6 +18,7 @@ SMALLEST = {
     "claims": ["--few=20", "--many=20", "--future=20", "--dead=20", "--claims=1"],
     "drain": ["--runs=20", "--rounds=1"],
     "flat": ["--few=20", "--due=20", "--finished=20", "--claims=1", "--rounds=1"],
+    "flood": ["--runs=20", "--rounds=1"],
     "idle": ["--seconds=1", "--settle-seconds=0"],
     "latency": ["--runs=20", "--rest-seconds=0.01"],
     "limits": ["--runs=20", "--rounds=1", "--claims=2", "--parked=20", "--processes=1"],

@@ -33,6 +33,7 @@ settings.configure(
 )
 django.setup()
 
+from django.db import connection  # noqa: E402
 from django.tasks import task  # noqa: E402  # needs the settings
 from django_ox.bulk import enqueue_many  # noqa: E402
 from django_ox.models import OxTask  # noqa: E402
@@ -49,6 +50,8 @@ def main(jobs: int) -> None:
     logging.disable()
     call_command("migrate", verbosity=0)
     enqueue_many(noop, [((number,), {}) for number in range(jobs)])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
     begun = perf_counter()
     with suppress(SystemExit):
         call_command("ox_worker", batch=True, interval=0.01, concurrency=CONCURRENCY)

@@ -33,7 +33,7 @@ settings.configure(
 )
 django.setup()
 
-from django.db import transaction  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from django.tasks import task  # noqa: E402  # needs the settings
 from django_tasks_db.models import DBTaskResult  # noqa: E402
 
@@ -49,6 +49,8 @@ def main(jobs: int) -> None:
     with transaction.atomic():
         for number in range(jobs):
             noop.enqueue(number)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
     begun = perf_counter()
     with suppress(SystemExit):
         call_command("db_worker", batch=True, interval=0, startup_delay=False)

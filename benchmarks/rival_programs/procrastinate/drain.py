@@ -28,6 +28,7 @@ async def drain(jobs: int) -> float:
         await app.schema_manager.apply_schema_async()
         for first in range(0, jobs, BATCH):
             await noop.batch_defer_async(*({"number": n} for n in range(first, min(jobs, first + BATCH))))
+        await app.connector.execute_query_async("ANALYZE")
         begun = perf_counter()
         await app.run_worker_async(wait=False, concurrency=CONCURRENCY, install_signal_handlers=False)
         seconds = perf_counter() - begun
