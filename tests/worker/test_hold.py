@@ -207,8 +207,8 @@ def jump(reaper: Reaper, by: timedelta) -> None:
 
 
 def pass_time(reaper: Reaper, seconds: float) -> None:
-    """Let the hold have begun so much earlier."""
-    reaper._hold._until = {queue: until - seconds for queue, until in reaper._hold._until.items()}
+    """Let the hold have begun so much earlier, and a little more: what floats add up to is not exact."""
+    reaper._hold._until = {queue: until - seconds - 0.001 for queue, until in reaper._hold._until.items()}
 
 
 def hold_lease(run: Run, *, hours: int) -> None:
