@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
+from django_jobqueue.engines.base import Engine
 from django_jobqueue.engines.postgresql.preparing import PREPARED_AFTER
 from django_jobqueue.models import Run
 from tests.engines.conftest import MakeRun
@@ -144,6 +145,29 @@ def pooler(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pooler]:
     yield pooler
     connections.close_all()
     pooler.close()
+
+
+@pytest.mark.usefixtures("pooler")
+def test_nothing_is_set_and_no_plan_is_kept_behind_a_pooler(engine: Engine) -> None:
+    connection.ensure_connection()
+    engine.plan_once()
+
+    for _ in range(OFTEN):
+        engine.next_due("default", ["mail"])
+
+    assert ask("SHOW plan_cache_mode") == "auto"
+    assert prepared() == 0
+
+
+def test_plans_are_kept_where_the_server_answers(engine: Engine) -> None:
+    connection.ensure_connection()
+    engine.plan_once()
+
+    for _ in range(OFTEN):
+        engine.next_due("default", ["mail"])
+
+    assert ask("SHOW plan_cache_mode") == "force_generic_plan"
+    assert prepared() > 0
 
 
 @pytest.mark.usefixtures("pooler")

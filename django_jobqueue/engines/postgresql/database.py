@@ -21,12 +21,14 @@ PLANNED_AFTER = 3
 
 # Left to itself, PostgreSQL plans a claim anew each time, as it cannot know how few runs the limit will be; and a plan
 # that it keeps was the best one for a table that may have been empty then. Each of our statements has its index.
+# A pooler tells those who connect of a process of its own invention: what was set there would befall others.
 PLAN_ONCE = """
     SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
            set_config('enable_seqscan', 'off', false),
            set_config('enable_bitmapscan', 'off', false),
            set_config('enable_sort', 'off', false),
            set_config('jit', 'off', false)
+     WHERE pg_backend_pid() = %(process)s
 """
 
 AWAY = ("08", "57P01", "57P02", "57P03", "25006")
@@ -48,7 +50,8 @@ class PostgreSQLDatabase(Database):
         server: Any = self.connection.connection
         if server.cursor_factory is binding_cursor_class():  # the mode would hold for the project's statements too
             return
-        self._do(PLAN_ONCE)
+        if not self.fetch(PLAN_ONCE, {"process": server.pgconn.backend_pid}):
+            return
         if server.prepare_threshold is None:
             server.prepare_threshold = PLANNED_AFTER
         self._planning_once.add(server)
