@@ -26,7 +26,6 @@ PLAN_ONCE = """
     SELECT set_config('plan_cache_mode', 'force_generic_plan', false),
            set_config('enable_seqscan', 'off', false),
            set_config('enable_bitmapscan', 'off', false),
-           set_config('enable_sort', 'off', false),
            set_config('jit', 'off', false)
      WHERE pg_backend_pid() = %(process)s
 """
