@@ -10,25 +10,29 @@ from typing import Any, TypeAlias
 
 from django.db import OperationalError, connection, connections
 
-from tests.worker.bench import PATIENCE_SECONDS
+from tests.worker.bench import PATIENCE_SECONDS, wait_until
 
 Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 """Calls a function in every thread, with the number of the thread; answers with what they answer, or raises."""
 
 WAITING = {
     "MariaDB": """
-        SELECT (SELECT variable_value FROM information_schema.global_status
-                 WHERE variable_name = 'innodb_row_lock_current_waits')
-             + (SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock')
+        SELECT count(*)
+          FROM information_schema.processlist AS thread
+     LEFT JOIN information_schema.innodb_trx AS trx ON trx.trx_mysql_thread_id = thread.id
+         WHERE thread.db = DATABASE()
+           AND (trx.trx_state = 'LOCK WAIT' OR thread.state = 'User lock')
     """,
-    "MySQL": """
-        SELECT (SELECT variable_value FROM performance_schema.global_status
-                 WHERE variable_name = 'innodb_row_lock_current_waits')
-             + (SELECT count(*) FROM performance_schema.processlist WHERE state = 'User lock')
+    "PostgreSQL": """
+        SELECT count(*)
+          FROM pg_locks
+         WHERE NOT granted
+           AND pid IN (SELECT pid FROM pg_locks
+                        WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()))
     """,
-    "PostgreSQL": "SELECT count(*) FROM pg_locks WHERE NOT granted",
 }
-"""How many wait for a lock."""
+WAITING["MySQL"] = WAITING["MariaDB"]
+"""How many wait for a lock in this database: others use the same server."""
 
 
 @contextmanager
@@ -46,8 +50,11 @@ def racing(runners: int) -> Iterator[Race]:
             calls = [pool.submit(start, function, number) for number in range(runners)]
             return [call.result() for call in calls]
 
-        yield race
-        race(lambda _number: connections.close_all())
+        try:
+            yield race
+        finally:
+            barrier.reset()
+            race(lambda _number: connections.close_all())
 
 
 def wait_for_the_lock(call: Future[Any], *, waiting: int = 1) -> None:
@@ -57,11 +64,14 @@ def wait_for_the_lock(call: Future[Any], *, waiting: int = 1) -> None:
     """
     if connection.vendor == "sqlite":
         return
-    with connection.cursor() as cursor:
-        found = 0
-        while found < waiting and not call.done():
+
+    def waits() -> bool:
+        with connection.cursor() as cursor:
             cursor.execute(WAITING[connection.display_name])
             [found] = cursor.fetchone()
+        return call.done() or found >= waiting
+
+    wait_until(waits)
 
 
 @contextmanager

@@ -16,11 +16,12 @@ from pytest_django import Settings
 
 from django_jobqueue import Fail, job
 from django_jobqueue.management import waiting
+from django_jobqueue.management.commands import addjob
 from django_jobqueue.models import Run
 from django_jobqueue.operations.new_runs import AddOptions
 from django_jobqueue.queue import Queue
 from tests.commands.conftest import command
-from tests.worker.bench import Recorder, WorkerThread
+from tests.worker.bench import PATIENCE_SECONDS, Recorder, WorkerThread
 
 pytestmark = pytest.mark.django_db
 
@@ -326,7 +327,8 @@ def worker(transactional_db: None) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_one_can_wait_for_the_result() -> None:
+def test_one_can_wait_for_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addjob, "inf", PATIENCE_SECONDS)
     told = command("addjob", "mail.send", "to=ann", "--wait")
 
     assert told.out == '"sent to ann"\n'
@@ -340,7 +342,7 @@ def test_a_run_that_ends_badly_is_an_error() -> None:
         raise Fail("no \x1b[31muse")
 
     with pytest.raises(CommandError) as caught:
-        command("addjob", "mail.refuse", "--wait", "--format=json")
+        command("addjob", "mail.refuse", "--wait=60s", "--format=json")
 
     assert str(caught.value) == rf"Run {Run.objects.get().pk} is failed (job_failed): Fail: no \x1b[31muse"
     assert caught.value.returncode == 1

@@ -99,7 +99,9 @@ def test_a_rate_gives_in_no_time_more_than_its_burst_and_what_comes_in_it_and_lo
         starts.extend([(before, monotonic())] * len(claimed))
 
     def work(number: int) -> None:
+        until = monotonic() + PATIENCE_SECONDS
         while len(starts) < burst + rate:
+            assert monotonic() < until, "no tokens come"
             claim(number)
 
     claim(0)

@@ -12,7 +12,9 @@ from django_jobqueue import job, queues
 from django_jobqueue.models import Run
 from django_jobqueue.states import State
 from django_jobqueue.worker.observer import Observer
+from django_jobqueue.worker.prepared_statements import prepared_statements
 from django_jobqueue.worker.runner import Ended
+from django_jobqueue.worker.sessions import sessions_with
 from tests.worker.conftest import Work
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]
@@ -85,6 +87,19 @@ def binding(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("binding", "results")
 def test_a_worker_does_not_plan_once_what_the_project_binds(observer: Looking) -> None:
     assert observer.mode == "auto"
+
+
+def test_another_connection_to_the_same_database_is_left_alone() -> None:
+    connection.close()
+    other = connections.create_connection("default")
+
+    with sessions_with(prepared_statements):
+        other.connect()
+
+    with other.cursor() as cursor:
+        cursor.execute("SHOW plan_cache_mode")
+        assert cursor.fetchone() == ("auto",)
+    other.close()
 
 
 @pytest.fixture

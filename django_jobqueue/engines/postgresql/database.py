@@ -46,8 +46,12 @@ class PostgreSQLDatabase(Database):
         """The connections of psycopg that keep the plans of our statements."""
 
     def plan_once(self) -> None:
+        from django.db.backends.postgresql.base import Cursor  # psycopg need not be installed
+
         server: Any = self.connection.connection
-        if server.cursor_factory is binding_cursor_class():  # the mode would hold for the project's statements too
+        if (
+            server.cursor_factory is not Cursor
+        ):  # one of the project, whose statements would be prepared and planned so too
             return
         if not self.fetch(PLAN_ONCE, {"process": server.pgconn.backend_pid}):
             return
@@ -131,17 +135,15 @@ class PostgreSQLDatabase(Database):
         return datetime.isoformat
 
 
-def binding_cursor_class() -> Any:
-    """What sends a statement and its values apart. The other one of Django writes the values into the statement."""
+def binding_cursor(connection: Any) -> Any:
+    """A cursor of Django's *connection*, which is open, that sends a statement and its values apart.
+
+    The usual one writes the values into the statement.
+    """
     from django.db.backends.postgresql.base import ServerBindingCursor  # psycopg need not be installed
 
-    return ServerBindingCursor
-
-
-def binding_cursor(connection: Any) -> Any:
-    """A cursor of Django's *connection*, which is open, that sends a statement and its values apart."""
     server = connection.connection
-    before, server.cursor_factory = server.cursor_factory, binding_cursor_class()
+    before, server.cursor_factory = server.cursor_factory, ServerBindingCursor
     try:
         return connection.cursor()
     finally:
