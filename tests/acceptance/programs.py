@@ -161,11 +161,8 @@ class WorkerProcess:
         return self.wait()
 
     def freeze(self) -> None:
-        """Let it stand still: not in the middle of a write, which on SQLite would keep everybody else from writing."""
-        self.send(signal.SIGSTOP)
-        while connection.vendor == "sqlite" and not _can_write():
-            self.send(signal.SIGCONT)
-            self.send(signal.SIGSTOP)
+        """Let it stand still."""
+        freeze(self.pid)
 
     def kill(self) -> None:
         """End it in the middle of it all. Nobody waits for the end of its leases."""
@@ -186,6 +183,29 @@ class WorkerProcess:
                 self._printed.notify_all()
         with self._printed:
             self._printed.notify_all()
+
+
+def freeze(pid: int) -> None:
+    """Let a process stand still: not in the middle of a write, which on SQLite would keep everybody else from writing."""
+    os.kill(pid, signal.SIGSTOP)
+    while connection.vendor == "sqlite" and not _can_write():
+        os.kill(pid, signal.SIGCONT)
+        wait_until(_can_write, "its write ends")
+        os.kill(pid, signal.SIGSTOP)
+
+
+def other_sessions() -> int:
+    """How many are in the database beside ours; a server may take a moment to see that a program is gone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT count(*)
+              FROM pg_stat_activity
+             WHERE datname = current_database()
+               AND pid <> pg_backend_pid()
+            """
+        )
+        return int(cursor.fetchone()[0])
 
 
 def _can_write() -> bool:

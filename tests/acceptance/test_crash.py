@@ -5,15 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import connection
 from django.utils import timezone
 
 from django_jobqueue import queues
 from django_jobqueue.models import Run
 from tests.acceptance.conftest import StartWorker
-from tests.acceptance.programs import Effects, end_leases, wait_until
+from tests.acceptance.programs import Effects, end_leases, other_sessions, wait_until
 from tests.acceptance.settings import LEASE
 
 MARGIN_SECONDS = 25
@@ -25,15 +27,18 @@ def test_the_run_of_a_killed_worker_starts_again_within_its_lease_and_two_second
 ) -> None:
     """The other worker has a child already. That it would have started one in time is proven beside the heartbeat."""
     run = queues.default.add("hold")
-    first = start_worker("--concurrency=1", environment={LEASE: "2"})
+    first = start_worker("--concurrency=1")
     effects.wait_for("start")
     second = start_worker(environment={LEASE: "6"}).wait_until_ready()
     told = queues.default.add("tell_pid")
     second.wait_for_line(f"#{told.id}")
     told.refresh_from_db()
 
-    killed_at = time.time()
     first.send(signal.SIGKILL)
+    first.wait()
+    killed_at = time.time()
+    as_if_renewed = timezone.now() + timedelta(seconds=2)
+    Run.objects.filter(pk=run.pk).update(lease_until=as_if_renewed)  # for 2 s: until now no stall may have ended it
     [again] = effects.wait_for("start", attempt=2)
     effects.open_gate()
     second.wait_for_line(f"#{run.id}")
@@ -131,6 +136,8 @@ def test_runs_that_a_killed_worker_had_claimed_but_not_started_are_each_started_
     first = start_worker("--concurrency=1")
 
     assert first.wait() == -signal.SIGKILL
+    if connection.vendor == "postgresql":
+        wait_until(lambda: not other_sessions(), "the server has done what the worker has told it")
     left = set(Run.objects.in_state("running").values_list("pk", flat=True))
     begun = {effect.run_id for effect in effects.all("start")}
     end_leases(first.pid)

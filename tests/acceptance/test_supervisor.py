@@ -20,7 +20,7 @@ from django_jobqueue.jobs import registry
 from django_jobqueue.models import Run
 from django_jobqueue.models import Worker as WorkerRow
 from tests.acceptance.conftest import StartWorker
-from tests.acceptance.programs import Effects, end_leases, wait_until
+from tests.acceptance.programs import Effects, end_leases, freeze, wait_until
 from tests.acceptance.supervised import AS_PROCESS_ONE, SupervisorProcess, Workshop, can_be_process_one
 
 # A supervisor touches no database. What workers do in it, whoever has started them, is asked in each one elsewhere.
@@ -217,7 +217,7 @@ def test_a_worker_that_hangs_is_killed_and_what_outlasts_the_grace_of_another_is
     supervisor = supervise("--concurrency=1", "--grace=0.2")
     hanging, busy = effects.wait_for("start", 2)
     supervisor.wait_until_working(2)
-    os.kill(hanging.pid, signal.SIGSTOP)
+    freeze(hanging.pid)
 
     supervisor.send(signal.SIGSTOP)  # it is to find only one of them, however long the other one takes to its end
     for stopped in (supervisor.pid, busy.pid):

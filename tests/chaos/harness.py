@@ -19,7 +19,15 @@ from django.db import connection
 
 from django_jobqueue.models import Attempt, Run
 from django_jobqueue.models.run import RunQuerySet
-from tests.acceptance.programs import PATIENCE_SECONDS, Effect, Effects, WorkerProcess, end_leases, wait_until
+from tests.acceptance.programs import (
+    PATIENCE_SECONDS,
+    Effect,
+    Effects,
+    WorkerProcess,
+    end_leases,
+    other_sessions,
+    wait_until,
+)
 from tests.acceptance.supervised import SupervisorProcess
 from tests.chaos.checker import Evidence, violations
 from tests.chaos.ledger import Ledger
@@ -154,8 +162,9 @@ class Trial:
     def kill(self, worker: WorkerProcess) -> None:
         """End *worker* in the middle of it all."""
         worker.send(signal.SIGKILL)
+        worker.wait()
+        self.note_kill(worker.pid)  # before others may start what it had claimed
         self.bury(worker.pid)
-        self.note_kill(worker.pid)
 
     def bury(self, pid: int) -> None:
         """Wait until this worker is dead. In the suite, nobody waits for the end of its leases."""
@@ -274,21 +283,8 @@ def _sessions() -> list[str]:
     """The sessions in the database that are left, beside ours; a server may take a moment to see that a worker is gone."""
     if connection.vendor != "postgresql":
         return []
-    wait_until(lambda: not _others(), "no session is left")
+    wait_until(lambda: not other_sessions(), "no session is left")
     return []
-
-
-def _others() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT count(*)
-              FROM pg_stat_activity
-             WHERE datname = current_database()
-               AND pid <> pg_backend_pid()
-            """
-        )
-        return int(cursor.fetchone()[0])
 
 
 def _events(lines: list[str]) -> Iterator[dict[str, Any]]:

@@ -179,8 +179,8 @@ def defy(*, run: RunContext) -> None:
 @job(executor="process")
 def linger(*, run: RunContext) -> str:
     """Wait until somebody interrupts it, or the gate is open."""
-    _effect(run, "start")
     try:
+        _effect(run, "start")
         _wait_for_gate()
     except Cancel:
         _effect(run, "cancelled" if run.cancel_requested else "interrupted")
@@ -198,7 +198,9 @@ def seize(*, run: RunContext) -> None:
 @job(executor="process")
 def stand_firm(*, run: RunContext) -> str:
     """Heed no cancellation."""
-    _effect(run, "start")
+    with suppress(Cancel):  # it is asked once
+        _effect(run, "start")
+        _wait_for_gate()
     while not Path(os.environ[FOLDER], "gate").exists():
         with suppress(Cancel):
             _wait_for_gate()
@@ -208,8 +210,8 @@ def stand_firm(*, run: RunContext) -> str:
 @job(executor="process")
 def shrug(*, run: RunContext) -> str:
     """Come to a good end when it is cancelled."""
-    _effect(run, "start")
     with suppress(Cancel):
+        _effect(run, "start")
         _wait_for_gate()
     return f"asked to end: {run.cancel_requested}"
 

@@ -21,7 +21,7 @@ from django_jobqueue.management.arguments import number, path_of_file
 from django_jobqueue.management.command import JobQueueCommand
 from django_jobqueue.management.commanding import obey_signals, obey_supervisor
 from django_jobqueue.management.console import Console
-from django_jobqueue.management.ending import end_within
+from django_jobqueue.management.ending import TELL_SECONDS, end_within
 from django_jobqueue.management.json_lines import JSONLines
 from django_jobqueue.management.mysql import require_mysql
 from django_jobqueue.management.process_one import become_process_one
@@ -142,7 +142,8 @@ class Command(JobQueueCommand):
             grace_seconds=options["grace"],
             drain=options["drain"],
             liveness_file=options["liveness_file"],
-            break_off=partial(end_within, 0.0, EXIT_FORCED) if self._has_process else nobody_ends_it,
+            # Who breaks off has a word of his own to say.
+            break_off=partial(end_within, TELL_SECONDS, EXIT_FORCED) if self._has_process else nobody_ends_it,
         )
         code = EXIT_ERROR
         try:
