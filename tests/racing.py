@@ -17,11 +17,14 @@ Race: TypeAlias = Callable[[Callable[[int], Any]], list[Any]]
 
 WAITING = {
     "MariaDB": """
-        SELECT count(*)
-          FROM information_schema.processlist AS thread
-     LEFT JOIN information_schema.innodb_trx AS trx ON trx.trx_mysql_thread_id = thread.id
-         WHERE thread.db = DATABASE()
-           AND (trx.trx_state = 'LOCK WAIT' OR thread.state = 'User lock')
+        SELECT (SELECT variable_value FROM information_schema.global_status
+                 WHERE variable_name = 'innodb_row_lock_current_waits')
+             + (SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock')
+    """,
+    "MySQL": """
+        SELECT (SELECT variable_value FROM performance_schema.global_status
+                 WHERE variable_name = 'innodb_row_lock_current_waits')
+             + (SELECT count(*) FROM performance_schema.processlist WHERE state = 'User lock')
     """,
     "PostgreSQL": """
         SELECT count(*)
@@ -31,8 +34,7 @@ WAITING = {
                         WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()))
     """,
 }
-WAITING["MySQL"] = WAITING["MariaDB"]
-"""How many wait for a lock in this database: others use the same server."""
+"""How many wait for a lock: in this database, where the server tells it at once; others use the same server."""
 
 
 @contextmanager
